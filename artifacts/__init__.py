@@ -1,0 +1,1 @@
+"""Packages: manifest, safe unpacking, the content-addressed store and the asset index. Never trusts an archive."""

@@ -1,0 +1,76 @@
+"""Control messages of the data plane: what edge workers know of databases, and how database workers are steered."""
+
+import msgspec
+
+
+class Database(msgspec.Struct, frozen=True):
+    """One database as an edge worker needs it."""
+
+    database_id: str
+    token_hash: bytes
+    """SHA-256 of the database token; the token itself is kept nowhere."""
+    epoch: int
+    """Grows with every rotation; query tokens and batons of another epoch are dead."""
+    worker_socket: str
+    """Path of the listening Unix socket of the database worker that holds it."""
+    blocked: str | None = None
+    """Why reads and writes are refused (suspended), or None."""
+
+
+class Catalog(msgspec.Struct, tag="catalog", frozen=True):
+    """All databases; replaces the catalog before in one step."""
+
+    version: int
+    databases: dict[str, Database]
+
+
+class WorkerSettings(msgspec.Struct, tag="worker_settings", frozen=True):
+    """First message to a database worker."""
+
+    index: int
+    listen_fd: int
+    """Listening Unix socket that edge workers connect to."""
+    directory: str
+    """Folder of database files, `<database_id>/…`, shared by all workers; a database belongs to one worker."""
+    statement_ms: int = 30_000
+
+
+class Drop(msgspec.Struct, tag="drop", frozen=True):
+    """Close every stream of the database; with `delete`, remove its files. Answered by `Dropped`."""
+
+    database_id: str
+    delete: bool
+
+
+class Drain(msgspec.Struct, tag="drain", frozen=True):
+    """Finish running statements, roll back open transactions, exit 0 within `grace_ms`."""
+
+    grace_ms: int
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """The worker accepts streams."""
+
+
+class Dropped(msgspec.Struct, tag="dropped", frozen=True):
+    database_id: str
+
+
+class DatabaseStats(msgspec.Struct, frozen=True):
+    """Counters of one database since its worker started."""
+
+    rows_read: int
+    rows_written: int
+    queries: int
+    storage_bytes: int
+
+
+class WorkerStats(msgspec.Struct, tag="worker_stats", frozen=True):
+    """Sent every second while something changed."""
+
+    streams: int
+    databases: dict[str, DatabaseStats]
+
+
+ToWorker = WorkerSettings | Drop | Drain
+FromWorker = Ready | Dropped | WorkerStats

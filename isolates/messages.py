@@ -1,0 +1,126 @@
+"""Control messages between the supervisor, the zygote and isolate hosts (framing: `runtime.channel`).
+
+The supervisor starts the zygote with a channel. For each host it sends `Fork` together with two file descriptors
+(SCM_RIGHTS, in this order): the host's end of a new control channel, and a listening Unix stream socket on which edge
+workers connect. The forked host then waits on its channel for `Load`.
+"""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one app may use. Counted at the host, so that it holds over all edge workers."""
+
+    wall_ms: int = 30_000
+    memory_mb: int = 128
+    max_concurrent_requests: int = 100
+    queue_ms: int = 5_000
+    """How long a request over the cap may wait; as many as the cap may wait at once."""
+
+
+# supervisor -> zygote
+
+
+class Fork(msgspec.Struct, tag="fork", frozen=True):
+    """Fork one host. Sent with the two descriptors described above, in the same `sendmsg`."""
+
+    host_id: str
+
+
+# zygote -> supervisor
+
+
+class ZygoteReady(msgspec.Struct, tag="zygote_ready", frozen=True):
+    """V8 is initialised; `Fork` is welcome."""
+
+    engine: str
+    """Engine and version, for `brrrd status`."""
+
+
+class Forked(msgspec.Struct, tag="forked", frozen=True):
+    host_id: str
+    pid: int
+
+
+class Exited(msgspec.Struct, tag="exited", frozen=True):
+    """A host ended. `status` as `os.waitstatus_to_exitcode` gives it: negative is a signal."""
+
+    host_id: str
+    pid: int
+    status: int
+
+
+# supervisor -> host
+
+
+class Load(msgspec.Struct, tag="load", frozen=True):
+    """Evaluate this build and serve it. Answered by `Loaded` or `LoadFailed`."""
+
+    app_id: str
+    build_id: str
+    directory: str
+    """Absolute path of the unpacked package."""
+    main: str
+    """Entry module, relative to `directory`, with forward slashes."""
+    environment: dict[str, str]
+    limits: Limits
+    egress_socket: str
+    """Path of the egress process's listening socket; the host connects to it and sends REQUEST frames (`wire.py`)."""
+    node: bool = False
+
+
+class Drain(msgspec.Struct, tag="drain", frozen=True):
+    """Send GOAWAY to every edge worker, finish what is in flight (`waitUntil` included) within `grace_ms`, exit 0."""
+
+    grace_ms: int
+
+
+# host -> supervisor
+
+
+class Loaded(msgspec.Struct, tag="loaded", frozen=True):
+    milliseconds: float
+
+
+class LoadFailed(msgspec.Struct, tag="load_failed", frozen=True):
+    """The build cannot be served; the host exits after this."""
+
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+class Log(msgspec.Struct, tag="log", frozen=True):
+    """One line for the app's owner: `console`, an uncaught exception, or a limit that was hit."""
+
+    time: float
+    """Seconds since the epoch."""
+    level: str
+    """debug, info, warn or error."""
+    request_id: str
+    message: str
+
+
+class HostStats(msgspec.Struct, tag="host_stats", frozen=True):
+    """Sent every second while something changed. Counters only grow over a host's life."""
+
+    requests: int
+    active: int
+    queued: int
+    refused: int
+    exceptions: int
+    heap_bytes: int
+
+
+class Retiring(msgspec.Struct, tag="retiring", frozen=True):
+    """The isolate was terminated or ran out of memory: the host ends at once. `limit` names which: wall_ms, memory_mb."""
+
+    limit: str
+    message: str
+
+
+ToZygote = Fork
+FromZygote = ZygoteReady | Forked | Exited
+ToHost = Load | Drain
+FromHost = Loaded | LoadFailed | Log | HostStats | Retiring

@@ -1,0 +1,99 @@
+"""Wire format between an edge worker and an isolate host, and between a host and the egress process.
+
+A stream socket carries frames both ways, many requests at once. Integers are little-endian, offsets in bytes:
+
+    offset size field
+    0      4    length    u32  whole frame, this header included
+    4      4    stream    u32  chosen by the side that sends REQUEST, never reused on a connection while open
+    8      1    type      u8   see `Type`
+    9      1    flags     u8   bit 0 `END`: the last frame of this direction of the stream
+    10     2    status    u16  HTTP status (RESPONSE, REFUSE), level (LOG), else 0
+    12     4    head      u32  bytes of head that follow; the rest of the frame is data
+    16     …    head, then data
+
+Heads are latin-1 fields joined by a line feed, which no method, target, header name or header value can contain:
+
+    REQUEST   method, absolute URL, request id, then header name and value in turn; data: first bytes of the body
+    RESPONSE  reason phrase (may be empty), then header name and value in turn; data: first bytes of the body
+    DATA      no head; data: bytes of the body, possibly none when END is set
+    CANCEL    one field, why: the receiver stops all work on the stream and sends nothing more on it
+    WINDOW    no head; data: u32, that many more bytes of body may be sent to the sender of this frame
+    REFUSE    code, then detail; instead of RESPONSE: the request was not, or could not be, answered by the app
+    GOAWAY    stream 0; the host takes no new requests on this connection, what is in flight goes on
+    LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
+    LOADED    host internal, stream 0; the app is ready
+    FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
+
+Header names are lower-case; order and duplicates are kept. In REQUEST and RESPONSE either side may send `WINDOW_BYTES` of
+body before it needs a WINDOW; body bytes within REQUEST and RESPONSE count. Frames are at most `MAX_FRAME_BYTES`, heads
+at most `MAX_HEAD_BYTES`. Connections carry frames in order; frames of a stream that the receiver no longer knows are ignored.
+"""
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+HEADER = struct.Struct("<IIBBHI")
+HEADER_BYTES = HEADER.size
+END = 1
+WINDOW_BYTES = 256 << 10
+MAX_DATA_BYTES = 64 << 10
+MAX_HEAD_BYTES = 128 << 10
+MAX_FRAME_BYTES = HEADER_BYTES + MAX_HEAD_BYTES + MAX_DATA_BYTES
+
+
+class Type(IntEnum):
+    """What a frame says."""
+
+    REQUEST = 1
+    RESPONSE = 2
+    DATA = 3
+    CANCEL = 4
+    WINDOW = 5
+    REFUSE = 6
+    GOAWAY = 7
+    LOG = 16
+    LOADED = 17
+    FAILED = 18
+
+
+class Frame(NamedTuple):
+    """One decoded frame; `head` and `data` are as on the wire."""
+
+    stream: int
+    type: int
+    flags: int
+    status: int
+    head: bytes
+    data: bytes
+
+
+class FrameError(Exception):
+    """The other side broke the format; the connection cannot go on."""
+
+
+def encode(
+    stream: int, type: int, *, flags: int = 0, status: int = 0, head: bytes = b"", data: bytes = b""
+) -> bytes:
+    """Return one frame as bytes."""
+    head_bytes = len(head)
+    length = HEADER_BYTES + head_bytes + len(data)
+    return HEADER.pack(length, stream, type, flags, status, head_bytes) + head + data
+
+
+def decode(buffer: bytes, start: int = 0) -> tuple[list[Frame], int]:
+    """Return the complete frames in `buffer` from `start` on, and the offset of the first byte not consumed."""
+    frames: list[Frame] = []
+    end = len(buffer)
+    unpack = HEADER.unpack_from
+    while end - start >= HEADER_BYTES:
+        length, stream, type_, flags, status, head_bytes = unpack(buffer, start)
+        if not HEADER_BYTES + head_bytes <= length <= MAX_FRAME_BYTES:
+            raise FrameError(f"frame of {length} bytes with a head of {head_bytes}")
+        if end - start < length:
+            break
+        body = start + HEADER_BYTES
+        split = body + head_bytes
+        start += length
+        frames.append(Frame(stream, type_, flags, status, buffer[body:split], buffer[split:start]))
+    return frames, start

@@ -1,0 +1,136 @@
+"""Control messages between the supervisor and edge workers, and the egress process (framing: `runtime.channel`)."""
+
+import msgspec
+
+from dataplane.messages import Catalog
+
+
+class EdgeSettings(msgspec.Struct, tag="edge_settings", frozen=True):
+    """First message to an edge worker. Its listening sockets are inherited, in this order: TCP, then Unix."""
+
+    index: int
+    server: str
+    """uvicorn, granian or hypercorn."""
+    tcp_fd: int
+    unix_fd: int
+    """HTTP on a Unix socket, for the egress process: requests from apps to this node's own names."""
+    db_hosts: list[str]
+    public_db_url: str
+    trusted_proxies: list[str]
+    """Networks (CIDR) whose X-Forwarded-*, Forwarded and X-Request-Id headers are believed."""
+    max_body_bytes: int
+    max_head_bytes: int
+    token_key: bytes
+    """Key that signs query tokens and batons; never logged."""
+
+
+class App(msgspec.Struct, frozen=True):
+    """One app's active build, as the edge needs it. An app without a running host has `host_socket` None."""
+
+    app_id: str
+    project: str
+    app: str
+    build_id: str
+    host_id: str | None
+    host_socket: str | None
+    """Path of the host's listening Unix socket."""
+    directory: str
+    """Absolute path of the unpacked package, for static files."""
+    asset_index: str | None
+    """Absolute path of the build's asset index (`artifacts.index`), or None without static files."""
+    has_worker: bool
+    """False: a package of static files only."""
+    wall_ms: int = 30_000
+    max_body_bytes: int = 100_000_000
+    unavailable: str | None = None
+    """Set while the app is quarantined: why, in a sentence for its owner."""
+
+
+class Routes(msgspec.Struct, tag="routes", frozen=True):
+    """The whole routing table; replaces the one before in one step."""
+
+    version: int
+    hosts: dict[str, str]
+    """Host name in lower case A-label form, exact or `*.suffix`, to app id."""
+    apps: dict[str, App]
+
+
+class Drain(msgspec.Struct, tag="drain", frozen=True):
+    """Stop accepting, finish what is in flight within `grace_ms`, exit 0."""
+
+    grace_ms: int
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """The worker accepts requests."""
+
+
+class Applied(msgspec.Struct, tag="applied", frozen=True):
+    """`Routes` or `Catalog` of this version is what every new request sees now."""
+
+    kind: str
+    """routes or catalog."""
+    version: int
+
+
+class HostGone(msgspec.Struct, tag="host_gone", frozen=True):
+    """The connection to a host broke, in case the supervisor does not know yet."""
+
+    host_id: str
+
+
+class AppStats(msgspec.Struct, frozen=True):
+    """Counters of one app at one edge worker since it started."""
+
+    responses: dict[str, int]
+    """By status class: 1xx … 5xx."""
+    seconds_sum: float
+    seconds_buckets: list[int]
+    """Cumulative counts for `LATENCY_BUCKETS`, the last is +Inf."""
+
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds in seconds."""
+
+
+class EdgeStats(msgspec.Struct, tag="edge_stats", frozen=True):
+    """Sent every second while something changed."""
+
+    connections: int
+    in_flight: int
+    apps: dict[str, AppStats]
+    databases: dict[str, AppStats]
+
+
+ToEdge = EdgeSettings | Routes | Catalog | Drain
+FromEdge = Ready | Applied | HostGone | EdgeStats
+
+
+class EgressSettings(msgspec.Struct, tag="egress_settings", frozen=True):
+    """First message to the egress process."""
+
+    listen_fd: int
+    """Listening Unix socket that isolate hosts connect to."""
+    allow: list[str]
+    """Networks or host names beyond the public internet that apps may reach (`egress_allow`)."""
+    edge_sockets: list[str]
+    """Unix sockets of the edge workers' HTTP listeners, for the node's own names."""
+    edge_authorities: list[str]
+    """host:port pairs under which the edge listens (also with loopback names)."""
+    db_hosts: list[str]
+
+
+class LocalNames(msgspec.Struct, tag="local_names", frozen=True):
+    """Host names that this node serves itself, exact or `*.suffix`; replaces the list before."""
+
+    names: list[str]
+
+
+class EgressStats(msgspec.Struct, tag="egress_stats", frozen=True):
+    requests: int
+    refused: int
+    failed: int
+
+
+ToEgress = EgressSettings | LocalNames | Drain
+FromEgress = Ready | EgressStats

@@ -1,0 +1,120 @@
+"""Control channel between the supervisor and each process it starts: MessagePack messages over a stream socket.
+
+Every child inherits one end of a socket pair as file descriptor `FD`. End of file means that the other side is
+gone: a child that reads it exits, so nothing outlives the supervisor. Messages are tagged `msgspec.Struct`s, declared
+in the `messages.py` of the room that the child belongs to; both directions use the same framing:
+
+    u32 length of the payload in bytes, little-endian
+    payload: one MessagePack object (a tagged struct)
+
+`encode` and `Decoder` are pure; `Channel` is the asyncio shell. A thread without a loop may use the pure halves on a
+blocking socket.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+FD = 3
+MAX_MESSAGE_BYTES = 64 << 20
+
+_encoder = msgspec.msgpack.Encoder()
+Message = TypeVar("Message")
+
+
+class ChannelError(Exception):
+    """The other side sent bytes that are not a message of the agreed type."""
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Return `message` as one frame."""
+    payload = _encoder.encode(message)
+    return len(payload).to_bytes(4, "little") + payload
+
+
+class Decoder(Generic[Message]):
+    """Turns received bytes into messages of one union type. Raises `ChannelError` on anything else."""
+
+    def __init__(self, types: Any) -> None:
+        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(types)
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Take received bytes and yield every message that is now complete."""
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= 4:
+            length = int.from_bytes(buffer[:4], "little")
+            if length > MAX_MESSAGE_BYTES:
+                raise ChannelError(f"message of {length} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+            if len(buffer) < 4 + length:
+                return
+            payload = bytes(buffer[4 : 4 + length])
+            del buffer[: 4 + length]
+            try:
+                yield self._decoder.decode(payload)
+            except msgspec.MsgspecError as error:
+                raise ChannelError(str(error)) from None
+
+
+class Channel(asyncio.Protocol, Generic[Message]):
+    """One end of a control channel on the running loop.
+
+    `on_message` is called for each message in order, `on_close` once when the other side is gone. Neither may block.
+    """
+
+    def __init__(
+        self, types: Any, on_message: Callable[[Message], None], on_close: Callable[[], None]
+    ) -> None:
+        self._decoder: Decoder[Message] = Decoder(types)
+        self._on_message = on_message
+        self._on_close = on_close
+        self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        sock: socket.socket,
+        types: Any,
+        on_message: Callable[[Message], None],
+        on_close: Callable[[], None],
+    ) -> "Channel[Message]":
+        """Attach to a connected stream socket, which the channel owns from then on."""
+        sock.setblocking(False)
+        channel = cls(types, on_message, on_close)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: channel, sock=sock)
+        return channel
+
+    def __repr__(self) -> str:
+        state = "open" if self._transport and not self._transport.is_closing() else "closed"
+        return f"<Channel {state}>"
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Queue `message`; does nothing once the other side is gone (`on_close` tells)."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode(message))
+
+    def close(self) -> None:
+        """Send what is queued, then close."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._decoder.feed(data):
+            self._on_message(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_close()
+
+
+def inherited_socket() -> socket.socket:
+    """Return this child's end of its control channel (file descriptor `FD`)."""
+    return socket.socket(fileno=FD)
