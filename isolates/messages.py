@@ -114,7 +114,10 @@ class HostStats(msgspec.Struct, tag="host_stats", frozen=True):
 
 
 class Retiring(msgspec.Struct, tag="retiring", frozen=True):
-    """The isolate was terminated or ran out of memory: the host ends at once. `limit` names which: wall_ms, memory_mb."""
+    """The isolate was terminated or ran out of memory: the host ends at once.
+
+    `limit` names the setting: wall_ms or memory_mb.
+    """
 
     limit: str
     message: str

@@ -24,9 +24,9 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     LOADED    host internal, stream 0; the app is ready
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
 
-Header names are lower-case; order and duplicates are kept. In REQUEST and RESPONSE either side may send `WINDOW_BYTES` of
-body before it needs a WINDOW; body bytes within REQUEST and RESPONSE count. Frames are at most `MAX_FRAME_BYTES`, heads
-at most `MAX_HEAD_BYTES`. Connections carry frames in order; frames of a stream that the receiver no longer knows are ignored.
+Header names are lower-case; order and duplicates are kept. Either side may send `WINDOW_BYTES` of body on a stream
+before it needs a WINDOW; body bytes within REQUEST and RESPONSE count. Frames are at most `MAX_FRAME_BYTES`, heads at
+most `MAX_HEAD_BYTES`. A connection keeps the order; frames of a stream that the receiver no longer knows are ignored.
 """
 
 import struct
@@ -72,9 +72,7 @@ class FrameError(Exception):
     """The other side broke the format; the connection cannot go on."""
 
 
-def encode(
-    stream: int, type: int, *, flags: int = 0, status: int = 0, head: bytes = b"", data: bytes = b""
-) -> bytes:
+def encode(stream: int, type: int, *, flags: int = 0, status: int = 0, head: bytes = b"", data: bytes = b"") -> bytes:
     """Return one frame as bytes."""
     head_bytes = len(head)
     length = HEADER_BYTES + head_bytes + len(data)

@@ -66,9 +66,7 @@ class Channel(asyncio.Protocol, Generic[Message]):
     `on_message` is called for each message in order, `on_close` once when the other side is gone. Neither may block.
     """
 
-    def __init__(
-        self, types: Any, on_message: Callable[[Message], None], on_close: Callable[[], None]
-    ) -> None:
+    def __init__(self, types: Any, on_message: Callable[[Message], None], on_close: Callable[[], None]) -> None:
         self._decoder: Decoder[Message] = Decoder(types)
         self._on_message = on_message
         self._on_close = on_close
