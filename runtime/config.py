@@ -1,0 +1,339 @@
+"""The node's configuration, and its reference manual: each field says what it does and when to leave it alone.
+
+The command line, `brrrd.toml` and the environment all fill the one `Config`. A value comes from, in this order: the
+command line, an environment variable (`BRRRD_` and the field's name in capitals; lists are comma-separated), the file
+given with `--config`, the default. An unknown key or a bad value is refused by name, never ignored.
+
+A leaf module: it imports nothing else of brrrd, so that every room may import it.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+ENVIRONMENT_PREFIX = "BRRRD_"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the key, where it came from and what is expected."""
+
+
+def _text(description: str) -> Meta:
+    return Meta(description=description)
+
+
+def _number(description: str, least: int, most: int) -> Meta:
+    return Meta(description=description, ge=least, le=most)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator can set. Sizes are in bytes, times in the unit that the name ends in."""
+
+    data_dir: Annotated[
+        str,
+        _text(
+            "Folder for everything the node keeps: desired state, packages, databases, app logs, the operator token. "
+            "Created with mode 0700. One node at a time may use it. Back this folder up."
+        ),
+    ] = "brrrd-data"
+
+    listen: Annotated[
+        str,
+        _text(
+            "Address and port of the edge, for apps and databases. `0.0.0.0:80` serves all IPv4 interfaces, "
+            "`[::]:80` IPv6 too. Port 0 takes a free one."
+        ),
+    ] = "127.0.0.1:8080"
+
+    control: Annotated[
+        str,
+        _text(
+            "Address and port of the control API. It is plain HTTP with a bearer token: leave it on loopback unless "
+            "the network between it and its clients is trusted."
+        ),
+    ] = "127.0.0.1:8081"
+
+    server: Annotated[
+        str,
+        _text(
+            "HTTP server in front of the edge's ASGI application. The default is the one that measured best; the "
+            "others are for features that it lacks."
+        ),
+    ] = "uvicorn"
+
+    workers: Annotated[
+        int,
+        _number("Edge worker processes. 0 means one per core this process may use.", 0, 256),
+    ] = 0
+
+    database_workers: Annotated[
+        int,
+        _number(
+            "Database worker processes. A database belongs to one of them and runs one statement at a time there. "
+            "0 means one per core this process may use.",
+            0,
+            256,
+        ),
+    ] = 0
+
+    db_hosts: Annotated[
+        list[str],
+        _text(
+            "Host names under which the edge answers as the data plane instead of looking for an app. "
+            "Add the public name of the database host here."
+        ),
+    ] = msgspec.field(default_factory=lambda: ["db.localhost", "localhost", "127.0.0.1"])
+
+    public_db_url: Annotated[
+        str,
+        _text(
+            "Start of the database URLs handed out, without a trailing slash: `https://db.example.com`. "
+            "Empty means the listen address. Its host name has to be one of `db_hosts`."
+        ),
+    ] = ""
+
+    trusted_proxies: Annotated[
+        list[str],
+        _text(
+            "Networks (CIDR) of proxies in front whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` headers are "
+            "believed. From anybody else they are replaced. Leave it empty when clients connect directly."
+        ),
+    ] = []
+
+    egress_allow: Annotated[
+        list[str],
+        _text(
+            "Networks (CIDR), host names or host:port pairs that apps may reach with fetch() beyond the public "
+            "internet. Every entry here is open to every app on the node."
+        ),
+    ] = []
+
+    protected_databases: Annotated[
+        list[str],
+        _text("Database ids that refuse suspend, resume, delete, token rotation and query tokens with 403."),
+    ] = []
+
+    operator_token: Annotated[
+        str,
+        _text(
+            "Bearer token of the control API. Empty: the one in the file `operator-token` of the data folder, "
+            "created at first start. Prefer the environment variable to a file that others can read."
+        ),
+    ] = ""
+
+    wall_ms: Annotated[
+        int,
+        _number(
+            "Longest time for one request, response stream included, for apps whose manifest sets none. After it "
+            "the client gets 504 and code that does not yield is interrupted.",
+            1,
+            3_600_000,
+        ),
+    ] = 30_000
+
+    memory_mb: Annotated[
+        int,
+        _number("V8 heap of one app, for apps whose manifest sets none.", 16, 4096),
+    ] = 128
+
+    max_concurrent_requests: Annotated[
+        int,
+        _number(
+            "Requests one app handles at once, over all edge workers; as many again wait in a queue. For apps whose "
+            "manifest or deploy call sets none.",
+            1,
+            100_000,
+        ),
+    ] = 100
+
+    queue_ms: Annotated[
+        int,
+        _number("How long a request over the concurrency cap may wait before it gets 503.", 0, 600_000),
+    ] = 5_000
+
+    statement_ms: Annotated[
+        int,
+        _number("Longest time for one SQL statement; the worker that runs it is replaced after that.", 1, 3_600_000),
+    ] = 30_000
+
+    max_body_bytes: Annotated[
+        int,
+        _number("Largest request body, which is streamed, never held whole. A larger one gets 413.", 0, 1 << 40),
+    ] = 100_000_000
+
+    max_head_bytes: Annotated[
+        int,
+        _number("Largest request head (request line and headers). A larger one gets 431.", 1024, 1 << 20),
+    ] = 65_536
+
+    max_package_bytes: Annotated[
+        int,
+        _number("Largest package as uploaded, compressed.", 1024, 1 << 40),
+    ] = 256_000_000
+
+    max_unpacked_bytes: Annotated[
+        int,
+        _number("Largest package after unpacking.", 1024, 1 << 40),
+    ] = 1_000_000_000
+
+    max_package_files: Annotated[
+        int,
+        _number("Most files in one package.", 1, 10_000_000),
+    ] = 50_000
+
+    drain_seconds: Annotated[
+        int,
+        _number(
+            "How long requests in flight may take to finish on SIGTERM, and on an app's old build after a deploy.",
+            0,
+            3600,
+        ),
+    ] = 30
+
+    log_format: Annotated[
+        Literal["auto", "human", "json"],
+        _text("Form of the node's own log on standard error. `auto`: human on a terminal, JSON lines otherwise."),
+    ] = "auto"
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _text("Least important lines that the node's own log shows."),
+    ] = "info"
+
+    def __post_init__(self) -> None:
+        parse_address(self.listen, "listen")
+        parse_address(self.control, "control")
+        if self.public_db_url.endswith("/"):
+            raise ValueError("public_db_url must not end with a slash")
+        if self.public_db_url and not self.public_db_url.startswith(("http://", "https://")):
+            raise ValueError("public_db_url must start with http:// or https://")
+
+    def __repr__(self) -> str:
+        return f"<Config data_dir={self.data_dir!r} listen={self.listen} control={self.control}>"
+
+    def edge_workers(self) -> int:
+        """Edge workers to start, with the default resolved."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def database_worker_count(self) -> int:
+        """Database workers to start, with the default resolved."""
+        return self.database_workers or len(os.sched_getaffinity(0))
+
+
+class Field(NamedTuple):
+    """One configuration key, for the reference in the documentation."""
+
+    name: str
+    variable: str
+    type: str
+    default: str
+    """As it would be written in TOML."""
+    description: str
+
+
+def reference() -> list[Field]:
+    """Every configuration key in order, from which the printed reference is made."""
+    hints = get_type_hints(Config, include_extras=True)
+    fields = []
+    for field in msgspec.structs.fields(Config):
+        kind, meta = get_args(hints[field.name])[:2]
+        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        fields.append(
+            Field(
+                field.name,
+                ENVIRONMENT_PREFIX + field.name.upper(),
+                _type_name(kind),
+                msgspec.json.encode(default).decode(),
+                str(meta.description),
+            )
+        )
+    return fields
+
+
+def _type_name(kind: Any) -> str:
+    if kind == list[str]:
+        return "list of strings"
+    choices = get_args(kind)
+    if choices:
+        return " | ".join(choices)
+    return {"str": "string", "int": "integer"}[kind.__name__]
+
+
+def parse_address(text: str, key: str) -> tuple[str, int]:
+    """Split `host:port` or `[v6]:port`. Raises `ValueError` naming `key`."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{key}: an IPv6 address needs brackets, as in [::1]:8080")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{key}: expected host:port, as in 127.0.0.1:8080, not {text!r}")
+    return host, int(port)
+
+
+def load(
+    file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read the configuration; `overrides` come from the command line, where None means not given.
+
+    Raises `ConfigError`.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values |= _from_file(Path(file))
+    values |= _from_environment(os.environ if environ is None else environ)
+    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    return _convert(values, "the configuration")
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    _convert(values, str(path))
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Values of `BRRRD_*` variables. Others with the prefix belong to the client commands and are left alone."""
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Config):
+        variable = ENVIRONMENT_PREFIX + field.name.upper()
+        text = environ.get(variable)
+        if text is None:
+            continue
+        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        value: Any = text
+        if isinstance(default, list):
+            value = [item.strip() for item in text.split(",") if item.strip()]
+        elif isinstance(default, int):
+            try:
+                value = int(text)
+            except ValueError:
+                raise ConfigError(f"{variable}: expected an integer, not {text!r}") from None
+        _convert({field.name: value}, variable)
+        values[field.name] = value
+    return values
+
+
+def _convert(values: Mapping[str, Any], source: str) -> Config:
+    unknown = sorted(set(values) - {field.name for field in msgspec.structs.fields(Config)})
+    if unknown:
+        raise ConfigError(f"{source}: unknown key {unknown[0]!r}; `brrrd serve --help` lists what there is")
+    for key, value in values.items():
+        try:
+            msgspec.convert({key: value}, Config)
+        except (msgspec.ValidationError, ValueError) as error:
+            sentence = str(error).split(" - at `$")[0]
+            raise ConfigError(f"{source}: {key}: {sentence.removeprefix(key + ': ')}") from None
+    return msgspec.convert(dict(values), Config)
