@@ -1,0 +1,43 @@
+"""The command tree of `brrrd`. Importing it registers every command; their libraries are imported when they run."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from runtime.cli import apps, databases, demo, deploy, domains, environment, logs, serve, status
+
+app = typer.Typer(
+    name="brrrd",
+    help="Serve apps from pooled V8 isolates and libSQL databases, on one node.",
+    no_args_is_help=True,
+    # Plain help: rich's takes as long to import as everything else together.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"brrrd {version('brrrd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+serve.register(app)
+demo.register(app)
+deploy.register(app)
+app.add_typer(apps.group, name="apps")
+apps.group.add_typer(environment.group, name="env")
+app.add_typer(domains.group, name="domains")
+app.add_typer(databases.group, name="databases")
+logs.register(app)
+status.register(app)

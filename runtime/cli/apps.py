@@ -1,0 +1,92 @@
+"""`brrrd apps …`: apps of a project and their builds."""
+
+from typing import Annotated, Any
+
+import typer
+
+from runtime.cli.client_command import Shown, client_command
+from runtime.cli.node import Node, path_of
+from runtime.cli.options import DEFAULT_PROJECT, AppArgument, AppOption, ProjectOption, YesOption, confirm, one_of
+from runtime.cli.tables import moment, plain, size, table
+
+group = typer.Typer(help="Apps of a project and their builds.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@client_command(group, "create")
+def create(
+    node: Node, name: AppArgument = None, app: AppOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Create an app without a build (`brrrd deploy` creates a missing one by itself)."""
+    name = one_of(name, app, "app")
+    answer = node.post(path_of("projects", project, "apps"), {"name": name})
+    return Shown(answer, lambda: f"Created app {name} in project {project}. Next: brrrd deploy DIR --app {name}")
+
+
+@client_command(group, "list")
+def list_apps(node: Node, project: ProjectOption = DEFAULT_PROJECT) -> Shown:
+    """List the apps of a project."""
+    answer = node.get(path_of("projects", project, "apps"))
+    rows = (
+        (app.get("name"), app.get("app_id"), app.get("status"), app.get("build_id"), app.get("hosts"))
+        for app in answer["apps"]
+    )
+    empty = f"No apps in project {project}. Create one with: brrrd deploy DIR --app NAME"
+    return Shown(answer, lambda: table(["NAME", "ID", "STATUS", "BUILD", "HOSTS"], rows, empty))
+
+
+@client_command(group, "show")
+def show(
+    node: Node, name: AppArgument = None, app: AppOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Show one app: status, active build, hosts."""
+    answer = node.get(path_of("projects", project, "apps", one_of(name, app, "app")))
+    return Shown(answer, lambda: plain(answer["app"]))
+
+
+@client_command(group, "delete")
+def delete(
+    node: Node,
+    name: AppArgument = None,
+    app: AppOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    yes: YesOption = False,
+) -> Shown:
+    """Delete an app with its builds, environment and hosts."""
+    name = one_of(name, app, "app")
+    confirm(f"Delete app {name} of project {project} with all its builds, environment and hosts?", yes)
+    answer = node.delete(path_of("projects", project, "apps", name))
+    return Shown(answer, lambda: plain(answer))
+
+
+@client_command(group, "builds")
+def builds(
+    node: Node, name: AppArgument = None, app: AppOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """List the builds of an app, newest first."""
+    name = one_of(name, app, "app")
+    answer = node.get(path_of("projects", project, "apps", name, "builds"))
+    empty = f"App {name} has no builds. Create one with: brrrd deploy DIR --app {name}"
+    rows = (_build_row(build) for build in answer["builds"])
+    return Shown(answer, lambda: table(["BUILD", "ACTIVE", "CREATED", "SIZE>"], rows, empty))
+
+
+def _build_row(build: dict[str, Any]) -> tuple[Any, ...]:
+    packed = build.get("size", build.get("packed_bytes"))
+    return build.get("build_id"), build.get("active"), moment(build.get("created_at")), size(packed)
+
+
+@client_command(group, "rollback")
+def rollback(
+    node: Node,
+    name: AppArgument = None,
+    app: AppOption = None,
+    build: Annotated[
+        str | None, typer.Option("--build", "--build-id", metavar="BUILD", help="Build to activate [the previous one].")
+    ] = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+) -> Shown:
+    """Activate an earlier build."""
+    name = one_of(name, app, "app")
+    body = {"build_id": build} if build else {}
+    answer = node.post(path_of("projects", project, "apps", name, "rollbacks"), body)
+    return Shown(answer, lambda: f"App {name} now serves build {answer.get('build_id')}.")

@@ -1,0 +1,158 @@
+"""`brrrd databases …`: libSQL databases of a project, and their tokens."""
+
+import re
+from typing import Annotated
+
+import typer
+
+from runtime.cli.client_command import Shown, client_command
+from runtime.cli.errors import CommandError
+from runtime.cli.node import Node, path_of
+from runtime.cli.options import (
+    DEFAULT_PROJECT,
+    DatabaseArgument,
+    DatabaseOption,
+    ProjectOption,
+    YesOption,
+    confirm,
+    one_of,
+)
+from runtime.cli.tables import details, plain, table
+
+group = typer.Typer(help="libSQL databases and their tokens.", no_args_is_help=True, rich_markup_mode=None)
+
+DATABASE_ID = re.compile(r"db-[a-z2-7]{12}")
+
+
+@client_command(group, "create")
+def create(
+    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Create a database. Its token is shown once: keep it."""
+    name = one_of(name, database, "database")
+    answer = node.post(path_of("projects", project, "databases"), {"name": name})
+    return Shown(
+        answer,
+        lambda: details(
+            [
+                ("id", answer.get("database_id")),
+                ("url", answer.get("database_url")),
+                ("token", answer.get("database_token") or f"(shown at creation; new: brrrd databases rotate {name})"),
+            ]
+        ),
+    )
+
+
+@client_command(group, "list")
+def list_databases(node: Node, project: ProjectOption = DEFAULT_PROJECT) -> Shown:
+    """List the databases of a project."""
+    answer = node.get(path_of("projects", project, "databases"))
+    rows = (
+        (entry.get("name"), entry.get("database_id"), entry.get("status"), entry.get("database_url"))
+        for entry in answer["databases"]
+    )
+    empty = f"No databases in project {project}. Create one with: brrrd databases create NAME"
+    return Shown(answer, lambda: table(["NAME", "ID", "STATUS", "URL"], rows, empty))
+
+
+@client_command(group, "show")
+def show(
+    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Show one database: status, worker, generation, WAL frame numbers."""
+    answer = node.get(_path(node, project, one_of(name, database, "database")))
+    return Shown(answer, lambda: plain(answer.get("database", answer)))
+
+
+@client_command(group, "usage")
+def usage(
+    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Show what a database has used: rows read and written, queries, storage."""
+    answer = node.get(_path(node, project, one_of(name, database, "database"), "usage"))
+    return Shown(answer, lambda: plain(answer.get("usage", answer)))
+
+
+@client_command(group, "rotate")
+def rotate(
+    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Replace the database token. Every token issued before is dead at once."""
+    name = one_of(name, database, "database")
+    answer = node.post(_path(node, project, name, "token", "rotate"))
+    return Shown(answer, lambda: details([("token", answer.get("database_token"))]))
+
+
+@client_command(group, "query-token")
+def query_token(
+    node: Node,
+    name: DatabaseArgument = None,
+    database: DatabaseOption = None,
+    ttl_seconds: Annotated[
+        int, typer.Option("--ttl-seconds", "--ttl", metavar="SECONDS", min=1, max=3600, help="How long it is good for.")
+    ] = 300,
+    audience: Annotated[str, typer.Option("--audience", help="Who will use it, for the audit log.")] = "cli",
+    reason: Annotated[
+        str, typer.Option("--reason", help="What for, for the audit log.")
+    ] = "brrrd databases query-token",
+    project: ProjectOption = DEFAULT_PROJECT,
+) -> Shown:
+    """Issue a token for one database that expires by itself."""
+    name = one_of(name, database, "database")
+    body = {"ttl_seconds": ttl_seconds, "audience": audience, "reason": reason}
+    answer = node.post(_path(node, project, name, "query-token"), body)
+    return Shown(answer, lambda: plain(answer))
+
+
+@client_command(group, "suspend")
+def suspend(
+    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Refuse all reads and writes of a database until it is resumed."""
+    name = one_of(name, database, "database")
+    answer = node.post(_path(node, project, name, "suspend"))
+    return Shown(answer, lambda: f"Database {name} is suspended. Undo with: brrrd databases resume {name}")
+
+
+@client_command(group, "resume")
+def resume(
+    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Serve a suspended database again."""
+    name = one_of(name, database, "database")
+    answer = node.post(_path(node, project, name, "resume"))
+    return Shown(answer, lambda: f"Database {name} is served again.")
+
+
+@client_command(group, "delete")
+def delete(
+    node: Node,
+    name: DatabaseArgument = None,
+    database: DatabaseOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    yes: YesOption = False,
+) -> Shown:
+    """Delete a database: its files are removed and its tokens are dead."""
+    name = one_of(name, database, "database")
+    path = _path(node, project, name)
+    confirm(f"Delete database {name} of project {project} with everything in it?", yes)
+    answer = node.delete(path)
+    return Shown(answer, lambda: f"Deleted database {name}.")
+
+
+def _path(node: Node, project: str, database: str, *rest: str) -> str:
+    return path_of("databases", _database_id(node, project, database), *rest)
+
+
+def _database_id(node: Node, project: str, database: str) -> str:
+    """Return the id of a database given by id or by its name in the project."""
+    if DATABASE_ID.fullmatch(database):
+        return database
+    listed = node.get(path_of("projects", project, "databases"))["databases"]
+    for entry in listed:
+        if entry.get("name") == database:
+            return str(entry["database_id"])
+    raise CommandError(
+        f"project {project} has no database {database}. See `brrrd databases list --project {project}`, "
+        f"or create it with `brrrd databases create {database} --project {project}`."
+    )

@@ -1,0 +1,37 @@
+"""Options and arguments that several commands share.
+
+A name is the first argument or an option (`brrrd apps show blog`, `brrrd apps show --app blog`); names and ids are
+accepted alike everywhere.
+"""
+
+from typing import Annotated
+
+import typer
+
+ProjectOption = Annotated[str, typer.Option("--project", metavar="PROJECT", help="Project, by name or id.")]
+AppArgument = Annotated[str | None, typer.Argument(metavar="APP", help="App, by name or id.")]
+AppOption = Annotated[str | None, typer.Option("--app", "--name", metavar="APP", help="The same as the argument.")]
+OnlyAppOption = Annotated[str, typer.Option("--app", metavar="APP", help="App, by name or id.")]
+DatabaseArgument = Annotated[str | None, typer.Argument(metavar="DATABASE", help="Database, by name or id.")]
+DatabaseOption = Annotated[
+    str | None, typer.Option("--database", "--name", metavar="DATABASE", help="The same as the argument.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+DEFAULT_PROJECT = "default"
+
+
+def one_of(argument: str | None, option: str | None, what: str) -> str:
+    """Return the one that was given; a usage error when none was, or two that differ."""
+    if argument is not None and option is not None and argument != option:
+        raise typer.BadParameter(f"two different values for the {what}: {argument} and {option}")
+    value = argument if argument is not None else option
+    if not value:
+        raise typer.BadParameter(f"name the {what}")
+    return value
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something is removed; ends the command with status 1 unless the answer is yes."""
+    if not yes:
+        typer.confirm(question, abort=True, err=True)

@@ -1,0 +1,77 @@
+"""`brrrd serve`: run the node in the foreground. Its options are the fields of `runtime.config.Config`."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from runtime.cli.errors import WrongUsage
+from runtime.cli.tokens import record_node
+from runtime.config import Config, ConfigError, Field, load, reference
+
+NOT_OPTIONS = frozenset({"operator_token"})
+"""Every user of the machine can read a command line."""
+
+
+def register(application: typer.Typer) -> None:
+    application.command("serve")(_with_config_options(serve))
+
+
+def serve(config: Config) -> int:
+    """Run a node until SIGTERM or Ctrl-C, then finish requests in flight and exit."""
+    from runtime.serve import run
+
+    remember(config)
+    return run(config)
+
+
+def remember(config: Config) -> None:
+    """Let client commands of this user find the node's token."""
+    try:
+        record_node(config.control, Path(config.data_dir))
+    except OSError as error:
+        print(f"brrrd: client commands will need --token: {error}", file=sys.stderr)
+
+
+def load_config(file: Path | None, overrides: dict[str, Any]) -> Config:
+    """Return the configuration; a mistake in it is wrong usage."""
+    try:
+        return load(file, os.environ, overrides)
+    except ConfigError as error:
+        raise WrongUsage(str(error)) from None
+
+
+def _with_config_options(function: Callable[[Config], int]) -> Callable[..., None]:
+    """Return a typer command with an option for every field that may be given on the command line."""
+
+    def command(*, config: Path | None, **overrides: Any) -> None:
+        given = {key: value for key, value in overrides.items() if value not in (None, [])}
+        raise typer.Exit(function(load_config(config, given)))
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    file_option = typer.Option("--config", metavar="FILE", help="Configuration file (TOML) with the keys below.")
+    parameters = [
+        inspect.Parameter("config", keyword, annotation=Annotated[Path | None, file_option], default=None),
+        *(
+            inspect.Parameter(field.name, keyword, annotation=_option(field), default=None)
+            for field in reference()
+            if field.name not in NOT_OPTIONS
+        ),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = function.__doc__
+    return command
+
+
+def _option(field: Field) -> Any:
+    kind: Any = {"integer": int, "list of strings": list[str]}.get(field.type, str)
+    default = field.default.strip('"')
+    help_text = f"{field.description} [{field.variable}; default {default or 'empty'}]"
+    if kind == list[str]:
+        help_text += " Repeat the option for several values."
+    return Annotated[kind | None, typer.Option(f"--{field.name.replace('_', '-')}", help=help_text)]
