@@ -1,0 +1,71 @@
+"""`python -m benchmarks http|edge [options]`: see `--help` of each."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.load import LoadError
+from benchmarks.peers import PeerError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Comparisons with peers, as ratios.")
+
+Only = Annotated[str, typer.Option(help="Workloads or servers, separated by commas; all if empty.")]
+Connections = Annotated[str, typer.Option(help="Numbers of keep-alive connections, separated by commas.")]
+Seconds = Annotated[float, typer.Option(help="Length of one run, in whole seconds.", min=1)]
+Rounds = Annotated[int, typer.Option(help="Rounds; the figures are medians over them.", min=1)]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")]
+MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write the table of ratios to this file.")]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+@app.command()
+def http(
+    only: Only = "",
+    connections: Connections = "1,32,128",
+    seconds: Seconds = 5,
+    rounds: Rounds = 3,
+    json: JsonFile = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """The same workers on workerd and on brrrd: hello, json, page, stream, hash."""
+    from benchmarks import http as comparison
+
+    comparison.run(
+        only=_names(only),
+        connections=_numbers(connections),
+        seconds=seconds,
+        rounds=rounds,
+        json_file=json,
+        markdown_file=markdown,
+    )
+
+
+@app.command()
+def edge(
+    only: Only = "",
+    connections: Connections = "1,32,128",
+    seconds: Seconds = 3,
+    rounds: Rounds = 3,
+    json: JsonFile = None,
+) -> None:
+    """Servers that could stand in front: the bare ASGI hello on each, and the edge on a stub of a host."""
+    from benchmarks import edge as comparison
+
+    comparison.run(only=_names(only), connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except (LoadError, PeerError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

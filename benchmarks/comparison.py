@@ -1,0 +1,127 @@
+"""Rounds of one peer after the other, their medians and ratios, and the tables made of them. Pure but for `run`."""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+
+from benchmarks.load import Measurement
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One workload at one number of connections: medians over the rounds, by peer name."""
+
+    workload: str
+    connections: int
+    peers: dict[str, Measurement]
+
+    def ratio(self, ours: str, theirs: str) -> float:
+        """Our rate by theirs: above 1 is faster."""
+        return self.peers[ours].rate / self.peers[theirs].rate
+
+    def latency_ratio(self, ours: str, theirs: str) -> float:
+        """Our p50 by theirs: below 1 is faster."""
+        return self.peers[ours].p50 / self.peers[theirs].p50
+
+
+class Report(msgspec.Struct, frozen=True):
+    machine: str
+    seconds: float
+    rounds: int
+    rows: list[Row]
+
+
+def describe_machine() -> str:
+    model = platform.processor() or platform.machine()
+    try:
+        with Path("/proc/cpuinfo").open() as file:
+            model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), model)
+    except OSError:
+        pass
+    return (
+        f"{model}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def median(measurements: Sequence[Measurement]) -> Measurement:
+    """Medians of each figure; broken and refused requests are summed, so that none goes unseen."""
+    return Measurement(
+        rate=statistics.median(one.rate for one in measurements),
+        p50=statistics.median(one.p50 for one in measurements),
+        p99=statistics.median(one.p99 for one in measurements),
+        failed=sum(one.failed for one in measurements),
+        refused=sum(one.refused for one in measurements),
+    )
+
+
+def interleave(names: Sequence[str], rounds: int) -> list[str]:
+    """The order of runs: every peer once a round, the order turned each round, so that drift hits all alike."""
+    order: list[str] = []
+    for number in range(rounds):
+        order += names if number % 2 == 0 else list(reversed(names))
+    return order
+
+
+def compare(
+    names: Sequence[str], rounds: int, measure: Callable[[str], Measurement], *, workload: str, connections: int
+) -> Row:
+    taken: dict[str, list[Measurement]] = {name: [] for name in names}
+    for name in interleave(names, rounds):
+        taken[name].append(measure(name))
+    return Row(workload, connections, {name: median(several) for name, several in taken.items()})
+
+
+def duration(microseconds: float) -> str:
+    return f"{microseconds / 1000:.2f} ms" if microseconds < 99_950 else f"{microseconds / 1000:.0f} ms"
+
+
+def _cells(row: Row, names: Sequence[str]) -> list[str]:
+    cells = [row.workload, str(row.connections)]
+    for name in names:
+        one = row.peers[name]
+        unsound = f" ({one.failed + one.refused} errors)" if one.failed + one.refused else ""
+        cells += [f"{one.rate:,.0f}{unsound}", duration(one.p50), duration(one.p99)]
+    return cells
+
+
+def text_table(rows: Sequence[Row], names: Sequence[str]) -> Table:
+    """The last name is compared with the first."""
+    table = Table(title=f"{names[-1]} beside {names[0]}")
+    table.add_column("workload")
+    table.add_column("conns", justify="right")
+    for name in names:
+        short = name.partition(" ")[0]
+        for figure in ("req/s", "p50", "p99"):
+            table.add_column(f"{short}\n{figure}", justify="right")
+    table.add_column("rate\nratio", justify="right")
+    table.add_column("p50\nratio", justify="right")
+    for row in rows:
+        ours, theirs = names[-1], names[0]
+        table.add_row(*_cells(row, names), f"{row.ratio(ours, theirs):.2f}", f"{row.latency_ratio(ours, theirs):.2f}")
+    return table
+
+
+def markdown_table(report: Report, names: Sequence[str]) -> str:
+    """Ratios for the README; absolute rates say more about the machine than about the servers."""
+    ours, theirs = names[-1], names[0]
+    short = theirs.partition(" ")[0]
+    lines = [
+        f"| workload | connections | rate to {short} | p50 to {short} | p99 to {short} |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in report.rows:
+        p99 = row.peers[ours].p99 / row.peers[theirs].p99
+        lines.append(
+            f"| {row.workload} | {row.connections} | {row.ratio(ours, theirs):.2f} "
+            f"| {row.latency_ratio(ours, theirs):.2f} | {p99:.2f} |"
+        )
+    lines.append("")
+    lines.append(
+        f"Medians of {report.rounds} rounds of {report.seconds:g} s each, {' and '.join(names)} in turn in one run, "
+        f"on {report.machine}."
+    )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,85 @@
+"""Load from wrk (https://github.com/wg/wrk), and its figures in full precision.
+
+wrk's own text rounds; a script's `done` function sees the numbers, so the figures are printed from there.
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.workloads import Workload
+
+_REPORT = r"""
+wrk.method = METHOD
+wrk.body = BODY
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\nRESULT {"requests":%d,"microseconds":%d,"p50":%f,"p99":%f,"bytes":%d,"failed":%d,"refused":%d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), summary.bytes,
+    errors.connect + errors.read + errors.write + errors.timeout, errors.status))
+end
+"""
+
+
+class LoadError(Exception):
+    """wrk is missing, or did not run."""
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """One run. Latencies are in microseconds; `failed` are broken or timed-out, `refused` answers of status ≥ 400."""
+
+    rate: float
+    """Requests per second."""
+    p50: float
+    p99: float
+    failed: int
+    refused: int
+
+
+def require_wrk() -> str:
+    path = shutil.which("wrk")
+    if path is None:
+        raise LoadError("wrk is not installed. On Debian and Ubuntu: apt-get install wrk. On macOS: brew install wrk.")
+    return path
+
+
+def _lua_string(text: str) -> str:
+    return '"' + "".join(f"\\{byte:03d}" for byte in text.encode()) + '"'
+
+
+def measure(url: str, host: str, workload: Workload, *, connections: int, seconds: float) -> Measurement:
+    """Load `url` with keep-alive connections from one wrk thread for `seconds` (whole seconds, at least 1)."""
+    command = [
+        require_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s",
+        "--timeout", "30s", "--header", f"Host: {host}",
+    ]  # fmt: skip
+    for name, value in workload.headers.items():
+        command += ["--header", f"{name}: {value}"]
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "report.lua"
+        body = _lua_string(workload.body) if workload.body else "nil"
+        script.write_text(_REPORT.replace("METHOD", _lua_string(workload.method)).replace("BODY", body))
+        done = subprocess.run(
+            [*command, "--script", str(script), url + workload.path],
+            capture_output=True, text=True, timeout=seconds + 60, check=False,
+        )  # fmt: skip
+    return parse(done.stdout, done.stderr)
+
+
+def parse(output: str, errors: str = "") -> Measurement:
+    for line in output.splitlines():
+        if line.startswith("RESULT "):
+            found = json.loads(line.removeprefix("RESULT "))
+            return Measurement(
+                rate=found["requests"] / (found["microseconds"] / 1e6),
+                p50=found["p50"],
+                p99=found["p99"],
+                failed=found["failed"],
+                refused=found["refused"],
+            )
+    raise LoadError(f"wrk gave no result: {errors.strip() or output.strip()}")
