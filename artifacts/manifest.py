@@ -1,0 +1,290 @@
+"""`brrrd.json`, version 1: what a package says of itself, and what is assumed of a package without one.
+
+Called by `artifacts.store` on an unpacked package. The structs are the reference of the format: each key's docstring
+says what it does and what it is by default. A key that is not here, or a value of another kind, is refused by name, so
+that a misspelt limit is never silently ignored.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from artifacts.errors import PackageError, bad_manifest
+from artifacts.paths import checked_path, quoted
+
+FILE_NAME = "brrrd.json"
+MAX_MANIFEST_BYTES = 8 << 20
+ENTRY_NAMES = ("_worker.js", "index.js", "worker.js")
+"""Entry modules looked for, in this order, in a package that names none."""
+
+ASSET_DIRECTORIES = ("public", "assets")
+"""Directories of static files looked for, in this order, in a package that names none."""
+
+Source = Annotated[str, msgspec.Meta(pattern=r"^/", max_length=2048)]
+RelativePath = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+
+
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Refuses keys that are not declared."""
+
+
+class Assets(Strict, frozen=True):
+    """Static files, served by the edge without waking the app."""
+
+    directory: RelativePath
+    """Directory in the package whose files are served at the root of the app's hosts; "." for the package itself."""
+
+    not_found: RelativePath | None = None
+    """Page for paths that nothing answers, relative to `directory`, sent with status 404. Only without `main`: an
+    app with a worker answers for itself."""
+
+    single_page: bool = False
+    """Answer every path that is not a file with `index.html` and status 200, as apps that route in the browser want.
+    Only without `main`."""
+
+
+class Limits(Strict, frozen=True):
+    """What the app may use; the node's own setting where a key is missing, and never more than the node allows."""
+
+    wall_ms: Annotated[int, msgspec.Meta(ge=1, le=900_000)] | None = None
+    """Milliseconds a request may take, its response stream included. 504 after it."""
+
+    memory_mb: Annotated[int, msgspec.Meta(ge=16, le=4096)] | None = None
+    """Heap of one isolate in MiB."""
+
+    max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    """Requests at once; as many more wait for a moment, further ones get 503."""
+
+
+class HeaderRule(Strict, frozen=True):
+    """Response headers for static files whose URL path matches `source`."""
+
+    source: Source
+    """A path; `:name` stands for one segment, a `*` at the end for any rest."""
+
+    headers: dict[str, str]
+    """Header names and values; a later rule's value replaces an earlier one's."""
+
+
+class Redirect(Strict, frozen=True):
+    """An answer given by the edge before files and the app are looked at."""
+
+    source: Source
+    """As in a header rule."""
+
+    destination: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    """A path or an absolute http(s) URL; `:name` and `:splat` are what `source` matched. The request's query is kept
+    unless the destination has one."""
+
+    status: Literal[301, 302, 303, 307, 308] = 307
+
+
+class Manifest(Strict, frozen=True):
+    """The whole of `brrrd.json`."""
+
+    version: Literal[1] = 1
+
+    main: RelativePath | None = None
+    """Entry module, an ES module that exports a handler. Without it and without `assets`, `_worker.js`, `index.js` or
+    `worker.js` is taken, whichever is there first."""
+
+    assets: Assets | None = None
+    """Static files. Without it `public` or `assets` is taken; without an entry too, the package itself if it has an
+    `index.html`."""
+
+    node: bool = False
+    """Adds the `node:` modules."""
+
+    limits: Limits = Limits()
+    headers: list[HeaderRule] = []
+    redirects: list[Redirect] = []
+
+
+_decoder = msgspec.json.Decoder(Manifest)
+
+
+def parse(data: bytes) -> Manifest:
+    """Decode and check `brrrd.json`, apart from whether its files exist. Raises `PackageError` naming the key."""
+    try:
+        manifest = _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise bad_manifest(_explain(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise bad_manifest(f"{FILE_NAME} is not JSON: {_syntax_error(data)}") from None
+    for number, rule in enumerate(manifest.headers):
+        for name, value in rule.headers.items():
+            _check_header(f"headers[{number}].headers.{name}", name, value)
+        _check_source(f"headers[{number}].source", rule.source)
+    for number, redirect in enumerate(manifest.redirects):
+        _check_source(f"redirects[{number}].source", redirect.source)
+        _check_destination(f"redirects[{number}].destination", redirect)
+    if manifest.assets is not None and manifest.assets.not_found and manifest.assets.single_page:
+        raise bad_manifest(_at("assets.not_found", "cannot be set together with assets.single_page"))
+    return manifest
+
+
+def resolve(directory: Path) -> Manifest:
+    """Return what the unpacked package in `directory` is, with `main` and `assets` filled in by the rules above.
+
+    Raises `PackageError` if `brrrd.json` is wrong, names a file that is not there, or if there is nothing to serve.
+    Paths in the result are relative to `directory`, without "./", and exist.
+    """
+    manifest = _read(directory)
+    main, assets = manifest.main, manifest.assets
+    if main is not None:
+        main = _existing_file(directory, "main", main)
+    if assets is not None:
+        assets = _existing_assets(directory, assets)
+    if main is None:
+        main = _find_entry(directory, assets)
+    if assets is None:
+        assets = _find_assets(directory, main)
+    if main is None and assets is None:
+        raise bad_manifest(_nothing_to_serve(directory))
+    if main is not None and assets is not None and (assets.not_found or assets.single_page):
+        key = "assets.not_found" if assets.not_found else "assets.single_page"
+        raise bad_manifest(_at(key, f"has no effect with the worker {quoted(main)}, which answers such paths itself"))
+    return msgspec.structs.replace(manifest, main=main, assets=assets)
+
+
+def _read(directory: Path) -> Manifest:
+    file = directory / FILE_NAME
+    if not file.is_file():
+        return Manifest()
+    if file.stat().st_size > MAX_MANIFEST_BYTES:
+        raise bad_manifest(f"{FILE_NAME} is larger than {MAX_MANIFEST_BYTES:,} bytes")
+    return parse(file.read_bytes())
+
+
+def _find_entry(directory: Path, assets: Assets | None) -> str | None:
+    """An index.js among the static files is a script for browsers, so only `_worker.js` is taken from there."""
+    for name in ENTRY_NAMES:
+        if (directory / name).is_file() and (assets is None or assets.directory != "." or name == "_worker.js"):
+            return name
+    return None
+
+
+def _find_assets(directory: Path, main: str | None) -> Assets | None:
+    for name in ASSET_DIRECTORIES:
+        if (directory / name).is_dir():
+            return Assets(name)
+    # Without this condition a package whose entry has another name would publish its own sources.
+    if main is None and (directory / "index.html").is_file():
+        return Assets(".")
+    return None
+
+
+def _existing_assets(directory: Path, assets: Assets) -> Assets:
+    path = _inside("assets.directory", assets.directory)
+    folder = directory / path
+    if not folder.is_dir():
+        raise bad_manifest(_at("assets.directory", f"there is no directory {quoted(path)} in the package"))
+    not_found = assets.not_found
+    if not_found is not None:
+        not_found = _existing_file(folder, "assets.not_found", not_found)
+    if assets.single_page and not (folder / "index.html").is_file():
+        raise bad_manifest(_at("assets.single_page", f"there is no index.html in {quoted(path)}"))
+    return Assets(path or ".", not_found, assets.single_page)
+
+
+def _existing_file(directory: Path, key: str, value: str) -> str:
+    path = _inside(key, value)
+    if not (directory / path).is_file():
+        raise bad_manifest(_at(key, f"there is no file {quoted(path)} in the package"))
+    return path
+
+
+def _inside(key: str, value: str) -> str:
+    try:
+        return checked_path(value)
+    except PackageError as error:
+        raise bad_manifest(_at(key, error.detail)) from None
+
+
+def _check_source(key: str, source: str) -> None:
+    if "*" in source[:-1] or (source.endswith("*") and not source.endswith("/*")):
+        raise bad_manifest(_at(key, 'a "*" may only be the last segment'))
+    for name in re.findall(r":([^/]*)", source):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise bad_manifest(_at(key, f"{quoted(':' + name)} is not a name of letters, digits and underscores"))
+
+
+def _check_destination(key: str, redirect: Redirect) -> None:
+    destination = redirect.destination
+    if not re.match(r"/|https?://[^/:]", destination):
+        raise bad_manifest(_at(key, "expected a path that starts with /, or an http(s) URL"))
+    if not destination.isascii() or not destination.isprintable() or " " in destination:
+        raise bad_manifest(_at(key, "expected printable ASCII; percent-encode other characters"))
+    known = {*re.findall(r":([A-Za-z_]\w*)", redirect.source), *(["splat"] if redirect.source.endswith("*") else [])}
+    for name in re.findall(r":([A-Za-z_]\w*)", destination.partition("://")[2] or destination):
+        if name not in known:
+            raise bad_manifest(_at(key, f"{quoted(':' + name)} is not in source {quoted(redirect.source)}"))
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING_HEADERS = frozenset(
+    {"connection", "content-encoding", "content-length", "content-range", "date", "keep-alive", "server"}
+    | {"te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+def _check_header(key: str, name: str, value: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise bad_manifest(_at(key, f"{quoted(name)} is not a header name"))
+    if name.lower() in _FRAMING_HEADERS:
+        raise bad_manifest(_at(key, "this header is set by the server"))
+    if not value.isascii() or any(ord(character) < 32 and character != "\t" for character in value) or "\x7f" in value:
+        raise bad_manifest(_at(key, "a header value has printable ASCII characters only"))
+
+
+_LOCATED = re.compile(r"(?s)(.*) - at `\$\.?(.*)`$")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+
+
+def _explain(message: str) -> str:
+    """Turn msgspec's "Expected `int`, got `str` - at `$.limits.wall_ms`" into a sentence that begins with the key."""
+    located = _LOCATED.match(message)
+    problem, path = (located[1], located[2]) if located else (message, "")
+    if unknown := _UNKNOWN.fullmatch(problem):
+        key = f"{path}.{unknown[1]}" if path else unknown[1]
+        known = _KNOWN_KEYS.get(re.sub(r"\[\d+\]", "", path), ())
+        return _at(key, "unknown key" + (f"; expected one of {', '.join(known)}" if known else ""))
+    if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
+        return _at(f"{path}.{missing[1]}" if path else missing[1], "is missing")
+    problem = problem.replace("`", "")
+    return _at(path, problem[:1].lower() + problem[1:])
+
+
+_KNOWN_KEYS: dict[str, tuple[str, ...]] = {
+    "": Manifest.__struct_fields__,
+    "assets": Assets.__struct_fields__,
+    "limits": Limits.__struct_fields__,
+    "headers": HeaderRule.__struct_fields__,
+    "redirects": Redirect.__struct_fields__,
+}
+
+
+def _at(key: str, problem: str) -> str:
+    return f"{FILE_NAME}: {quoted(key)}: {problem}" if key else f"{FILE_NAME}: {problem}"
+
+
+def _syntax_error(data: bytes) -> str:
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as error:
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    except (UnicodeDecodeError, RecursionError) as error:
+        return str(error)
+    return "malformed"
+
+
+def _nothing_to_serve(directory: Path) -> str:
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in directory.iterdir())
+    found = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
+    return (
+        f"the package has neither an entry nor static files: expected {FILE_NAME} with main or assets, one of "
+        f"{', '.join(ENTRY_NAMES)}, a directory public or assets, or an index.html at its root; found {found}"
+    )
