@@ -1,0 +1,137 @@
+"""One isolate host as the supervisor sees it: its state, its control channel and what it reported.
+
+Made by `isolate_hosts.py`, which decides; this module only carries messages and keeps the state honest.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from isolates.messages import Drain, FromHost, HostStats, Load, Loaded, LoadFailed, Log, Retiring
+from runtime.channel import Channel
+from runtime.supervisor.hosts import HostState, may_become
+from runtime.supervisor.placement import Placement
+
+
+class HostFailed(Exception):
+    """A host did not come up. `load` is set when the build itself was refused, with file and line."""
+
+    def __init__(self, reason: str, load: LoadFailed | None = None) -> None:
+        super().__init__(reason)
+        self.load = load
+
+
+class Host:
+    """One forked host. `on_gone` is called once when it ended, for whatever cause."""
+
+    def __init__(
+        self,
+        host_id: str,
+        placement: Placement,
+        socket_path: Path,
+        on_gone: Callable[["Host"], None],
+        on_log: Callable[["Host", Log], None],
+        on_retiring: Callable[["Host"], None],
+    ) -> None:
+        self.host_id = host_id
+        self.placement = placement
+        self.socket_path = socket_path
+        self.state = HostState.STARTING
+        self.stats: HostStats | None = None
+        self.retiring: Retiring | None = None
+        self.pid: int | None = None
+        self.loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
+        self.gone = asyncio.Event()
+        self.exit_status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pidfd = -1
+        self._channel: Channel[FromHost] | None = None
+        self._on_gone = on_gone
+        self._on_log = on_log
+        self._on_retiring = on_retiring
+
+    def __repr__(self) -> str:
+        return f"<Host {self.host_id} {self.placement.app} build={self.placement.build_id} {self.state.value}>"
+
+    async def attach(self, sock: socket.socket) -> None:
+        """Take over this side of the control channel."""
+        self._channel = await Channel.open(sock, FromHost, self._received, self._closed)
+
+    def forked(self, pid: int) -> None:
+        """The zygote told its process id. The pidfd makes a later kill hit this process or nothing."""
+        self.pid = pid
+        with contextlib.suppress(ProcessLookupError):
+            self._pidfd = os.pidfd_open(pid)
+
+    def load(self, message: Load) -> None:
+        """Send the build to evaluate; `loaded` tells the result."""
+        if self._channel is not None:
+            self._channel.send(message)
+
+    def drain(self, grace_ms: int) -> None:
+        """Let it finish what it has and exit."""
+        if not may_become(self.state, HostState.DRAINING):
+            self.kill()
+            return
+        self.state = HostState.DRAINING
+        if self._channel is not None:
+            self._channel.send(Drain(grace_ms))
+
+    def kill(self) -> None:
+        """End it now, whatever it does."""
+        if self.state is HostState.GONE:
+            return
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        elif self._channel is not None:
+            self._channel.close()  # not forked yet, or its pid is unknown: end of file ends it
+
+    def reason(self) -> str:
+        """Why it ended, for the app's owner."""
+        if self.retiring is not None:
+            return self.retiring.message
+        if not self.exit_status.done():
+            return "it ended"
+        status = self.exit_status.result()
+        if status >= 0:
+            return f"it ended with status {status}"
+        try:
+            return f"it was ended by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"it was ended by signal {-status}"
+
+    def _received(self, message: FromHost) -> None:
+        if isinstance(message, HostStats):
+            self.stats = message
+        elif isinstance(message, Log):
+            self._on_log(self, message)
+        elif isinstance(message, Loaded):
+            if self.state is HostState.STARTING:
+                self.state = HostState.READY
+                if not self.loaded.done():
+                    self.loaded.set_result(message)
+        elif isinstance(message, LoadFailed):
+            if not self.loaded.done():
+                self.loaded.set_exception(HostFailed(message.message, message))
+                self.loaded.exception()  # seen: whoever waits for it may have been cancelled
+        else:
+            self.retiring = message
+            self._on_retiring(self)
+
+    def _closed(self) -> None:
+        self.state = HostState.GONE
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self._channel is not None:
+            self._channel.close()
+        self.socket_path.unlink(missing_ok=True)
+        if not self.loaded.done():
+            self.loaded.set_exception(HostFailed("the process ended while it evaluated the build"))
+            self.loaded.exception()
+        self.gone.set()
+        self._on_gone(self)

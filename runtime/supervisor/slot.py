@@ -1,0 +1,157 @@
+"""Keeps one process of a kind running: starts it, brings it up to date, starts it again when it dies.
+
+Used by the supervisor for edge workers, the egress process, the zygote and database workers. What a process is told
+at its start comes from `first`, called at each start, so that a restarted one sees the present and not the past.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from runtime.supervisor.backoff import Backoff
+from runtime.supervisor.process import Process
+
+READY_SECONDS = 30.0
+"""A process that is not ready by then is ended and started again."""
+
+log = logging.getLogger("brrrd.supervisor")
+
+
+class Slot:
+    """One supervised process. `ready` is set while it can do its work."""
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        types: Any,
+        *,
+        fds: Sequence[int],
+        first: Callable[[], Sequence[msgspec.Struct]],
+        on_message: Callable[[Any], None],
+        on_up: Callable[[], None] = lambda: None,
+        on_down: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.ready = asyncio.Event()
+        self.process: Process | None = None
+        self.restarts = 0
+        self._module = module
+        self._types = types
+        self._fds = fds
+        self._first = first
+        self._on_message = on_message
+        self._on_up = on_up
+        self._on_down = on_down
+        self._backoff = Backoff()
+        self._stopping = False
+        self._pending: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.name} {self.state} restarts={self.restarts}>"
+
+    @property
+    def state(self) -> str:
+        """ready, starting, waiting (for a restart) or stopped."""
+        if self.ready.is_set():
+            return "ready"
+        if self.process is not None and self.process.running:
+            return "stopping" if self._stopping else "starting"
+        return "stopped" if self._stopping else "waiting"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self.process.pid if self.process is not None and self.process.running else None
+
+    def start(self) -> None:
+        """Start the process; `ready` tells when it is up."""
+        self._pending = None
+        if not self._stopping:
+            self._starting = asyncio.get_running_loop().create_task(self._start())
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self.process = await Process.spawn(
+                self.name, self._module, self._fds, self._types, self._received, self._exited
+            )
+        except OSError as error:
+            log.error("cannot start %s: %s", self.name, error.strerror)
+            self._again()
+            return
+        self._deadline = loop.call_later(READY_SECONDS, self._too_slow)
+        for message in self._first():
+            self.send(message)
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Queue a message; dropped when the process is down, since its next start gets the whole state."""
+        if self.process is not None and self.process.running and self.process.channel is not None:
+            self.process.channel.send(message)
+
+    def came_up(self) -> None:
+        """The owner saw the process's ready message."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        log.debug("%s is ready (pid %s)", self.name, self.pid)
+        self.ready.set()
+        self._on_up()
+
+    def kill(self) -> None:
+        """End the process now; unless `stop` was called, it is started again."""
+        if self.process is not None:
+            self.process.kill()
+
+    async def stop(self, message: msgspec.Struct | None, seconds: float) -> None:
+        """End for good: send `message` (a Drain), wait up to `seconds`, then kill."""
+        self._stopping = True
+        if self._pending is not None:
+            self._pending.cancel()
+        if self._starting is not None:
+            await self._starting
+        process = self.process
+        if process is None or not process.running:
+            return
+        if message is None:
+            process.kill()
+        else:
+            self.send(message)
+        try:
+            await asyncio.wait_for(process.wait(), seconds)
+        except TimeoutError:
+            log.warning("%s did not end in %.0f s and was killed", self.name, seconds)
+            process.kill()
+            await process.wait()
+
+    def _received(self, message: Any) -> None:
+        try:
+            self._on_message(message)
+        except Exception:  # the room's door: one bad message must not end the supervisor
+            log.exception("message of %s", self.name)
+
+    def _too_slow(self) -> None:
+        log.error("%s was not ready after %.0f s", self.name, READY_SECONDS)
+        self.kill()
+
+    def _exited(self, status: int) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        was_ready = self.ready.is_set()
+        self.ready.clear()
+        if not self._stopping:
+            log.warning("%s ended with status %d", self.name, status)
+        if was_ready:
+            self._on_down()
+        self._again()
+
+    def _again(self) -> None:
+        if self._stopping:
+            return
+        loop = asyncio.get_running_loop()
+        self.restarts += 1
+        self._pending = loop.call_later(self._backoff.died(loop.time()), self.start)

@@ -1,0 +1,291 @@
+"""The supervisor: every process of the node, and the tables they are given.
+
+Started by `runtime.serve`; the control API calls `apply`, `start_host`, `swap_host` and `drop_database`. It decides
+nothing about apps or databases itself: it makes the processes agree with the `Desired` it was given last.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Protocol
+
+from dataplane import messages as dataplane
+from isolates.messages import Log
+from router import messages as router
+from runtime.config import Config, parse_address
+from runtime.supervisor import routes
+from runtime.supervisor.applied import Applied
+from runtime.supervisor.host import Host
+from runtime.supervisor.isolate_hosts import IsolateHosts
+from runtime.supervisor.placement import Desired, Placement
+from runtime.supervisor.slot import Slot
+from runtime.supervisor.sockets import listen_tcp, listen_unix
+
+APPLY_SECONDS = 5.0
+"""An edge worker that has not taken a table by then is replaced; its successor starts with the newest one."""
+DROP_SECONDS = 10.0
+
+log = logging.getLogger("brrrd.supervisor")
+
+
+class Telemetry(Protocol):
+    """Where the supervisor puts what processes report."""
+
+    def edge_stats(self, worker: int, stats: router.EdgeStats) -> None: ...
+    def edge_restarted(self, worker: int) -> None: ...
+    def egress_stats(self, stats: router.EgressStats) -> None: ...
+    def egress_restarted(self) -> None: ...
+    def database_stats(self, worker: int, stats: dataplane.WorkerStats) -> None: ...
+    def database_worker_restarted(self, worker: int) -> None: ...
+    def app_log(self, app_id: str, build_id: str, line: Log) -> None: ...
+
+
+class Supervisor:
+    """All processes of one node."""
+
+    def __init__(self, config: Config, data_dir: Path, run_dir: Path, token_key: bytes, telemetry: Telemetry) -> None:
+        host, port = parse_address(config.listen, "listen")
+        self._config = config
+        self._data_dir = data_dir
+        self._run_dir = run_dir
+        self._token_key = token_key
+        self._telemetry = telemetry
+        self._tcp = listen_tcp(host, port, config.edge_workers(), "listen")
+        self.listen_host = host
+        self.port: int = self._tcp[0].getsockname()[1]
+        self.public_db_url = config.public_db_url or self._own_url()
+        self._edge_unix = [listen_unix(run_dir / f"edge{i}.s") for i in range(config.edge_workers())]
+        self._egress_unix = listen_unix(run_dir / "egress.s")
+        self._database_unix = [listen_unix(run_dir / f"db{i}.s") for i in range(config.database_worker_count())]
+        self._versions = {"routes": 0, "catalog": 0}
+        self._applied = Applied()
+        self._desired = Desired()
+        self._dirty: asyncio.Task[None] | None = None
+        self._dropping: dict[str, asyncio.Future[None]] = {}
+        self.hosts = IsolateHosts(run_dir, run_dir / "egress.s", self._hosts_changed, telemetry.app_log)
+        self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
+        self.egress = self._egress_slot()
+        self.databases = [self._database_slot(i) for i in range(config.database_worker_count())]
+
+    def __repr__(self) -> str:
+        return f"<Supervisor {[*self.slots()]} {self.hosts!r}>"
+
+    def slots(self) -> list[Slot]:
+        """Every kept process, for status and readiness."""
+        return [*self.edges, self.egress, self.hosts.zygote, *self.databases]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every process is up."""
+        return all(slot.ready.is_set() for slot in self.slots())
+
+    def _own_url(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.listen_host, self.listen_host)  # noqa: S104
+        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        return f"http://{host}:{self.port}"
+
+    async def start(self, desired: Desired) -> None:
+        """Start all processes with `desired` and wait until they are up, and every app was tried once."""
+        self._desired = desired
+        for slot in self.slots():
+            slot.start()
+        await asyncio.gather(*(slot.ready.wait() for slot in self.slots()))
+        await self.hosts.restore(desired.apps)
+
+    async def apply(self, desired: Desired) -> None:
+        """Make the tables say `desired` and return once every edge worker serves by them."""
+        self._desired = desired
+        await asyncio.gather(self._push("routes"), self._push("catalog"))
+        self.egress.send(routes.local_names(desired))
+
+    async def start_host(self, placement: Placement) -> Host:
+        """Bring up a host that serves nobody yet. Raises `HostFailed`."""
+        return await self.hosts.start(placement)
+
+    async def swap(self, app_id: str, host: Host | None, desired: Desired) -> int:
+        """Let `host` (None: nothing) serve an app from now on, with `desired`; drain the one before.
+
+        Returns how many hosts that ended. When this returns, every edge worker sends new requests to `host`.
+        """
+        grace_ms = self._config.drain_seconds * 1000
+        if host is None:
+            await self.apply(desired)
+            return self.hosts.drop(app_id, grace_ms)
+        before = self.hosts.adopt(host)
+        await self.apply(desired)
+        if before is None or before is host:
+            return 0
+        self.hosts.drain(before, grace_ms)
+        return 1
+
+    async def drop_database(self, database_id: str, *, delete: bool) -> None:
+        """Close a database's streams, with `delete` also remove its files. Raises `TimeoutError`."""
+        slot = self.databases[routes.worker_of(database_id, len(self.databases))]
+        async with asyncio.timeout(DROP_SECONDS):
+            await slot.ready.wait()
+            future = self._dropping.get(database_id)
+            if future is None or future.done():
+                future = self._dropping[database_id] = asyncio.get_running_loop().create_future()
+            slot.send(dataplane.Drop(database_id, delete))
+            await asyncio.shield(future)
+
+    async def stop(self) -> None:
+        """Drain: stop accepting, let requests in flight finish, end every process. Bounded by `drain_seconds`."""
+        seconds = float(self._config.drain_seconds)
+        grace_ms = int(seconds * 1000)
+        for sock in self._tcp:
+            sock.close()
+        await asyncio.gather(*(slot.stop(router.Drain(grace_ms), seconds + 1) for slot in self.edges))
+        await asyncio.gather(
+            self.hosts.stop(min(grace_ms, 5000)),
+            self.egress.stop(router.Drain(1000), 2),
+            *(slot.stop(dataplane.Drain(min(grace_ms, 5000)), 6) for slot in self.databases),
+        )
+        for sock in [*self._edge_unix, self._egress_unix, *self._database_unix]:
+            sock.close()
+
+    def kill(self) -> None:
+        """End every process at once (second signal)."""
+        for slot in self.slots():
+            slot.kill()
+
+    # Edge workers
+
+    def _edge_slot(self, index: int) -> Slot:
+        return Slot(
+            f"edge-{index}",
+            "router.worker",
+            router.FromEdge,
+            fds=[self._tcp[index].fileno(), self._edge_unix[index].fileno()],
+            first=lambda: [self._edge_settings(index), self._routes(), self._catalog()],
+            on_message=lambda message: self._from_edge(index, message),
+            on_up=lambda: self._edge_up(index),
+            on_down=lambda: self._edge_down(index),
+        )
+
+    def _edge_settings(self, index: int) -> router.EdgeSettings:
+        config = self._config
+        return router.EdgeSettings(
+            index=index,
+            server=config.server,
+            tcp_fd=4,
+            unix_fd=5,
+            db_hosts=config.db_hosts,
+            public_db_url=self.public_db_url,
+            trusted_proxies=config.trusted_proxies,
+            max_body_bytes=config.max_body_bytes,
+            max_head_bytes=config.max_head_bytes,
+            token_key=self._token_key,
+        )
+
+    def _from_edge(self, index: int, message: router.FromEdge) -> None:
+        if isinstance(message, router.Ready):
+            self.edges[index].came_up()
+        elif isinstance(message, router.Applied):
+            self._applied.applied(index, message.kind, message.version)
+        elif isinstance(message, router.EdgeStats):
+            self._telemetry.edge_stats(index, message)
+        else:
+            log.debug("edge-%d lost its connection to host %s", index, message.host_id)
+
+    def _edge_up(self, index: int) -> None:
+        # What it acknowledged before it was ready counts, and so does what was sent to it since: both are in order
+        # behind the tables it began with, so ask again rather than guess.
+        self._applied.up(index, {})
+        self.edges[index].send(self._routes())
+        self.edges[index].send(self._catalog())
+
+    def _edge_down(self, index: int) -> None:
+        self._applied.down(index)
+        self._telemetry.edge_restarted(index)
+
+    # Tables
+
+    def _routes(self) -> router.Routes:
+        return routes.routes(self._versions["routes"], self._desired, self.hosts.serving(), self._config.max_body_bytes)
+
+    def _catalog(self) -> dataplane.Catalog:
+        sockets = [str(self._run_dir / f"db{i}.s") for i in range(len(self._database_unix))]
+        return routes.catalog(self._versions["catalog"], self._desired.databases, sockets)
+
+    async def _push(self, kind: str) -> None:
+        self._versions[kind] += 1
+        version = self._versions[kind]
+        table = self._routes() if kind == "routes" else self._catalog()
+        for slot in self.edges:
+            slot.send(table)
+        for index in await self._applied.wait(kind, version, APPLY_SECONDS):
+            log.error("edge-%d did not take %s %d in %.0f s and is replaced", index, kind, version, APPLY_SECONDS)
+            self.edges[index].kill()
+            self._applied.down(index)
+
+    def _hosts_changed(self) -> None:
+        """Called many times when many hosts change at once: one push per turn of the loop."""
+        if self._dirty is None:
+            self._dirty = asyncio.get_running_loop().create_task(self._push_soon())
+            self._dirty.add_done_callback(self._pushed)
+
+    async def _push_soon(self) -> None:
+        await asyncio.sleep(0)
+        self._dirty = None
+        await self._push("routes")
+
+    def _pushed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("pushing routes failed", exc_info=task.exception())
+
+    # Egress and databases
+
+    def _egress_slot(self) -> Slot:
+        return Slot(
+            "egress",
+            "router.egress",
+            router.FromEgress,
+            fds=[self._egress_unix.fileno()],
+            first=lambda: [self._egress_settings(), routes.local_names(self._desired)],
+            on_message=self._from_egress,
+            on_down=self._telemetry.egress_restarted,
+        )
+
+    def _egress_settings(self) -> router.EgressSettings:
+        config = self._config
+        return router.EgressSettings(
+            listen_fd=4,
+            allow=config.egress_allow,
+            edge_sockets=[str(self._run_dir / f"edge{i}.s") for i in range(len(self._edge_unix))],
+            edge_authorities=routes.edge_authorities(self.port, self.listen_host, config.db_hosts, self.public_db_url),
+            db_hosts=config.db_hosts,
+        )
+
+    def _from_egress(self, message: router.FromEgress) -> None:
+        if isinstance(message, router.Ready):
+            self.egress.came_up()
+        else:
+            self._telemetry.egress_stats(message)
+
+    def _database_slot(self, index: int) -> Slot:
+        settings = dataplane.WorkerSettings(
+            index=index,
+            listen_fd=4,
+            directory=str(self._data_dir / "databases"),
+            statement_ms=self._config.statement_ms,
+        )
+        return Slot(
+            f"database-{index}",
+            "dataplane.worker",
+            dataplane.FromWorker,
+            fds=[self._database_unix[index].fileno()],
+            first=lambda: [settings],
+            on_message=lambda message: self._from_database(index, message),
+            on_down=lambda: self._telemetry.database_worker_restarted(index),
+        )
+
+    def _from_database(self, index: int, message: dataplane.FromWorker) -> None:
+        if isinstance(message, dataplane.Ready):
+            self.databases[index].came_up()
+        elif isinstance(message, dataplane.Dropped):
+            future = self._dropping.pop(message.database_id, None)
+            if future is not None and not future.done():
+                future.set_result(None)
+        else:
+            self._telemetry.database_stats(index, message)
