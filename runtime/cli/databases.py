@@ -1,7 +1,7 @@
 """`brrrd databases …`: libSQL databases of a project, and their tokens."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,26 +21,39 @@ from runtime.cli.tables import details, plain, table
 
 group = typer.Typer(help="libSQL databases and their tokens.", no_args_is_help=True, rich_markup_mode=None)
 
+EnvOption = Annotated[
+    bool, typer.Option("--env", help="Print DATABASE_URL=… and DATABASE_TOKEN=… lines, for a .env file.")
+]
 DATABASE_ID = re.compile(r"db-[a-z2-7]{12}")
 
 
 @client_command(group, "create")
 def create(
-    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+    node: Node,
+    name: DatabaseArgument = None,
+    database: DatabaseOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    env: EnvOption = False,
 ) -> Shown:
     """Create a database. Its token is shown once: keep it."""
     name = one_of(name, database, "database")
     answer = node.post(path_of("projects", project, "databases"), {"name": name})
-    return Shown(
-        answer,
-        lambda: details(
-            [
-                ("id", answer.get("database_id")),
-                ("url", answer.get("database_url")),
-                ("token", answer.get("database_token") or f"(shown at creation; new: brrrd databases rotate {name})"),
-            ]
-        ),
-    )
+    if env and not answer.get("database_token"):
+        raise CommandError(
+            f"database {name} exists already and its token is kept nowhere. For a new one, which ends the old one: "
+            f"brrrd databases rotate {name} --project {project} --env"
+        )
+    return Shown(answer, lambda: variables(answer) if env else _created(answer, name))
+
+
+def _created(answer: dict[str, Any], name: str) -> Any:
+    token = answer.get("database_token") or f"(shown at creation; for a new one: brrrd databases rotate {name})"
+    return details([("id", answer.get("database_id")), ("url", answer.get("database_url")), ("token", token)])
+
+
+def variables(answer: dict[str, Any]) -> str:
+    """Return address and token as lines for a `.env` file, or for `brrrd apps env set`."""
+    return f"DATABASE_URL={answer['database_url']}\nDATABASE_TOKEN={answer['database_token']}"
 
 
 @client_command(group, "list")
@@ -75,11 +88,19 @@ def usage(
 
 @client_command(group, "rotate")
 def rotate(
-    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+    node: Node,
+    name: DatabaseArgument = None,
+    database: DatabaseOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    env: EnvOption = False,
 ) -> Shown:
     """Replace the database token. Every token issued before is dead at once."""
     name = one_of(name, database, "database")
-    answer = node.post(_path(node, project, name, "token", "rotate"))
+    path = _path(node, project, name)
+    answer = node.post(f"{path}/token/rotate")
+    if env:
+        answer = {"database_url": _url(node, path)} | answer
+        return Shown(answer, lambda: variables(answer))
     return Shown(answer, lambda: details([("token", answer.get("database_token"))]))
 
 
@@ -138,6 +159,11 @@ def delete(
     confirm(f"Delete database {name} of project {project} with everything in it?", yes)
     answer = node.delete(path)
     return Shown(answer, lambda: f"Deleted database {name}.")
+
+
+def _url(node: Node, path: str) -> str:
+    answer = node.get(path)
+    return str(answer.get("database", answer)["database_url"])
 
 
 def _path(node: Node, project: str, database: str, *rest: str) -> str:

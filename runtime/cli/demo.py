@@ -32,11 +32,11 @@ def register(application: typer.Typer) -> None:
 
 def demo(
     listen: Annotated[
-        str, typer.Option("--listen", metavar="HOST:PORT", help="Address of the edge.")
-    ] = "127.0.0.1:8080",
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address of the edge [127.0.0.1:8080].")
+    ] = None,
     control: Annotated[
-        str, typer.Option("--control", metavar="HOST:PORT", help="Address of the control API.")
-    ] = "127.0.0.1:8081",
+        str | None, typer.Option("--control", metavar="HOST:PORT", help="Address of the control API [127.0.0.1:8081].")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help="Keep the data here [a temporary folder].")
     ] = None,
@@ -44,19 +44,26 @@ def demo(
 ) -> None:
     """Start a node with an example app and a database, print where they are, and serve until Ctrl-C."""
     from runtime.cli.serve import load_config, remember
-    from runtime.serve import run
 
     with _folder(data_dir) as folder:
         config = load_config(None, {"listen": listen, "control": control, "data_dir": str(folder)})
         refuse_taken(config)
         remember(config)
-        setup = Setup(config, check)
-        setup.start()
-        status = run(config)
-        setup.join(timeout=5)
+        status = run_with_demo(config, check)
+    raise typer.Exit(status)
+
+
+def run_with_demo(config: Config, check: bool) -> int:
+    """Run the node until it is told to stop; raises `CommandError` when the demo could not be set up."""
+    from runtime.serve import run
+
+    setup = Setup(config, check)
+    setup.start()
+    status = run(config)
+    setup.join(timeout=5)
     if setup.failure is not None:
         raise setup.failure
-    raise typer.Exit(status)
+    return status
 
 
 @contextmanager

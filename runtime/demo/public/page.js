@@ -36,7 +36,8 @@ form.addEventListener("submit", async (event) => {
 document.querySelector("#stream").addEventListener("click", async () => {
   lines.textContent = "";
   const response = await fetch("/api/stream");
-  for await (const text of response.body.pipeThrough(new TextDecoderStream())) lines.textContent += text;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) lines.textContent += part.value;
 });
 
 await load();
