@@ -106,15 +106,14 @@ def npm_project(name: str, dependencies: dict[str, str]) -> Path:
 def run_node(
     folder: Path, script_or_code: str | Path, *, env: Mapping[str, str] | None = None, timeout: float = 60
 ) -> str:
-    """Run an ES module in `folder` (whose packages it can import) and return what it printed.
+    """Run an ES module that can import the packages of `folder`, and return what it printed.
 
     `script_or_code` is the path of a script, or source text. Raises `NodeError` with both output streams on failure.
     """
-    if isinstance(script_or_code, Path):
-        return run_command((str(NODE), str(script_or_code)), cwd=folder, env=env, timeout=timeout)
-    # Imports are resolved from the importing file's place, so source text has to lie in the folder for a moment.
+    code = script_or_code.read_text() if isinstance(script_or_code, Path) else script_or_code
+    # Imports are resolved from the importing file's place, so the source has to lie in the folder for a moment.
     with tempfile.NamedTemporaryFile("w", suffix=".mjs", prefix=".code-", dir=folder) as script:
-        script.write(script_or_code)
+        script.write(code)
         script.flush()
         return run_command((str(NODE), script.name), cwd=folder, env=env, timeout=timeout)
 

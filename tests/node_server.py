@@ -66,6 +66,11 @@ class Process:
         found = _read_process(self.pid)
         return found is not None and found[1] == self.started
 
+    def kill(self) -> None:
+        """SIGKILL, unless it is gone already."""
+        if self.is_alive():
+            os.kill(self.pid, signal.SIGKILL)
+
 
 def _read_process(pid: int) -> tuple[int, str, str] | None:
     """Parent, start time and command line; None when it is gone or a zombie."""
@@ -89,10 +94,9 @@ class Node:
         self.port = free_port()
         self.control_port = free_port()
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
-        # A token in the developer's own environment must not decide what a test sees.
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith("BRRRD_")} | dict(
-            env or {}
-        )
+        # Neither a token in the developer's own environment nor their records of nodes may decide what a test sees.
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("BRRRD_")}
+        self.env |= {"XDG_STATE_HOME": str(data_dir.parent / f"{data_dir.name}.state")} | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[httpx.Client] = []
 
@@ -166,8 +170,7 @@ class Node:
         except subprocess.TimeoutExpired:
             self.kill()
         for process in family:
-            if process.is_alive():
-                os.kill(process.pid, signal.SIGKILL)
+            process.kill()
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

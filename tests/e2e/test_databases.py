@@ -1,0 +1,140 @@
+"""Databases through the whole node, with the clients that people use."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.node import npm_project, run_node
+from tests.node_server import Node
+
+CLIENTS = {
+    "@libsql/client": "0.18.0",
+    "@tursodatabase/serverless": "1.4.0",
+    "drizzle-orm": "0.45.4",
+}
+
+
+SCRIPTS = Path(__file__).parent / "clients"
+
+
+@pytest.fixture(scope="session")
+def clients() -> Path:
+    return npm_project("libsql-clients", CLIENTS)
+
+
+def test_a_database_is_created_listed_shown_and_deleted(node: Node) -> None:
+    created = node.cli_json("databases", "create", "inventory")
+    assert created["created"] is True
+    assert created["database_url"] == f"{node.url}/v1/{created['database_id']}"
+    assert created["database_token"]
+    listed = node.cli_json("databases", "list")["databases"]
+    assert created["database_id"] in [one["database_id"] for one in listed]
+    assert created["database_token"] not in str(listed)
+    node.sql(created, "create table t (n)")
+    assert created["database_id"] in node.cli("databases", "show", "inventory").stdout
+    node.cli("databases", "delete", "inventory", "--yes")
+    gone = httpx.post(
+        f"{created['database_url']}/v2/pipeline",
+        headers={"Authorization": f"Bearer {created['database_token']}"},
+        json={"requests": []},
+        trust_env=False,
+    )
+    assert gone.status_code in (401, 404)
+
+
+def test_rotation_is_a_hard_cutover(node: Node) -> None:
+    database = node.create_database("rotated")
+    query_token = node.control("POST", f"/v1/databases/{database['database_id']}/query-token", json={"ttl_seconds": 60})
+    short = next(value for value in query_token.json().values() if isinstance(value, str) and len(value) > 40)
+    node.sql(database, "select 1", token=short)
+    rotated = node.cli_json("databases", "rotate", "rotated")
+    for old in (database["database_token"], short):
+        for _ in range(8):
+            answer = httpx.post(
+                f"{database['database_url']}/v2/pipeline",
+                headers={"Authorization": f"Bearer {old}"},
+                json={"requests": []},
+                trust_env=False,
+            )
+            assert answer.status_code == 401
+    node.sql(database, "select 1", token=rotated["database_token"])
+
+
+def test_a_wrong_token_and_an_unknown_database_do_not_tell_which(node: Node) -> None:
+    database = node.create_database("guarded")
+    other = node.create_database("other")
+    unknown = database["database_url"].rpartition("/")[0] + "/db-aaaaaaaaaaaa"
+    wrong = {"Authorization": "Bearer wrong"}
+    foreign = {"Authorization": f"Bearer {other['database_token']}"}
+
+    def ask(url: str, headers: dict[str, str]) -> tuple[int, str]:
+        answer = httpx.post(f"{url}/v2/pipeline", headers=headers, json={"requests": []}, trust_env=False)
+        return answer.status_code, answer.text
+
+    for headers in ({}, wrong, foreign):
+        assert ask(database["database_url"], headers)[0] in (401, 404)
+        assert ask(database["database_url"], headers) == ask(unknown, headers)
+
+
+@pytest.mark.parametrize("client", ["libsql", "serverless", "drizzle"])
+def test_a_real_client_reads_and_writes(node: Node, clients: Path, client: str) -> None:
+    database = node.create_database(f"client-{client}")
+    environment = {
+        "URL": database["database_url"],
+        "TOKEN": database["database_token"],
+        "MIGRATIONS": str(SCRIPTS / "migrations"),
+    }
+    assert run_node(clients, SCRIPTS / f"{client}.mjs", env=environment).strip() == "ok"
+
+
+def test_the_python_client_reads_and_writes(node: Node) -> None:
+    import libsql
+
+    database = node.create_database("python")
+    connection = libsql.connect(database=database["database_url"], auth_token=database["database_token"])
+    connection.execute("create table t (n integer, s text)")
+    connection.execute("insert into t values (?, ?)", (1, "eins"))
+    connection.commit()
+    assert connection.execute("select n, s from t").fetchall() == [(1, "eins")]
+
+
+def test_acknowledged_writes_survive_a_kill(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1", "--database-workers", "1")
+    database = node.create_database("durable")
+    node.sql(database, "create table t (n integer primary key)")
+    acknowledged: list[int] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        for number in range(100_000):
+            if stop.is_set():
+                return
+            try:
+                node.sql(database, f"insert into t values ({number})")
+            except (httpx.TransportError, AssertionError):
+                return
+            acknowledged.append(number)
+
+    for _ in range(3):
+        stop.clear()
+        node.sql(database, "delete from t")
+        acknowledged.clear()
+        writer = threading.Thread(target=write)
+        writer.start()
+        deadline = time.monotonic() + 10
+        while len(acknowledged) < 20 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for process in (*node.processes("database"), *node.processes("edge")):
+            process.kill()
+        node.kill()
+        stop.set()
+        writer.join()
+        node.start()
+        [kept, check] = node.sql(database, "select n from t", "pragma integrity_check")
+        assert len(acknowledged) >= 20
+        assert set(acknowledged) <= {int(row[0]["value"]) for row in kept["rows"]}
+        assert check["rows"] == [[{"type": "text", "value": "ok"}]]

@@ -1,0 +1,151 @@
+"""Processes may die at any moment: what heals, what ends, and what never outlives the supervisor."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.node_server import Node, eventually
+
+SLOW = """
+export default { async fetch(request) {
+  if (request.url.endsWith("/slow")) await new Promise((resolve) => setTimeout(resolve, 2000));
+  return new Response("served");
+} }"""
+
+NOMINAL_HEAL_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
+"""What the tests allow: the machine they run on may be busy."""
+
+
+def stand_up(node: Node) -> dict[str, str]:
+    """An app and a database that answer."""
+    node.deploy({"_worker.js": SLOW}, "app")
+    database = node.create_database("data")
+    node.sql(database, "create table t (n integer)", "insert into t values (1)")
+    assert node.get("app").text == "served"
+    return database
+
+
+def is_whole(node: Node, database: dict[str, str]) -> bool:
+    return (
+        node.get("app", timeout=5).text == "served"
+        and node.sql(database, "select count(*) from t")[0]["rows"][0][0]["value"] >= "1"
+    )
+
+
+@pytest.fixture(scope="module")
+def healing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, dict[str, str]]]:
+    with Node(tmp_path_factory.mktemp("healing") / "data", "--workers", "1", "--database-workers", "1") as node:
+        yield node, stand_up(node)
+
+
+@pytest.mark.parametrize("kind", ["host", "edge", "egress", "zygote", "database"])
+def test_a_killed_process_is_replaced(healing: tuple[Node, dict[str, str]], kind: str) -> None:
+    node, database = healing
+    victims = node.processes(kind)
+    assert victims, node.processes()
+    for victim in victims:
+        victim.kill()
+
+    def healed() -> bool:
+        try:
+            whole = is_whole(node, database)
+        except AssertionError:
+            return False
+        alive = {process.pid for process in node.processes(kind)}
+        return whole and len(alive) >= len(victims) and not alive & {victim.pid for victim in victims}
+
+    took = eventually(PATIENCE_SECONDS, healed)
+    print(f"{kind} healed in {took:.2f} s (nominal {NOMINAL_HEAL_SECONDS} s)")
+
+
+def test_no_process_outlives_a_killed_supervisor(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "2")
+    stand_up(node)
+    family = node.processes()
+    assert {"edge", "egress", "zygote", "host", "database"} <= {process.kind for process in family}
+    node.kill()
+    eventually(PATIENCE_SECONDS, lambda: not [process for process in family if process.is_alive()])
+
+
+def test_a_node_comes_back_whole_after_a_kill(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1")
+    database = stand_up(node)
+    node.deploy({"public/file.txt": "static"}, "files")
+    node.control("PUT", "/v1/projects/default/apps/app/environment/KEY", json={"value": "kept"})
+    node.kill()
+    node.start()
+    assert is_whole(node, database)
+    assert node.get("files", "/file.txt").text == "static"
+    variables = node.control("GET", "/v1/projects/default/apps/app/environment").text
+    assert "kept" in variables
+
+
+def test_a_restart_serves_from_the_cache_without_unpacking(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1")
+    node.deploy({"public/marker-file.txt": "static", "_worker.js": SLOW}, "app")
+    [file] = node.data_dir.rglob("marker-file.txt")
+    before = file.stat()
+    assert node.stop() == 0
+    node.start()
+    assert node.get("app", "/marker-file.txt").text == "static"
+    assert file.stat().st_ino == before.st_ino
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_drain_finishes_requests_in_flight_and_exits_0(start_node: Callable[..., Node], how: signal.Signals) -> None:
+    node = start_node("--workers", "2")
+    stand_up(node)
+    family = node.processes()
+    answers: list[httpx.Response] = []
+    slow = threading.Thread(target=lambda: answers.append(node.get("app", "/slow")))
+    slow.start()
+    time.sleep(0.5)
+    assert node.process is not None
+    node.process.send_signal(how)
+    status = node.wait()
+    slow.join()
+    assert [answer.text for answer in answers] == ["served"]
+    assert status == 0
+    assert not [process for process in family if process.is_alive()]
+    with pytest.raises(httpx.ConnectError):
+        node.get("app")
+
+
+def test_a_second_signal_ends_at_once(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1")
+    node.deploy({"_worker.js": SLOW.replace("2000", "20000")}, "app")
+    failed = threading.Event()
+
+    def ask() -> None:
+        try:
+            node.get("app", "/slow")
+        except httpx.TransportError:
+            failed.set()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.5)
+    assert node.process is not None
+    family = node.processes()
+    node.process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        node.process.wait(1)
+    node.process.send_signal(signal.SIGTERM)
+    node.wait(5)
+    asking.join()
+    assert failed.is_set()
+    eventually(PATIENCE_SECONDS, lambda: not [process for process in family if process.is_alive()])
+
+
+def test_two_nodes_do_not_share_a_data_directory(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1")
+    with pytest.raises(RuntimeError, match=str(node.data_dir)):
+        Node(node.data_dir, "--workers", "1").start()
+    assert node.control("GET", "/v1/status").status_code == 200
