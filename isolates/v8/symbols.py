@@ -1,0 +1,326 @@
+"""Finds the V8 library, checks that it is the expected one, binds every symbol in use and initialises V8.
+
+V8's interface is C++, so symbols carry mangled names and exist in exactly one build: `mini-racer` at `VERSION`. A
+`v8::Local` or `v8::MaybeLocal` is one pointer (None when empty) and travels as `c_void_p`; a `v8::Maybe<bool>` is two
+bytes, has-value and value. Structures with a fixed layout are declared here beside the symbols that take them.
+"""
+
+import ctypes
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from isolates.v8.errors import EngineError
+
+DISTRIBUTION = "mini-racer"
+VERSION = "0.14.1"
+FLAGS = ("--single-threaded",)
+"""No V8 thread: the zygote forks after V8 is initialised, and threads do not survive a fork."""
+
+_P = ctypes.c_void_p
+_INT = ctypes.c_int
+_SIZE = ctypes.c_size_t
+
+
+class PointerPair(ctypes.Structure):
+    """A callback with its data, as V8 passes `DeserializeInternalFieldsCallback` and its like by value."""
+
+    _fields_ = (("callback", _P), ("data", _P))
+
+
+class StartupData(ctypes.Structure):
+    """`v8::StartupData`: a snapshot blob."""
+
+    _fields_ = (("data", _P), ("raw_size", _INT))
+
+
+class CreateParams(ctypes.Structure):
+    """`v8::Isolate::CreateParams`, resource constraints included."""
+
+    _fields_ = (
+        ("code_event_handler", _P),
+        ("code_range_size", _SIZE),
+        ("max_old_generation_size", _SIZE),
+        ("max_young_generation_size", _SIZE),
+        ("initial_old_generation_size", _SIZE),
+        ("initial_young_generation_size", _SIZE),
+        ("physical_memory_size", _SIZE),
+        ("stack_limit", _P),
+        ("snapshot_blob", _P),
+        ("counter_lookup", _P),
+        ("create_histogram", _P),
+        ("add_histogram_sample", _P),
+        ("array_buffer_allocator", _P),
+        ("array_buffer_allocator_shared", _P * 2),
+        ("external_references", _P),
+        ("allow_atomics_wait", ctypes.c_bool),
+        ("fatal_error_callback", _P),
+        ("oom_error_callback", _P),
+        ("cpp_heap", _P),
+    )
+
+
+class ScriptOrigin(ctypes.Structure):
+    """`v8::ScriptOrigin`."""
+
+    _fields_ = (
+        ("resource_name", _P),
+        ("line_offset", _INT),
+        ("column_offset", _INT),
+        ("options", _INT),
+        ("script_id", _INT),
+        ("source_map_url", _P),
+        ("host_defined_options", _P),
+    )
+
+
+class Source(ctypes.Structure):
+    """`v8::ScriptCompiler::Source`, with spare room for the fields behind those that are set."""
+
+    _fields_ = (
+        ("source_string", _P),
+        ("resource_name", _P),
+        ("line_offset", _INT),
+        ("column_offset", _INT),
+        ("options", _INT),
+        ("source_map_url", _P),
+        ("host_defined_options", _P),
+        ("cached_data", _P),
+        ("consume_cache_task", _P),
+        ("spare", _P * 16),
+    )
+
+
+FUNCTION_CALLBACK = ctypes.CFUNCTYPE(None, _P)
+NEAR_HEAP_LIMIT_CALLBACK = ctypes.CFUNCTYPE(_SIZE, _P, _SIZE, _SIZE)
+OOM_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p, _P)
+FATAL_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p)
+RESOLVE_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _SIZE, _P)
+IMPORT_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _P, _P, _P, _P)
+IMPORT_META_CALLBACK = ctypes.CFUNCTYPE(None, _P, _P, _P)
+SYNTHETIC_STEPS_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _P)
+
+_MAYBE_BOOL = ctypes.c_uint16
+_MAYBE_INT = ctypes.c_uint64
+
+# name here: (symbol, result, arguments); a member function takes the object first
+SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
+    "init_v8": ("mr_init_v8", None, (ctypes.c_char_p, ctypes.c_char_p)),
+    "version": ("mr_v8_version", ctypes.c_char_p, ()),
+    "current_platform": ("_ZN2v88internal2V818GetCurrentPlatformEv", _P, ()),
+    "pump_message_loop": (
+        "_ZN2v88platform15PumpMessageLoopEPNS_8PlatformEPNS_7IsolateENS0_19MessageLoopBehaviorE",
+        ctypes.c_bool,
+        (_P, _P, _INT),
+    ),
+    "create_snapshot": (
+        "_ZN2v88internal30CreateSnapshotDataBlobInternalENS_15SnapshotCreator20FunctionCodeHandlingEPKcNS_4base5FlagsINS0_8Snapshot14SerializerFlagEiiEE",
+        StartupData,
+        (_INT, ctypes.c_char_p, _INT),
+    ),
+    # isolate
+    "create_params_init": ("_ZN2v87Isolate12CreateParamsC1Ev", None, (_P,)),
+    "new_default_allocator": ("_ZN2v811ArrayBuffer9Allocator19NewDefaultAllocatorEv", _P, ()),
+    "isolate_new": ("_ZN2v87Isolate3NewERKNS0_12CreateParamsE", _P, (_P,)),
+    "isolate_enter": ("_ZN2v87Isolate5EnterEv", None, (_P,)),
+    "isolate_exit": ("_ZN2v87Isolate4ExitEv", None, (_P,)),
+    "isolate_dispose": ("_ZN2v87Isolate7DisposeEv", None, (_P,)),
+    "set_microtasks_policy": ("_ZN2v87Isolate19SetMicrotasksPolicyENS_16MicrotasksPolicyE", None, (_P, _INT)),
+    "perform_microtask_checkpoint": ("_ZN2v87Isolate26PerformMicrotaskCheckpointEv", None, (_P,)),
+    "terminate_execution": ("_ZN2v87Isolate18TerminateExecutionEv", None, (_P,)),
+    "low_memory_notification": ("_ZN2v87Isolate21LowMemoryNotificationEv", None, (_P,)),
+    "get_heap_statistics": ("_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE", None, (_P, _P)),
+    "add_near_heap_limit_callback": ("_ZN2v87Isolate24AddNearHeapLimitCallbackEPFmPvmmES1_", None, (_P, _P, _P)),
+    "seal_handle_scope": ("_ZN2v815SealHandleScopeC1EPNS_7IsolateE", None, (_P, _P)),
+    # context
+    "context_new": (
+        "_ZN2v87Context3NewEPNS_7IsolateEPNS_22ExtensionConfigurationENS_10MaybeLocalINS_14ObjectTemplateEEENS5_INS_5ValueEEENS_33DeserializeInternalFieldsCallbackEPNS_14MicrotaskQueueENS_30DeserializeContextDataCallbackENS_29DeserializeAPIWrapperCallbackE",
+        _P,
+        (_P, _P, _P, _P, PointerPair, _P, PointerPair, PointerPair),
+    ),
+    "context_enter": ("_ZN2v87Context5EnterEv", None, (_P,)),
+    "context_exit": ("_ZN2v87Context4ExitEv", None, (_P,)),
+    "context_global": ("_ZN2v87Context6GlobalEv", _P, (_P,)),
+    "context_extras": ("_ZN2v87Context22GetExtrasBindingObjectEv", _P, (_P,)),
+    # values
+    "string_new": (
+        "_ZN2v86String11NewFromUtf8EPNS_7IsolateEPKcNS_13NewStringTypeEi",
+        _P,
+        (_P, ctypes.c_char_p, _INT, _INT),
+    ),
+    "utf8_value_init": ("_ZN2v86String9Utf8ValueC1EPNS_7IsolateENS_5LocalINS_5ValueEEE", None, (_P, _P, _P)),
+    "utf8_value_drop": ("_ZN2v86String9Utf8ValueD1Ev", None, (_P,)),
+    "object_get": ("_ZN2v86Object3GetENS_5LocalINS_7ContextEEENS1_INS_5ValueEEE", _P, (_P, _P, _P)),
+    "object_set": ("_ZN2v86Object3SetENS_5LocalINS_7ContextEEENS1_INS_5ValueEEES5_", _MAYBE_BOOL, (_P, _P, _P, _P)),
+    "create_data_property": (
+        "_ZN2v86Object18CreateDataPropertyENS_5LocalINS_7ContextEEENS1_INS_4NameEEENS1_INS_5ValueEEE",
+        _MAYBE_BOOL,
+        (_P, _P, _P, _P),
+    ),
+    "value_is_object": ("_ZNK2v85Value8IsObjectEv", ctypes.c_bool, (_P,)),
+    "array_buffer_data": ("_ZNK2v811ArrayBuffer4DataEv", _P, (_P,)),
+    "function_new": (
+        "_ZN2v88Function3NewENS_5LocalINS_7ContextEEEPFvRKNS_20FunctionCallbackInfoINS_5ValueEEEENS1_INS_4DataEEEiNS_19ConstructorBehaviorENS_14SideEffectTypeE",
+        _P,
+        (_P, _P, _P, _INT, _INT, _INT),
+    ),
+    "function_call": ("_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_", _P, (_P, _P, _P, _INT, _P)),
+    "globalize": ("_ZN2v812api_internal18GlobalizeReferenceEPNS_8internal7IsolateEm", _P, (_P, _SIZE)),
+    # scripts
+    "script_compile": (
+        "_ZN2v86Script7CompileENS_5LocalINS_7ContextEEENS1_INS_6StringEEEPNS_12ScriptOriginE",
+        _P,
+        (_P, _P, _P),
+    ),
+    "script_run": ("_ZN2v86Script3RunENS_5LocalINS_7ContextEEE", _P, (_P, _P)),
+    # exceptions
+    "try_catch_init": ("_ZN2v88TryCatchC1EPNS_7IsolateE", None, (_P, _P)),
+    "try_catch_drop": ("_ZN2v88TryCatchD1Ev", None, (_P,)),
+    "try_catch_has_caught": ("_ZNK2v88TryCatch9HasCaughtEv", ctypes.c_bool, (_P,)),
+    "try_catch_has_terminated": ("_ZNK2v88TryCatch13HasTerminatedEv", ctypes.c_bool, (_P,)),
+    "try_catch_exception": ("_ZNK2v88TryCatch9ExceptionEv", _P, (_P,)),
+    "try_catch_message": ("_ZNK2v88TryCatch7MessageEv", _P, (_P,)),
+    "try_catch_capture_message": ("_ZN2v88TryCatch17SetCaptureMessageEb", None, (_P, ctypes.c_bool)),
+    "create_message": ("_ZN2v89Exception13CreateMessageEPNS_7IsolateENS_5LocalINS_5ValueEEE", _P, (_P, _P)),
+    "message_text": ("_ZNK2v87Message3GetEv", _P, (_P,)),
+    "message_line": ("_ZNK2v87Message13GetLineNumberENS_5LocalINS_7ContextEEE", _MAYBE_INT, (_P, _P)),
+    "message_column": ("_ZNK2v87Message14GetStartColumnEv", _INT, (_P,)),
+    "message_resource": ("_ZNK2v87Message21GetScriptResourceNameEv", _P, (_P,)),
+    "type_error": ("_ZN2v89Exception9TypeErrorENS_5LocalINS_6StringEEENS1_INS_5ValueEEE", _P, (_P, _P)),
+    "syntax_error": ("_ZN2v89Exception11SyntaxErrorENS_5LocalINS_6StringEEENS1_INS_5ValueEEE", _P, (_P, _P)),
+    "throw_exception": ("_ZN2v87Isolate14ThrowExceptionENS_5LocalINS_5ValueEEE", _P, (_P, _P)),
+    # modules
+    "compile_module": (
+        "_ZN2v814ScriptCompiler13CompileModuleEPNS_7IsolateEPNS0_6SourceENS0_14CompileOptionsENS0_13NoCacheReasonE",
+        _P,
+        (_P, _P, _INT, _INT),
+    ),
+    "instantiate_module": (
+        "_ZN2v86Module17InstantiateModuleENS_5LocalINS_7ContextEEEPFNS_10MaybeLocalIS0_EES3_mNS1_IS0_EEEPFNS4_INS_6ObjectEEES3_mS6_E",
+        _MAYBE_BOOL,
+        (_P, _P, _P, _P),
+    ),
+    "evaluate_module": ("_ZN2v86Module8EvaluateENS_5LocalINS_7ContextEEE", _P, (_P, _P)),
+    "module_namespace": ("_ZN2v86Module18GetModuleNamespaceEv", _P, (_P,)),
+    "module_script_id": ("_ZNK2v86Module8ScriptIdEv", _INT, (_P,)),
+    "module_identity_hash": ("_ZNK2v86Module15GetIdentityHashEv", _INT, (_P,)),
+    "module_requests": ("_ZNK2v86Module17GetModuleRequestsEv", _P, (_P,)),
+    "module_offset_location": ("_ZNK2v86Module22SourceOffsetToLocationEi", ctypes.c_uint64, (_P, _INT)),
+    "request_specifier": ("_ZNK2v813ModuleRequest12GetSpecifierEv", _P, (_P,)),
+    "request_offset": ("_ZNK2v813ModuleRequest15GetSourceOffsetEv", _INT, (_P,)),
+    "fixed_array_length": ("_ZNK2v810FixedArray6LengthEv", _INT, (_P,)),
+    "fixed_array_get": ("_ZNK2v810FixedArray3GetEi", _P, (_P, _INT)),
+    "set_import_callback": (
+        "_ZN2v87Isolate38SetHostImportModuleDynamicallyCallbackEPFNS_10MaybeLocalINS_7PromiseEEENS_5LocalINS_7ContextEEENS4_INS_4DataEEENS4_INS_5ValueEEENS4_INS_6StringEEENS4_INS_10FixedArrayEEEE",
+        None,
+        (_P, _P),
+    ),
+    "set_import_meta_callback": (
+        "_ZN2v87Isolate41SetHostInitializeImportMetaObjectCallbackEPFvNS_5LocalINS_7ContextEEENS1_INS_6ModuleEEENS1_INS_6ObjectEEEE",
+        None,
+        (_P, _P),
+    ),
+    "resolver_new": ("_ZN2v87Promise8Resolver3NewENS_5LocalINS_7ContextEEE", _P, (_P,)),
+    "resolver_promise": ("_ZN2v87Promise8Resolver10GetPromiseEv", _P, (_P,)),
+    "resolver_reject": (
+        "_ZN2v87Promise8Resolver6RejectENS_5LocalINS_7ContextEEENS2_INS_5ValueEEE",
+        _MAYBE_BOOL,
+        (_P, _P, _P),
+    ),
+    "promise_state": ("_ZN2v87Promise5StateEv", _INT, (_P,)),
+    "promise_result": ("_ZN2v87Promise6ResultEv", _P, (_P,)),
+    "promise_mark_handled": ("_ZN2v87Promise13MarkAsHandledEv", None, (_P,)),
+}
+
+
+class Engine:
+    """V8, initialised in this process, with each of `SYMBOLS` as a method.
+
+    Every method lets go of the GIL while it runs, so that a watchdog thread can act while JavaScript does.
+    """
+
+    def __init__(self, folder: Path, flags: tuple[str, ...]) -> None:
+        library = _load(folder)
+        for name, (symbol, result, arguments) in SYMBOLS.items():
+            setattr(self, name, ctypes.CFUNCTYPE(result, *arguments)(_address(library, symbol)))
+        self.init_v8(" ".join(flags).encode(), str(folder / "icudtl.dat").encode())
+        self.name = "V8 " + self.version().decode()
+        self.platform = self.current_platform()
+        self.handle_level_offset = self._find_handle_level()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.name}>"
+
+    def _find_handle_level(self) -> int:
+        """Return where an isolate keeps its handle scope's nesting level (a 32-bit integer), in bytes.
+
+        Opening a handle scope is inline in V8's headers, so no symbol does it. `SealHandleScope` reads the fields beside
+        the level: given a block of counting words instead of an isolate, it tells where they are.
+        """
+        words = (ctypes.c_uint32 * 4096)(*range(4096))
+        scope = (ctypes.c_uint32 * 16)()
+        self.seal_handle_scope(ctypes.addressof(scope), ctypes.addressof(words))
+        sealed_level = scope[4]
+        if not 0 < sealed_level < 4096 or words[sealed_level] != sealed_level - 1:
+            raise EngineError(f"{DISTRIBUTION} {VERSION} keeps handle scopes in an unknown way on this machine")
+        return int(sealed_level - 1) * 4
+
+
+_engine: Engine | None = None
+
+
+def start(flags: tuple[str, ...] = FLAGS) -> Engine:
+    """Initialise V8 once in this process and return it; later calls return the same engine.
+
+    Raises `EngineError` if the installed library is not the one this code was written for.
+    """
+    global _engine
+    if _engine is None:
+        _engine = Engine(_find(), flags)
+    return _engine
+
+
+def check() -> None:
+    """Raise `EngineError` unless the library is there with every symbol. Does not initialise V8."""
+    library = _load(_find())
+    for symbol, _, _ in SYMBOLS.values():
+        _address(library, symbol)
+
+
+def _find() -> Path:
+    """Return the folder of the library without importing mini-racer's Python, which would load asyncio."""
+    advice = f"install exactly {DISTRIBUTION}=={VERSION}"
+    try:
+        version = importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        raise EngineError(f"{DISTRIBUTION} is not installed: {advice}") from None
+    if version != VERSION:
+        raise EngineError(f"{DISTRIBUTION} {version} is installed, and its V8 has other symbols: {advice}")
+    spec = importlib.util.find_spec("py_mini_racer")
+    if spec is None or spec.origin is None:
+        raise EngineError(f"{DISTRIBUTION} {version} has no files: {advice}")
+    return Path(spec.origin).parent
+
+
+def _load(folder: Path) -> ctypes.CDLL:
+    path = folder / "libmini_racer.so"
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise EngineError(f"cannot load V8 from {path}: {error}") from None
+
+
+def _address(library: ctypes.CDLL, symbol: str) -> int:
+    try:
+        address = ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value
+    except AttributeError:
+        raise EngineError(
+            f"V8's symbol {symbol} is missing: install {DISTRIBUTION}=={VERSION} from PyPI for Linux x86-64"
+        ) from None
+    assert address is not None
+    return address
