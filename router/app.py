@@ -1,0 +1,336 @@
+"""The edge as a plain ASGI application: every request of every listener begins here.
+
+    data plane's names   the data plane's own ASGI application
+    an app's name        a static file, else the app's isolate host, else 404
+    any other name       404
+
+It runs under any ASGI server. `router.server` is an ASGI server too, and takes a shorter way for the common case (an
+app that answers from its host) through `Edge.shortcut`; both ways share all decisions.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from router import assets
+from router.dispatch import DataHost, Dispatcher, Route
+from router.errors import EdgeError
+from router.headers import (
+    BadResponseError,
+    Headers,
+    Peer,
+    ResponseHead,
+    Trust,
+    brought_request_id,
+    request_head,
+)
+from router.hosts import BadHostError
+from router.links import Loss, Stream
+from router.request_ids import RequestIds, acceptable
+
+log = logging.getLogger("router.app")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
+BODILESS = frozenset((204, 205, 304))
+
+
+class Edge:
+    """The ASGI application of one edge worker.
+
+    `data_plane` answers for the data plane's names. Bodies of requests to apps are bounded by `max_body_bytes` and by
+    the app's own limit, heads by `max_head_bytes`.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        data_plane: ASGIApp,
+        *,
+        trusted_proxies: list[str],
+        max_body_bytes: int,
+        max_head_bytes: int,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.max_body_bytes = max_body_bytes
+        self.max_head_bytes = max_head_bytes
+        self.trust = Trust(trusted_proxies)
+        self._data_plane = data_plane
+        self._ids = RequestIds()
+        self._files = assets.SmallFiles()
+
+    def __repr__(self) -> str:
+        return f"<Edge {self.dispatcher!r}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+
+    def peer(self, address: str, scheme: str = "http") -> Peer:
+        """Describe the client at `address` ("" on a Unix socket); once per connection where the server can."""
+        return Peer(address, self.trust.covers(address), scheme)
+
+    def request_id(self, headers: Headers, peer: Peer) -> bytes:
+        """Return the id of a request: the one a trusted proxy brought if it will do, else a new one."""
+        if peer.trusted:
+            brought = brought_request_id(headers)
+            if brought is not None and acceptable(brought):
+                return brought
+        return self._ids.new()
+
+    def body_limit(self, route: Route) -> int:
+        """Return how many bytes of body a request to this app may have."""
+        return min(self.max_body_bytes, route.app.max_body_bytes)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        peer = self.peer(client[0] if client else "", scope.get("scheme", "http"))
+        headers: Headers = scope["headers"]
+        request_id = self.request_id(headers, peer)
+        try:
+            target = self._target(scope["method"], headers)
+            if isinstance(target, DataHost):
+                await self._data_plane(scope, receive, send)
+                return
+            await self._app(target, scope, peer, request_id, receive, send)
+        except EdgeError as error:
+            accept = next((value for name, value in headers if name == b"accept"), b"")
+            await _send_whole(send, scope["method"], *error.answer(accept, request_id))
+
+    def _target(self, method: str, headers: Headers) -> Route | DataHost:
+        """Return what answers. Raises `EdgeError`."""
+        if method in REFUSED_METHODS:
+            raise EdgeError(405)
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1:
+            raise EdgeError(400, "A request needs exactly one Host header.")
+        try:
+            target = self.dispatcher.find(hosts[0])
+        except BadHostError as error:
+            raise EdgeError(400, f"The request cannot be routed: {error}.") from None
+        if target is None:
+            raise EdgeError(404, "No app is deployed at this host name.", code="unknown_host")
+        return target
+
+    async def _app(
+        self, route: Route, scope: Scope, peer: Peer, request_id: bytes, receive: Receive, send: Send
+    ) -> None:
+        method: str = scope["method"]
+        raw_path: bytes = scope.get("raw_path") or quote(scope["path"], safe="/%:@!$&'()*+,;=~-._").encode()
+        query: bytes = scope["query_string"]
+        if route.assets is not None:
+            asset = route.assets.find(raw_path.decode("latin-1"))
+            if asset is not None and method in ("GET", "HEAD"):
+                found = assets.answer(asset, route.app.directory, method, scope["headers"], query)
+                await self._file(route, found, request_id, method, send)
+                return
+            if asset is not None and not route.app.has_worker:
+                raise EdgeError(405)
+        if not route.app.has_worker:
+            raise EdgeError(404)
+        await _Exchange(self, route, scope, peer, request_id).run(raw_path, query, receive, send)
+
+    async def _file(self, route: Route, found: assets.AssetAnswer, request_id: bytes, method: str, send: Send) -> None:
+        began = time.monotonic()
+        fields = [*found.fields, (b"x-request-id", request_id)]
+        try:
+            if found.length <= assets.SMALL_BYTES:
+                content = self._files.read(found.path) if found.length and found.offset == 0 else b""
+                if found.length and (found.offset or len(content) != found.length):
+                    content = b"".join([piece async for piece in assets.chunks(found.path, found.offset, found.length)])
+                route.counters.observe(found.status, time.monotonic() - began)
+                await _send_whole(send, method, found.status, fields, content)
+                return
+            pieces = assets.chunks(found.path, found.offset, found.length)
+            first = await anext(pieces)
+        except OSError as error:
+            log.error("static file of build %s: %s", route.app.build_id, error)
+            raise EdgeError(500, "A file of this app cannot be read.") from None
+        route.counters.observe(found.status, time.monotonic() - began)
+        await send({"type": "http.response.start", "status": found.status, "headers": fields})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the data plane's WebSockets on; apps have none yet, so that theirs are refused with 403."""
+        try:
+            target = self._target("GET", scope["headers"])
+        except EdgeError:
+            target = None
+        if isinstance(target, DataHost):
+            await self._data_plane(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+
+
+class _Exchange(Stream):
+    """One request to an app's host through ASGI: the link's callbacks become events for one coroutine."""
+
+    def __init__(self, edge: Edge, route: Route, scope: Scope, peer: Peer, request_id: bytes) -> None:
+        super().__init__()
+        self._edge = edge
+        self._route = route
+        self._scope = scope
+        self._peer = peer
+        self._request_id = request_id
+        self._events: deque[tuple[str, Any]] = deque()
+        self._happened = asyncio.Event()
+        self._more_wanted = asyncio.Event()
+        self._received = 0
+
+    async def run(self, raw_path: bytes, query: bytes, receive: Receive, send: Send) -> None:
+        """Carry the request to its end. Raises `EdgeError` as long as no response began."""
+        route, headers = self._route, self._scope["headers"]
+        began = time.monotonic()
+        limit = self._edge.body_limit(route)
+        declared = next((value for name, value in headers if name == b"content-length"), b"0")
+        if declared.isdigit() and int(declared) > limit:
+            raise EdgeError(413)
+        link = route.link
+        if link is None or not link.usable:
+            link = await self._edge.dispatcher.wait_for_link(route)
+        host = next(value for name, value in headers if name == b"host")
+        target = raw_path + b"?" + query if query else raw_path
+        head = request_head(self._scope["method"].encode(), target, host, headers, self._peer, self._request_id)
+        if len(head) > self._edge.max_head_bytes:
+            raise EdgeError(431)
+        first = await receive()
+        if first["type"] == "http.disconnect":
+            return
+        link.open(self, head, b"", False, time.monotonic())
+        upload = asyncio.create_task(self._upload(first, limit, receive))
+        try:
+            await self._respond(began, send)
+        finally:
+            upload.cancel()
+            self.cancel("client gone")
+
+    async def _upload(self, message: Message, limit: int, receive: Receive) -> None:
+        """Pass the body on, then watch for the client's leaving."""
+        while message["type"] == "http.request":
+            body, end = message.get("body", b""), not message.get("more_body", False)
+            self._received += len(body)
+            if self._received > limit:
+                self._happen("error", EdgeError(413))
+                return
+            self._more_wanted.clear()
+            if not self.send_body(body, end) and not end:
+                await self._more_wanted.wait()
+            message = await receive()
+        self._happen("gone", None)
+
+    async def _respond(self, began: float, send: Send) -> None:
+        counters = self._route.counters
+        kind, detail = await self._next()
+        if kind == "gone":
+            counters.observe(499, time.monotonic() - began)
+            return
+        if kind == "error":
+            counters.observe(detail.status, time.monotonic() - began)
+            raise detail
+        status, head, data, end = detail
+        counters.observe(status, time.monotonic() - began)
+        fields = head.pairs()
+        bodiless = self._scope["method"] == "HEAD" or status in BODILESS
+        if head.length >= 0 and status not in (204, 205):
+            fields.append((b"content-length", b"%d" % head.length))
+        elif end and not bodiless:
+            fields.append((b"content-length", b"%d" % len(data)))
+        fields.append((b"x-request-id", self._request_id))
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        if bodiless:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        while True:
+            await send({"type": "http.response.body", "body": data, "more_body": not end})
+            if end:
+                return
+            self.consumed(len(data))
+            kind, detail = await self._next()
+            if kind != "data":
+                # Returning in mid-response makes the server break the connection: the client sees a truncated body.
+                return
+            data, end = detail
+
+    async def _next(self) -> tuple[str, Any]:
+        while not self._events:
+            self._happened.clear()
+            await self._happened.wait()
+        return self._events.popleft()
+
+    def _happen(self, kind: str, detail: Any) -> None:
+        self._events.append((kind, detail))
+        self._happened.set()
+
+    # Stream
+
+    def on_response(self, status: int, head: bytes, data: bytes, end: bool) -> None:
+        try:
+            if not 200 <= status <= 599:
+                raise BadResponseError(f"status {status}")
+            parsed = ResponseHead(head)
+            if end and parsed.length != len(data) and self._scope["method"] != "HEAD" and status not in BODILESS:
+                parsed.length = len(data)
+        except BadResponseError as error:
+            log.warning("request %s: %s", self._request_id.decode("latin-1"), error)
+            self.cancel("bad response")
+            self._happen("error", EdgeError(502))
+        else:
+            self._happen("response", (status, parsed, data, end))
+
+    def on_data(self, data: bytes, end: bool) -> None:
+        self._happen("data", (data, end))
+
+    def on_refused(self, status: int, code: str, detail: str) -> None:
+        self._happen("error", refusal(status, code, detail))
+
+    def on_lost(self, loss: Loss) -> None:
+        self._happen("error", lost(loss))
+
+    def on_window(self) -> None:
+        self._more_wanted.set()
+
+
+def refusal(status: int, code: str, detail: str) -> EdgeError:
+    """Return the error for a REFUSE frame. Its detail is for the app's owner, except with 503, where it says why."""
+    if status == 503:
+        return EdgeError(503, detail, code=code, retry_after=1)
+    return EdgeError(status if 400 <= status <= 599 else 502, code=code)
+
+
+def lost(loss: Loss) -> EdgeError:
+    """Return the error for a request whose stream ended before its response began."""
+    if loss is Loss.DEADLINE:
+        return EdgeError(504, code="deadline")
+    if loss is Loss.HOST:
+        return EdgeError(503, code="host_gone", retry_after=1)
+    return EdgeError(502, code="cancelled")
+
+
+async def _send_whole(send: Send, method: str, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

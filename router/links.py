@@ -1,0 +1,331 @@
+"""One connection from this edge worker to an isolate host, and the requests that run on it.
+
+`HostLink` is the edge's end of `isolates.wire`: it numbers streams, joins what is sent within one turn of the event
+loop into one write, decodes all that arrived in one pass, keeps both flow-control windows and the deadline. `Stream` is
+one request; whoever answers a client subclasses it (`router.app`, `router.server`) and is called back. Nothing here
+knows of HTTP beyond what frames carry, and no callback may block or raise.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import cast
+
+from isolates.wire import END, HEADER, HEADER_BYTES, MAX_DATA_BYTES, WINDOW_BYTES, FrameError, Type, decode
+
+log = logging.getLogger("router.links")
+
+_REQUEST = int(Type.REQUEST)
+_RESPONSE = int(Type.RESPONSE)
+_DATA = int(Type.DATA)
+_CANCEL = int(Type.CANCEL)
+_WINDOW = int(Type.WINDOW)
+_REFUSE = int(Type.REFUSE)
+_GOAWAY = int(Type.GOAWAY)
+_pack = HEADER.pack
+_MAX_ID = 0xFFFFFFFF
+
+
+class Loss(Enum):
+    """Why a stream ended without its answer being complete."""
+
+    HOST = "the isolate host's connection is gone"
+    CANCELLED = "the app's response stream failed"
+    DEADLINE = "the request took longer than wall_ms"
+
+
+class Stream:
+    """One request at a host. Made idle; `HostLink.open` starts it.
+
+    Subclasses answer the client in the callbacks below. After `on_refused`, `on_lost`, or a callback with `end` true,
+    the stream is over and none comes any more.
+    """
+
+    __slots__ = ("_grant", "_pending", "_pending_end", "_sent_end", "_unconsumed", "id", "link", "started", "window")
+
+    def __init__(self) -> None:
+        self.id = 0
+        self.link: HostLink | None = None
+        """The link while the stream is open on it, else None."""
+        self.started = 0.0
+        """Monotonic seconds at which the stream was opened."""
+        self.window = WINDOW_BYTES
+        self._pending: bytes = b""
+        self._pending_end = False
+        self._sent_end = False
+        self._unconsumed = 0
+        self._grant = 0
+
+    def on_response(self, status: int, head: bytes, data: bytes, end: bool) -> None:
+        """The response began; `head` as in RESPONSE frames, `data` the first bytes of the body."""
+        raise NotImplementedError
+
+    def on_data(self, data: bytes, end: bool) -> None:
+        """More bytes of the response body. Call `consumed` once the client took them."""
+        raise NotImplementedError
+
+    def on_refused(self, status: int, code: str, detail: str) -> None:
+        """The host answers with an error of its own: the app did not, or could not, answer."""
+        raise NotImplementedError
+
+    def on_lost(self, loss: Loss) -> None:
+        """The answer will never be complete."""
+        raise NotImplementedError
+
+    def on_window(self) -> None:
+        """All of the request body given so far is on its way: more may be read from the client."""
+        raise NotImplementedError
+
+    def send_body(self, data: bytes, end: bool) -> bool:
+        """Pass on bytes of the request body. False: read no more from the client before `on_window`.
+
+        What the window does not allow yet is kept. Does nothing once the stream is over.
+        """
+        if self.link is None:
+            return True
+        self._pending = self._pending + data if self._pending else data
+        self._pending_end = end
+        self._flush_body(self.link)
+        return not self._pending
+
+    def consumed(self, count: int) -> None:
+        """Tell that `count` bytes of the response body have left for the client: the host may send as many more."""
+        if self.link is None:
+            return
+        self._unconsumed -= count
+        self._grant += count
+        if self._grant >= WINDOW_BYTES // 2:
+            self.link.send_frame(self.id, _WINDOW, data=self._grant.to_bytes(4, "little"))
+            self._grant = 0
+
+    def cancel(self, why: str) -> None:
+        """Tell the host to stop; no callback comes any more."""
+        if self.link is not None:
+            self.link.cancel(self, why)
+
+    def _flush_body(self, link: "HostLink") -> None:
+        while True:
+            count = min(len(self._pending), self.window, MAX_DATA_BYTES)
+            last = count == len(self._pending)
+            if not count and not (last and self._pending_end and not self._sent_end):
+                return
+            piece, self._pending = self._pending[:count], self._pending[count:]
+            self.window -= count
+            self._sent_end = last and self._pending_end
+            link.send_frame(self.id, _DATA, flags=END if self._sent_end else 0, data=piece)
+
+    def _granted(self, count: int, link: "HostLink") -> None:
+        self.window += count
+        if self._pending or (self._pending_end and not self._sent_end):
+            self._flush_body(link)
+            if not self._pending:
+                self.on_window()
+
+
+class HostLink(asyncio.Protocol):
+    """The connection to one host. Usable at once: what is sent before it is connected waits.
+
+    `on_gone` is called once when the connection ended, could not be made, or broke the wire format.
+    """
+
+    def __init__(self, host_id: str, path: str, wall_seconds: float, on_gone: Callable[["HostLink"], None]) -> None:
+        self.host_id = host_id
+        self.path = path
+        self.wall_seconds = wall_seconds
+        self.streams: dict[int, Stream] = {}
+        self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._scheduled = False
+        self._partial = b""
+        self._next_id = 0
+        self.usable = True
+        """Whether new requests may be opened: neither gone nor retired."""
+        self.retired = False
+        """The host sent GOAWAY, or the routing table no longer names it."""
+        self._gone = False
+        self._connecting = self._loop.create_task(self._connect())
+
+    def __repr__(self) -> str:
+        state = "gone" if self._gone else "retired" if self.retired else "open" if self._transport else "connecting"
+        return f"<HostLink {self.host_id} {state}, {len(self.streams)} streams>"
+
+    def retire(self) -> None:
+        """Take no new requests; close once those in flight are done."""
+        self.retired = True
+        self.usable = False
+        self._close_when_done()
+
+    def close(self) -> None:
+        """Close now; what is in flight is lost."""
+        self.retired = True
+        self._fail()
+
+    def open(self, stream: Stream, head: bytes, body: bytes, end: bool, now: float) -> None:
+        """Send a request. `body` is what is known of it (at most `MAX_DATA_BYTES`), `end` whether that is all.
+
+        `now` is monotonic seconds and must not go back from one call to the next: the deadline sweep relies on it.
+        """
+        stream_id = self._free_id()
+        stream.id = stream_id
+        stream.link = self
+        stream.started = now
+        self.streams[stream_id] = stream
+        stream.window -= len(body)
+        stream._sent_end = end
+        self._out.append(
+            _pack(HEADER_BYTES + len(head) + len(body), stream_id, _REQUEST, END if end else 0, 0, len(head))
+            + head
+            + body
+        )
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def send_frame(self, stream_id: int, type_: int, *, flags: int = 0, head: bytes = b"", data: bytes = b"") -> None:
+        """Queue one frame for the end of this turn of the loop."""
+        self._out.append(
+            _pack(HEADER_BYTES + len(head) + len(data), stream_id, type_, flags, 0, len(head)) + head + data
+        )
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def cancel(self, stream: Stream, why: str) -> None:
+        """Forget `stream` and tell the host."""
+        if self._forget(stream):
+            self.send_frame(stream.id, _CANCEL, head=why.encode("latin-1", "replace"))
+            self._close_when_done()
+
+    def sweep(self, now: float) -> None:
+        """End the streams that are over their deadline at `now` (monotonic seconds).
+
+        Streams are in the order they were opened and share one limit, so this looks at the expired ones only.
+        """
+        oldest = now - self.wall_seconds
+        expired = []
+        for stream in self.streams.values():
+            if stream.started > oldest:
+                break
+            expired.append(stream)
+        for stream in expired:
+            self.cancel(stream, "deadline")
+            stream.on_lost(Loss.DEADLINE)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self._partial:
+            data = self._partial + data
+        try:
+            frames, used = decode(data)
+            self._partial = data[used:] if used < len(data) else b""
+            streams = self.streams
+            for stream_id, type_, flags, status, head, body in frames:
+                stream = streams.get(stream_id)
+                if stream is not None:
+                    if type_ == _RESPONSE and flags & END and stream._sent_end:
+                        # The common case by far: the whole answer in one frame.
+                        del streams[stream_id]
+                        stream.link = None
+                        stream.on_response(status, head, body, True)
+                    else:
+                        self._stream_frame(stream, type_, flags, status, head, body)
+                elif type_ == _GOAWAY:
+                    self.retired = True
+                    self.usable = False
+        except FrameError as error:
+            log.error("host %s broke the wire format: %s", self.host_id, error)
+            self._fail()
+            return
+        if self.retired:
+            self._close_when_done()
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail()
+
+    # own
+
+    def _stream_frame(self, stream: Stream, type_: int, flags: int, status: int, head: bytes, body: bytes) -> None:
+        end = bool(flags & END)
+        if type_ in (_RESPONSE, _DATA):
+            stream._unconsumed += len(body)
+            if stream._unconsumed > WINDOW_BYTES:
+                raise FrameError(f"stream {stream.id} sent more than its window")
+            if end and self._forget(stream) and not stream._sent_end:
+                # The app answered without reading the whole request: the host can let go of the rest.
+                self.send_frame(stream.id, _CANCEL, head=b"answered")
+            if type_ == _RESPONSE:
+                stream.on_response(status, head, body, end)
+            else:
+                stream.on_data(body, end)
+        elif type_ == _WINDOW:
+            if len(body) != 4:
+                raise FrameError("a WINDOW frame holds four bytes")
+            stream._granted(int.from_bytes(body, "little"), self)
+        elif type_ == _REFUSE:
+            self._forget(stream)
+            code, _, detail = head.decode("latin-1").partition("\n")
+            stream.on_refused(status, code, detail)
+        elif type_ == _CANCEL:
+            self._forget(stream)
+            stream.on_lost(Loss.CANCELLED)
+        else:
+            raise FrameError(f"frame of type {type_} on stream {stream.id}")
+
+    def _free_id(self) -> int:
+        stream_id = self._next_id
+        while True:
+            stream_id = stream_id + 1 if stream_id < _MAX_ID else 1
+            if stream_id not in self.streams:
+                self._next_id = stream_id
+                return stream_id
+
+    def _forget(self, stream: Stream) -> bool:
+        stream.link = None
+        return self.streams.pop(stream.id, None) is not None
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._transport is not None and self._out:
+            out = self._out
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    async def _connect(self) -> None:
+        try:
+            await self._loop.create_unix_connection(lambda: self, self.path)
+        except OSError as error:
+            log.warning("cannot connect to host %s: %s", self.host_id, error)
+            self._fail()
+
+    def _close_when_done(self) -> None:
+        if self.retired and not self.streams and not self._gone:
+            self._flush()
+            self._fail()
+
+    def _fail(self) -> None:
+        """End the connection; every stream still open on it is lost. Runs once."""
+        if self._gone:
+            return
+        self._gone = True
+        self.usable = False
+        self._connecting.cancel()
+        if self._transport is not None:
+            self._transport.close()
+        lost = list(self.streams.values())
+        self.streams.clear()
+        for stream in lost:
+            stream.link = None
+        for stream in lost:
+            stream.on_lost(Loss.HOST)
+        self._on_gone(self)

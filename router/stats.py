@@ -1,0 +1,39 @@
+"""Response counters of one app or database at one edge worker, as cheap as a counter can be.
+
+Kept by the dispatcher while the app exists (a new build goes on counting), sent once a second as `EdgeStats`.
+"""
+
+from bisect import bisect_left
+from itertools import accumulate
+
+from router.messages import LATENCY_BUCKETS, AppStats
+
+_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+
+
+class Counters:
+    """Responses by status class and by latency."""
+
+    __slots__ = ("_buckets", "_classes", "_seconds")
+
+    def __init__(self) -> None:
+        self._classes = [0] * 6
+        self._buckets = [0] * (len(LATENCY_BUCKETS) + 1)
+        self._seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Counters {sum(self._classes)} responses>"
+
+    def observe(self, status: int, seconds: float) -> None:
+        """Count one response of `status` (100 to 599) that took `seconds` up to its head."""
+        self._classes[status // 100] += 1
+        self._buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        self._seconds += seconds
+
+    def snapshot(self) -> AppStats:
+        """Return the totals in the form of the control channel."""
+        return AppStats(
+            responses={name: count for name, count in zip(_CLASSES, self._classes[1:], strict=True) if count},
+            seconds_sum=self._seconds,
+            seconds_buckets=list(accumulate(self._buckets)),
+        )

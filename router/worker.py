@@ -1,0 +1,151 @@
+"""An edge worker process: `python -m router.worker`, started and watched by the supervisor.
+
+Descriptor 3 is the control channel (`router.messages`), the listening sockets are inherited and named in the first
+message. The process ends at once when the channel does, on SIGTERM, and after `Drain` when what was in flight is done.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+import uvloop
+
+from dataplane.messages import Catalog
+from router.app import Edge, Receive, Scope, Send
+from router.dispatch import Dispatcher
+from router.messages import (
+    Applied,
+    AppStats,
+    Drain,
+    EdgeSettings,
+    EdgeStats,
+    FromEdge,
+    HostGone,
+    Ready,
+    Routes,
+    ToEdge,
+)
+from router.servers import Serving, serve
+from router.stats import Counters
+from runtime.channel import Channel, inherited_socket
+
+log = logging.getLogger("router.worker")
+
+STATS_SECONDS = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+class DataPlane(Protocol):
+    """The data plane's application (`dataplane.front.DataPlane`)."""
+
+    def apply(self, catalog: Catalog) -> None: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+MakeDataPlane = Callable[[str, bytes, Callable[[str, int, float], None]], DataPlane]
+
+
+class Worker:
+    """Carries out the supervisor's messages, in order."""
+
+    def __init__(self, make_data_plane: MakeDataPlane) -> None:
+        self._make_data_plane = make_data_plane
+        self._inbox: asyncio.Queue[ToEdge] = asyncio.Queue()
+        self._channel: Channel[ToEdge] | None = None
+        self._databases: dict[str, Counters] = {}
+
+    async def run(self, control: socket.socket) -> None:
+        """Serve until drained. `control` is this end of the control channel."""
+        self._channel = await Channel.open(control, ToEdge, self._inbox.put_nowait, _supervisor_gone)
+        settings = await self._inbox.get()
+        if not isinstance(settings, EdgeSettings):
+            raise TypeError(f"the first message was {type(settings).__name__}, not EdgeSettings")
+        dispatcher = Dispatcher(settings.db_hosts, lambda host_id: self._tell(HostGone(host_id)))
+        data_plane = self._make_data_plane(settings.public_db_url, settings.token_key, self._count_database)
+        edge = Edge(
+            dispatcher,
+            data_plane,
+            trusted_proxies=settings.trusted_proxies,
+            max_body_bytes=settings.max_body_bytes,
+            max_head_bytes=settings.max_head_bytes,
+        )
+        serving = await serve(settings, edge)
+        # What exists now lives as long as the process: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 50)
+        self._tell(Ready())
+        stats = asyncio.create_task(self._report(dispatcher, serving))
+        try:
+            while not isinstance(message := await self._inbox.get(), Drain):
+                if isinstance(message, Routes):
+                    await dispatcher.apply(message)
+                    self._tell(Applied("routes", message.version))
+                elif isinstance(message, Catalog):
+                    data_plane.apply(message)
+                    self._tell(Applied("catalog", message.version))
+            await serving.drain(message.grace_ms / 1000)
+        finally:
+            stats.cancel()
+            await dispatcher.aclose()
+            await data_plane.aclose()
+
+    def _tell(self, message: FromEdge) -> None:
+        if self._channel is not None:
+            self._channel.send(message)
+
+    def _count_database(self, database_id: str, status: int, seconds: float) -> None:
+        counters = self._databases.get(database_id)
+        if counters is None:
+            counters = self._databases[database_id] = Counters()
+        counters.observe(status, seconds)
+
+    async def _report(self, dispatcher: Dispatcher, serving: Serving) -> None:
+        before: EdgeStats | None = None
+        while True:
+            await asyncio.sleep(STATS_SECONDS)
+            databases: dict[str, AppStats] = {name: kept.snapshot() for name, kept in self._databases.items()}
+            stats = EdgeStats(serving.connections(), dispatcher.in_flight, dispatcher.stats(), databases)
+            if stats != before:
+                self._tell(stats)
+                before = stats
+
+
+def _supervisor_gone() -> None:
+    os._exit(0)
+
+
+def _exit_on_signal(number: int, frame: object) -> None:
+    os._exit(0)
+
+
+def _follow_parent() -> None:
+    """Die with the supervisor, leave Ctrl-C to it, end at once on SIGTERM."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+
+
+def main(make_data_plane: MakeDataPlane | None = None) -> None:
+    """Entry point."""
+    if make_data_plane is None:
+        from dataplane.front import DataPlane as make_data_plane
+    _follow_parent()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(levelname)s %(message)s")
+    with contextlib.suppress(asyncio.CancelledError):
+        uvloop.run(Worker(make_data_plane).run(inherited_socket()))
+
+
+if __name__ == "__main__":
+    main()
