@@ -186,6 +186,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _number("Most files in one package.", 1, 10_000_000),
     ] = 50_000
 
+    keep_builds: Annotated[
+        int,
+        _number(
+            "Builds kept per app for rollbacks, the active one included. Older ones go when a newer one is deployed.",
+            1,
+            10_000,
+        ),
+    ] = 20
+
     drain_seconds: Annotated[
         int,
         _number(

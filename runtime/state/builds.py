@@ -21,10 +21,12 @@ class Build(msgspec.Struct, frozen=True):
     env_ref: str
     """The caller's own mark for the configuration it deployed with; kept and given back, never interpreted."""
     limits: Limits
+    size: int
+    """Bytes of the package as uploaded."""
     created: float
 
 
-_SELECT = "SELECT number, build_id, app_id, digest, env_ref, limits, created FROM builds "
+_SELECT = "SELECT number, build_id, app_id, digest, env_ref, limits, size, created FROM builds "
 
 _BEFORE = """
     WHERE app_id = ? AND number < (SELECT number FROM builds WHERE build_id = ?)
@@ -32,8 +34,8 @@ _BEFORE = """
 """
 
 
-def _record(row: tuple[int, str, str, str, str, str, float]) -> Build:
-    return Build(*row[:5], msgspec.json.decode(row[5], type=Limits), row[6])
+def _record(row: tuple[int, str, str, str, str, str, int, float]) -> Build:
+    return Build(*row[:5], msgspec.json.decode(row[5], type=Limits), *row[6:])
 
 
 def get(connection: sqlite3.Connection, app_id: str, build_id: str) -> Build:
@@ -66,21 +68,30 @@ def before(connection: sqlite3.Connection, app_id: str, build_id: str | None) ->
     return _record(row)
 
 
-def add_active(
-    connection: sqlite3.Connection,
-    app_id: str,
-    digest: str,
-    env_ref: str,
-    limits: Limits,
-    now: float,
-    build_id: str,
-) -> None:
-    """Record a new build and make it the active one."""
+def add_active(connection: sqlite3.Connection, build: Build) -> None:
+    """Record a new build and make it the active one; its `number` is given here."""
     connection.execute(
-        "INSERT INTO builds (build_id, app_id, digest, env_ref, limits, created) VALUES (?, ?, ?, ?, ?, ?)",
-        (build_id, app_id, digest, env_ref, msgspec.json.encode(limits).decode(), now),
+        "INSERT INTO builds (build_id, app_id, digest, env_ref, limits, size, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            build.build_id,
+            build.app_id,
+            build.digest,
+            build.env_ref,
+            msgspec.json.encode(build.limits).decode(),
+            build.size,
+            build.created,
+        ),
     )
-    activate(connection, app_id, build_id)
+    activate(connection, build.app_id, build.build_id)
+
+
+def prune(connection: sqlite3.Connection, app_id: str, keep: int) -> None:
+    """Forget all but the newest `keep` builds of an app and its active one."""
+    connection.execute(
+        "DELETE FROM builds WHERE app_id = ?1 AND build_id IS NOT (SELECT active_build FROM apps WHERE app_id = ?1)"
+        " AND number NOT IN (SELECT number FROM builds WHERE app_id = ?1 ORDER BY number DESC LIMIT ?2)",
+        (app_id, keep),
+    )
 
 
 def activate(connection: sqlite3.Connection, app_id: str, build_id: str) -> None:

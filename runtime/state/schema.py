@@ -28,6 +28,7 @@ MIGRATIONS = [
         digest TEXT NOT NULL,
         env_ref TEXT NOT NULL,
         limits TEXT NOT NULL,
+        size INTEGER NOT NULL,
         created REAL NOT NULL
     );
     CREATE INDEX builds_of_app ON builds (app_id, number);

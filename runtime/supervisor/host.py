@@ -26,7 +26,7 @@ class HostFailed(Exception):
 
 
 class Host:
-    """One forked host. `on_gone` is called once when it ended, for whatever cause."""
+    """One forked host. `on_gone` is called once when it ended, for whatever cause; `on_said` for its reports."""
 
     def __init__(
         self,
@@ -34,8 +34,7 @@ class Host:
         placement: Placement,
         socket_path: Path,
         on_gone: Callable[["Host"], None],
-        on_log: Callable[["Host", Log], None],
-        on_retiring: Callable[["Host"], None],
+        on_said: Callable[["Host", Log | HostStats | Retiring], None],
     ) -> None:
         self.host_id = host_id
         self.placement = placement
@@ -50,8 +49,7 @@ class Host:
         self._pidfd = -1
         self._channel: Channel[FromHost] | None = None
         self._on_gone = on_gone
-        self._on_log = on_log
-        self._on_retiring = on_retiring
+        self._on_said = on_said
 
     def __repr__(self) -> str:
         return f"<Host {self.host_id} {self.placement.app} build={self.placement.build_id} {self.state.value}>"
@@ -105,11 +103,7 @@ class Host:
             return f"it was ended by signal {-status}"
 
     def _received(self, message: FromHost) -> None:
-        if isinstance(message, HostStats):
-            self.stats = message
-        elif isinstance(message, Log):
-            self._on_log(self, message)
-        elif isinstance(message, Loaded):
+        if isinstance(message, Loaded):
             if self.state is HostState.STARTING:
                 self.state = HostState.READY
                 if not self.loaded.done():
@@ -119,8 +113,11 @@ class Host:
                 self.loaded.set_exception(HostFailed(message.message, message))
                 self.loaded.exception()  # seen: whoever waits for it may have been cancelled
         else:
-            self.retiring = message
-            self._on_retiring(self)
+            if isinstance(message, HostStats):
+                self.stats = message
+            elif isinstance(message, Retiring):
+                self.retiring = message
+            self._on_said(self, message)
 
     def _closed(self) -> None:
         self.state = HostState.GONE

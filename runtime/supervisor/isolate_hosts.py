@@ -7,11 +7,12 @@ import asyncio
 import logging
 import secrets
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from isolates.messages import Exited, Fork, Forked, FromZygote, Load, Log, ZygoteReady
+from isolates.messages import Exited, Fork, Forked, FromZygote, HostStats, Load, Log, Retiring, ZygoteReady
 from runtime.channel import encode
 from runtime.supervisor.host import Host, HostFailed
 from runtime.supervisor.hosts import HostState, Recovery
@@ -19,7 +20,7 @@ from runtime.supervisor.placement import Placement
 from runtime.supervisor.routes import Serving
 from runtime.supervisor.slot import Slot
 
-LOAD_SECONDS = 30.0
+LOAD_SECONDS = 10.0
 """A build whose evaluation takes longer is refused."""
 ZYGOTE_SECONDS = 15.0
 """How long a fork may wait for a zygote that is being restarted."""
@@ -31,10 +32,18 @@ BACKLOG = 1024
 log = logging.getLogger("brrrd.hosts")
 
 
+class HostTelemetry(Protocol):
+    """Where reports of hosts go."""
+
+    def app_log(self, app_id: str, build_id: str, line: Log) -> None: ...
+    def host_stats(self, host_id: str, app_id: str, stats: HostStats) -> None: ...
+    def host_ended(self, host_id: str) -> None: ...
+
+
 class IsolateHosts:
     """All hosts of the node.
 
-    `on_change` is called whenever `serving` changed, `on_log` for every line of an app.
+    `on_change` is called whenever `serving` changed.
     """
 
     def __init__(
@@ -42,7 +51,7 @@ class IsolateHosts:
         run_dir: Path,
         egress_socket: Path,
         on_change: Callable[[], None],
-        on_log: Callable[[str, str, Log], None],
+        telemetry: HostTelemetry,
     ) -> None:
         self.engine = ""
         self.zygote: Slot = Slot(
@@ -67,7 +76,7 @@ class IsolateHosts:
         self._run_dir = run_dir
         self._egress_socket = egress_socket
         self._on_change = on_change
-        self._on_log = on_log
+        self._telemetry = telemetry
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -99,7 +108,7 @@ class IsolateHosts:
                 return host
             except TimeoutError:
                 host.kill()
-                raise HostFailed(f"the build's evaluation took longer than {LOAD_SECONDS:.0f} s") from None
+                raise HostFailed(f"{placement.main}: evaluation did not end within {LOAD_SECONDS:.0f} s") from None
             except HostFailed as error:
                 if error.load is not None:
                     raise
@@ -178,7 +187,7 @@ class IsolateHosts:
             raise HostFailed("the zygote is not running; see the node's log") from None
         host_id = "h" + secrets.token_hex(5)
         path = self._run_dir / f"{host_id}.s"
-        host = Host(host_id, placement, path, self._host_gone, self._host_log, self._host_retiring)
+        host = Host(host_id, placement, path, self._host_gone, self._host_said)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))
         listener.listen(BACKLOG)
@@ -233,14 +242,19 @@ class IsolateHosts:
     def _zygote_down(self) -> None:
         self._zygote_lost.set()
 
-    def _host_log(self, host: Host, line: Log) -> None:
-        self._on_log(host.placement.app_id, host.placement.build_id, line)
-
-    def _host_retiring(self, host: Host) -> None:
-        log.warning("host of %s retires: %s", host.placement.app, host.retiring)
-        self._leave(host)
+    def _host_said(self, host: Host, message: Log | HostStats | Retiring) -> None:
+        placement = host.placement
+        if isinstance(message, Log):
+            self._telemetry.app_log(placement.app_id, placement.build_id, message)
+        elif isinstance(message, HostStats):
+            self._telemetry.host_stats(host.host_id, placement.app_id, message)
+        else:
+            line = Log(time=time.time(), level="error", request_id="", message=message.message)
+            self._telemetry.app_log(placement.app_id, placement.build_id, line)
+            self._leave(host)
 
     def _host_gone(self, host: Host) -> None:
+        self._telemetry.host_ended(host.host_id)
         self._leave(host)
         self._background(self._bury(host))
 

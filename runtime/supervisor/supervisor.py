@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from dataplane import messages as dataplane
-from isolates.messages import Log
 from router import messages as router
 from runtime.config import Config, parse_address
 from runtime.supervisor import routes
 from runtime.supervisor.applied import Applied
 from runtime.supervisor.host import Host
-from runtime.supervisor.isolate_hosts import IsolateHosts
+from runtime.supervisor.isolate_hosts import HostTelemetry, IsolateHosts
 from runtime.supervisor.placement import Desired, Placement
 from runtime.supervisor.slot import Slot
 from runtime.supervisor.sockets import listen_tcp, listen_unix
@@ -28,7 +27,7 @@ DROP_SECONDS = 10.0
 log = logging.getLogger("brrrd.supervisor")
 
 
-class Telemetry(Protocol):
+class Telemetry(HostTelemetry, Protocol):
     """Where the supervisor puts what processes report."""
 
     def edge_stats(self, worker: int, stats: router.EdgeStats) -> None: ...
@@ -37,7 +36,6 @@ class Telemetry(Protocol):
     def egress_restarted(self) -> None: ...
     def database_stats(self, worker: int, stats: dataplane.WorkerStats) -> None: ...
     def database_worker_restarted(self, worker: int) -> None: ...
-    def app_log(self, app_id: str, build_id: str, line: Log) -> None: ...
 
 
 class Supervisor:
@@ -62,7 +60,7 @@ class Supervisor:
         self._desired = Desired()
         self._dirty: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
-        self.hosts = IsolateHosts(run_dir, run_dir / "egress.s", self._hosts_changed, telemetry.app_log)
+        self.hosts = IsolateHosts(run_dir, run_dir / "egress.s", self._hosts_changed, telemetry)
         self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
         self.egress = self._egress_slot()
         self.databases = [self._database_slot(i) for i in range(config.database_worker_count())]

@@ -1,0 +1,101 @@
+"""Takes what processes push and keeps the latest and the sums: the supervisor's `Telemetry`, read by `metrics.py`."""
+
+from dataplane import messages as dataplane
+from isolates.messages import HostStats, Log
+from router import messages as router
+from runtime.telemetry.app_logs import AppLogs
+from runtime.telemetry.totals import Totals
+
+BUCKETS = (*(str(bound) for bound in router.LATENCY_BUCKETS), "+Inf")
+
+
+class Reports:
+    """All figures of the node's processes since it started."""
+
+    def __init__(self, logs: AppLogs) -> None:
+        self.apps: Totals[int] = Totals()
+        self.databases: Totals[int] = Totals()
+        self.usage: Totals[int] = Totals()
+        self.hosts: Totals[str] = Totals()
+        self.egress: Totals[int] = Totals()
+        self.edges: dict[int, tuple[int, int]] = {}
+        """Edge worker to its open connections and requests in flight."""
+        self.streams: dict[int, int] = {}
+        """Database worker to its open streams."""
+        self.storage: dict[str, int] = {}
+        self._logs = logs
+
+    def __repr__(self) -> str:
+        return f"<Reports {len(self.edges)} edges, {len(self.streams)} database workers>"
+
+    def edge_stats(self, worker: int, stats: router.EdgeStats) -> None:
+        """Called about once a second per edge worker."""
+        self.edges[worker] = (stats.connections, stats.in_flight)
+        self.apps.report(worker, {key: _flat(value) for key, value in stats.apps.items()})
+        self.databases.report(worker, {key: _flat(value) for key, value in stats.databases.items()})
+
+    def edge_restarted(self, worker: int) -> None:
+        """An edge worker died."""
+        self.edges.pop(worker, None)
+        self.apps.ended(worker)
+        self.databases.ended(worker)
+
+    def egress_stats(self, stats: router.EgressStats) -> None:
+        """Called about once a second."""
+        counters = {"requests": stats.requests, "refused": stats.refused, "failed": stats.failed}
+        self.egress.report(0, {"": counters})
+
+    def egress_restarted(self) -> None:
+        """The egress process died."""
+        self.egress.ended(0)
+
+    def database_stats(self, worker: int, stats: dataplane.WorkerStats) -> None:
+        """Called about once a second per database worker."""
+        self.streams[worker] = stats.streams
+        counters = {}
+        for key, value in stats.databases.items():
+            self.storage[key] = value.storage_bytes
+            counters[key] = {
+                "rows_read": value.rows_read,
+                "rows_written": value.rows_written,
+                "queries": value.queries,
+            }
+        self.usage.report(worker, counters)
+
+    def database_worker_restarted(self, worker: int) -> None:
+        """A database worker died."""
+        self.streams.pop(worker, None)
+        self.usage.ended(worker)
+
+    def host_stats(self, host_id: str, app_id: str, stats: HostStats) -> None:
+        """Called about once a second per busy host."""
+        counters = {"requests": stats.requests, "refused": stats.refused, "exceptions": stats.exceptions}
+        self.hosts.report(host_id, {app_id: counters})
+
+    def host_ended(self, host_id: str) -> None:
+        """A host ended, for whatever reason."""
+        self.hosts.ended(host_id)
+
+    def app_log(self, app_id: str, build_id: str, line: Log) -> None:
+        """A line for an app's owner."""
+        self._logs.write(app_id, build_id, line)
+
+    def forget_app(self, app_id: str) -> None:
+        """The app was deleted."""
+        self.apps.forget(app_id)
+        self.hosts.forget(app_id)
+
+    def forget_database(self, database_id: str) -> None:
+        """The database was deleted."""
+        self.databases.forget(database_id)
+        self.usage.forget(database_id)
+        self.storage.pop(database_id, None)
+
+
+def _flat(stats: router.AppStats) -> dict[str, float]:
+    """One app's figures as counters that can be summed: `2xx`, …, `sum`, and `le <bound>`."""
+    flat: dict[str, float] = dict(stats.responses)
+    flat["sum"] = stats.seconds_sum
+    for bound, count in zip(BUCKETS, stats.seconds_buckets, strict=False):
+        flat["le " + bound] = count
+    return flat
