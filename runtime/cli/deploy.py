@@ -1,10 +1,10 @@
 """`brrrd deploy`: pack a folder (or take a package), upload it, and wait until it is served."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 
@@ -56,63 +56,87 @@ def deploy_package(node: Node, source: Path, project: str, app: str, params: dic
     path = path_of("projects", project, "apps", app)
     if not source.exists():
         raise CommandError(f"{source} does not exist: name the folder of a build, or a .tar.zst package")
-    if not node.exists(path):
-        node.post(path_of("projects", project, "apps"), {"name": app})
-    chunks, total = _package(source)
-    with _progress(total) as advance:
-        return node.upload(f"{path}/deployments", _counted(chunks, advance), params)
+    from artifacts.errors import PackageError
+
+    try:
+        package: Package = FolderPackage(source) if source.is_dir() else FilePackage(source)
+        if not node.exists(path):
+            node.post(path_of("projects", project, "apps"), {"name": app})
+        with progress(package) as chunks:
+            return node.upload(f"{path}/deployments", chunks, params)
+    except PackageError as error:
+        raise CommandError(f"{source} cannot be packed: {error.detail}") from None
+    except OSError as error:
+        raise CommandError(f"{error.filename or source} cannot be read: {error.strerror}") from None
 
 
-def _package(source: Path) -> tuple[Iterator[bytes], int | None]:
-    """Return the package's bytes and, where known beforehand, how many."""
-    if source.is_dir():
+class Package(Protocol):
+    """A package to upload. `done` and `total` are bytes of the same kind, for the progress bar."""
+
+    total: int
+
+    @property
+    def done(self) -> int: ...
+    def chunks(self) -> Iterator[bytes]: ...
+
+
+class FolderPackage:
+    """A folder, packed while it is sent; counts its content before compression."""
+
+    def __init__(self, folder: Path) -> None:
         from artifacts.pack import pack
 
-        from artifacts.errors import PackageError
+        self._packing = pack(folder)
+        self.total = self._packing.total_bytes
 
-        try:
-            return pack(source), None
-        except PackageError as error:
-            raise CommandError(f"{source} cannot be packed: {error.detail}") from None
-    return _file_chunks(source), source.stat().st_size
+    @property
+    def done(self) -> int:
+        return self._packing.done_bytes
 
-
-def _file_chunks(source: Path) -> Iterator[bytes]:
-    with source.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+    def chunks(self) -> Iterator[bytes]:
+        return self._packing
 
 
-def _counted(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-        advance(len(chunk))
+class FilePackage:
+    """A .tar.zst, sent as it is."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.total = file.stat().st_size
+        self.done = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        with self._file.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+                self.done += len(chunk)
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show an upload on stderr while the block runs, if stderr is a terminal; yields what to call with sent bytes."""
+def progress(package: Package) -> Iterator[Iterator[bytes]]:
+    """Yield the package's bytes; while they are taken, show on stderr how far it is, if that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda count: None
+        yield package.chunks()
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Uploading", total=total)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Uploading", total=package.total)
 
-        def advance(count: int) -> None:
-            progress.advance(task, count)
-            if progress.tasks[0].finished:
-                progress.update(task, description="Starting")
+        def watched() -> Iterator[bytes]:
+            for chunk in package.chunks():
+                yield chunk
+                bar.update(task, completed=package.done)
+            bar.update(task, completed=package.total, description="Starting")
 
-        yield advance
+        yield watched()
 
 
 def _view(answer: dict[str, Any], app: str) -> str:
     """Return what a person needs after a deploy: the build and where it answers."""
     hosts = answer.get("hosts") or []
     lines = [f"App {app} now serves build {answer.get('build_id')}."]
-    lines += [f"  host {host}" for host in hosts]
+    lines += [f"  {host}" for host in hosts]
     return "\n".join(lines)
