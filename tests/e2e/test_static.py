@@ -1,5 +1,7 @@
 """Static files of a package, served by the edge."""
 
+import json
+
 import pytest
 
 from tests.node_server import Node
@@ -77,16 +79,25 @@ def test_a_package_of_files_alone_needs_no_worker(node: Node) -> None:
 
 
 def test_the_manifest_decides_about_missing_pages_headers_and_redirects(node: Node) -> None:
+    manifest = {
+        "assets": {"directory": "www", "not_found": "missing.html"},
+        "headers": [{"source": "/assets/*", "headers": {"Cache-Control": "public, max-age=31536000, immutable"}}],
+        "redirects": [{"source": "/old/:page", "destination": "/new/:page", "status": 308}],
+    }
     node.deploy(
         {
-            "brrrd.json": '{"assets": {"directory": "www", "not_found": "missing.html"}}',
+            "brrrd.json": json.dumps(manifest),
             "www/index.html": "home",
             "www/missing.html": "nothing here",
+            "www/assets/app.js": "1",
         },
         "manifest",
     )
-    answer = node.get("manifest", "/gone")
-    assert (answer.status_code, answer.text) == (404, "nothing here")
+    gone = node.get("manifest", "/gone")
+    assert (gone.status_code, gone.text) == (404, "nothing here")
+    assert node.get("manifest", "/assets/app.js").headers["cache-control"] == "public, max-age=31536000, immutable"
+    moved = node.get("manifest", "/old/page?q=1")
+    assert (moved.status_code, moved.headers["location"]) == (308, "/new/page?q=1")
 
 
 def test_a_single_page_app_answers_every_path(node: Node) -> None:
