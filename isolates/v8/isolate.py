@@ -106,7 +106,9 @@ class Isolate:
             on_fatal(f"out of memory in {(location or b'JavaScript').decode(errors='replace')}", True)
 
         def fatal(location: bytes | None, message: bytes | None) -> None:
-            on_fatal(f"{(location or b'').decode(errors='replace')}: {(message or b'').decode(errors='replace')}", False)
+            on_fatal(
+                f"{(location or b'').decode(errors='replace')}: {(message or b'').decode(errors='replace')}", False
+            )
 
         params.oom_error_callback = self._callback(OOM_CALLBACK(out_of_memory))
         params.fatal_error_callback = self._callback(FATAL_CALLBACK(fatal))

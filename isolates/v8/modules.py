@@ -34,7 +34,7 @@ _BRIDGE = """(() => {
 })()"""
 
 
-class ResolutionError(Exception):
+class ResolutionError(LookupError):
     """A specifier that leads to no module of the package."""
 
 
@@ -139,9 +139,7 @@ class Modules:
     def _compile(self, path: str, added: list[Module]) -> Module:
         isolate = self._isolate
         text = self.read(path).removeprefix(b"\xef\xbb\xbf")
-        source = Source(
-            source_string=isolate.string(text), resource_name=isolate.string(ROOT + path), options=_MODULE
-        )
+        source = Source(source_string=isolate.string(text), resource_name=isolate.string(ROOT + path), options=_MODULE)
         with isolate.catch() as caught:
             handle = self._engine.compile_module(isolate.pointer, ctypes.addressof(source), 0, 0)
             if handle is None:

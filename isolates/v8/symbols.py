@@ -166,7 +166,11 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
         _P,
         (_P, _P, _P, _INT, _INT, _INT),
     ),
-    "function_call": ("_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_", _P, (_P, _P, _P, _INT, _P)),
+    "function_call": (
+        "_ZN2v88Function4CallENS_5LocalINS_7ContextEEENS1_INS_5ValueEEEiPS5_",
+        _P,
+        (_P, _P, _P, _INT, _P),
+    ),
     "globalize": ("_ZN2v812api_internal18GlobalizeReferenceEPNS_8internal7IsolateEm", _P, (_P, _SIZE)),
     # scripts
     "script_compile": (

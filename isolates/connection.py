@@ -1,0 +1,106 @@
+"""One stream socket of an isolate host, to an edge worker or to the egress process.
+
+`receive` reads straight into the ring's input buffer and hands on whole frames only; `send` keeps what the socket does
+not take. Neither ever blocks.
+"""
+
+import socket
+import struct
+
+from isolates import wire
+
+MIN_ROOM = wire.MAX_FRAME_BYTES + 64
+"""Free bytes of the input buffer without which nothing is read: any leftover frame must fit."""
+READ_BYTES = 512 << 10
+"""Bytes read from one connection per turn at most, so that others get their share of the buffer."""
+MAX_PENDING_BYTES = 64 << 20
+"""Unsent bytes at which a connection counts as broken. Windows of the streams keep it far below."""
+SOCKET_BYTES = 1 << 20
+
+_U32 = struct.Struct("<I")
+
+
+class Connection:
+    """See the module. Owns the socket."""
+
+    def __init__(self, number: int, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+        self.number = number
+        self.descriptor = sock.fileno()
+        self.pending = bytearray()
+        """Bytes that the socket has not taken yet."""
+        self.busy = False
+        """Whether the last read brought several frames."""
+        self._socket = sock
+        self._leftover = b""
+        self._receive_into = sock.recv_into
+        self._send = sock.send
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.number}, {len(self._leftover)} bytes of a frame in, {len(self.pending)} bytes waiting out>"
+
+    def receive(self, buffer: memoryview, start: int) -> int | None:
+        """Read into `buffer` from `start` on and return where the last whole frame ends (`start` if there is none).
+
+        None: the other side is gone, or broke the format.
+        """
+        filled = start
+        leftover = self._leftover
+        if leftover:
+            filled += len(leftover)
+            buffer[start:filled] = leftover
+        try:
+            count = self._receive_into(buffer[filled:], min(READ_BYTES, len(buffer) - filled))
+        except BlockingIOError:
+            self.busy = False
+            return start
+        except OSError:
+            return None
+        if not count:
+            return None
+        filled += count
+        position = start
+        unpack = _U32.unpack_from
+        frames = 0
+        while filled - position >= 4:
+            length = unpack(buffer, position)[0]
+            if not wire.HEADER_BYTES <= length <= wire.MAX_FRAME_BYTES:
+                return None
+            if position + length > filled:
+                break
+            position += length
+            frames += 1
+        self.busy = frames > 1
+        if position < filled:
+            self._leftover = bytes(buffer[position:filled])
+        elif leftover:
+            self._leftover = b""
+        return position
+
+    def send(self, data: memoryview) -> bool:
+        """Send, or keep what does not fit; False if the other side is gone or does not read."""
+        if self.pending:
+            self.pending += data
+            return len(self.pending) <= MAX_PENDING_BYTES
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return False
+        if sent < len(data):
+            self.pending += data[sent:]
+        return True
+
+    def send_pending(self) -> bool:
+        """Send more of what is kept; tell whether nothing is left."""
+        try:
+            sent = self._send(self.pending)
+        except OSError:
+            return not self.pending
+        del self.pending[:sent]
+        return not self.pending
+
+    def close(self) -> None:
+        self._socket.close()

@@ -1,0 +1,356 @@
+"""One isolate host: a forked process that serves one build of one app.
+
+Its main thread prepares an isolate, waits for `Load`, boots the platform and stays in the ring's loop until it ends.
+It opens no network socket: edge workers connect to the listening socket it was given, and it connects to the egress
+process. It ends by `os._exit`, always.
+"""
+
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from isolates import wire
+from isolates.link import Link
+from isolates.log_budget import MAX_LINE_BYTES, LogBudget
+from isolates.messages import Drain, FromHost, HostStats, Limits, Load, LoadFailed, Loaded, Log, Retiring, ToHost
+from isolates.operations import Operations
+from isolates.process import bound_memory
+from isolates.ring import BUFFER_BYTES, Counters, Ring
+from isolates.v8.errors import JavaScriptError, Terminated
+from isolates.v8.isolate import Handle, Isolate
+from isolates.v8.modules import Modules
+from isolates.v8.snapshot import Snapshot
+from isolates.v8.symbols import Engine
+from isolates.watchdog import Watchdog
+
+EXIT_LOAD_FAILED = 1
+EXIT_RETIRED = 3
+EXIT_BROKEN = 70
+WALL_GRACE_MS = 250
+"""The edge answers 504 at the limit; only then is JavaScript ended."""
+HEAP_GRACE_BYTES = 64 << 20
+"""Heap beyond the limit in which JavaScript can be ended; without it V8 would abort the process."""
+STATS_SECONDS = 1.0
+DRAIN_QUIET_SECONDS = 0.25
+"""How long requests that crossed the GOAWAY on the wire are waited for."""
+_LEVELS = ("debug", "info", "warn", "error")
+_BUFFERS = ("input", "output", "scratch")
+
+
+class Host:
+    """See the module. `run` never returns."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        platform: bytes,
+        snapshot: Snapshot | None,
+        version: str,
+        channel: socket.socket,
+        listener: socket.socket,
+    ) -> None:
+        self._engine = engine
+        self._platform = platform
+        self._snapshot = snapshot
+        self._version = version
+        self._link = Link(channel)
+        self._listener = listener
+        self._limits = Limits()
+        self._isolate = self._prepare(self._limits.memory_mb)
+        self._ring: Ring
+        self._egress_socket = ""
+        self._log_budget = LogBudget(time.monotonic())
+        self._load_started = 0.0
+        self._loaded = False
+        self._ending = False
+        self._stats_due = math.inf
+        self._sent_stats: Counters | None = None
+        self._drain_until: float | None = None
+        self._last_busy = 0.0
+
+    def __repr__(self) -> str:
+        state = "draining" if self._drain_until else "serving" if self._loaded else "standby"
+        return f"<Host {state}, {self._isolate!r}>"
+
+    def run(self) -> NoReturn:
+        """Wait for `Load`, serve, exit."""
+        while True:
+            try:
+                for message in self._link.receive():
+                    if isinstance(message, Load):
+                        self._serve(message)
+                    self._exit(0)
+            except EOFError:
+                os._exit(0)
+
+    # -- preparing
+
+    def _prepare(self, heap_mb: int) -> Isolate:
+        """Make an isolate in which the platform's bundle has been evaluated."""
+        isolate = Isolate(
+            self._engine,
+            heap_mb=heap_mb,
+            snapshot=self._snapshot,
+            on_heap_limit=self._on_heap_limit,
+            on_fatal=self._on_fatal,
+        )
+        if self._snapshot is None:
+            isolate.evaluate(self._platform, "brrrd:platform")
+        return isolate
+
+    def _serve(self, load: Load) -> NoReturn:
+        self._load_started = time.monotonic()
+        if load.limits.memory_mb != self._limits.memory_mb:
+            self._isolate.dispose()
+            self._isolate = self._prepare(load.limits.memory_mb)
+        self._limits = load.limits
+        self._egress_socket = load.egress_socket
+        bound_memory(load.limits.memory_mb)
+        self._link.unblock()
+        try:
+            self._isolate.call(self._boot(load), messages=False)
+        except Terminated:
+            self._exit(EXIT_RETIRED)
+        except JavaScriptError as error:
+            self._fail(f"the platform stopped: {error}")
+            self._exit(EXIT_BROKEN)
+        self._exit(0)
+
+    def _boot(self, load: Load) -> Handle:
+        """Connect the isolate's two halves and return JavaScript's event loop, a function."""
+        isolate = self._isolate
+        modules = Modules(isolate, Path(load.directory))
+        native = isolate.evaluate("({})", "brrrd:host")
+        for name in _BUFFERS:
+            isolate.set(native, name, isolate.evaluate(f"new ArrayBuffer({BUFFER_BYTES})", "brrrd:host"))
+        extras = self._engine.context_extras(isolate.context)
+        for name in ("get", "set"):
+            function = isolate.get(extras, f"{name}ContinuationPreservedEmbedderData")
+            isolate.set(native, f"{name}Continuation", function)
+        isolate.set(native, "importModule", modules.import_module)
+        buffers = [isolate.buffer(isolate.get(native, name), BUFFER_BYTES) for name in _BUFFERS]
+        self._ring = Ring(
+            isolate,
+            (buffers[0], buffers[1]),
+            on_frames=self._on_frames,
+            on_turn=self._on_turn,
+            connect_egress=self._connect_egress,
+        )
+        self._ring.watch(self._link.descriptor, self._on_channel)
+        operations = Operations(buffers[2], flush=self._ring.flush, read=modules.read)
+        isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
+        isolate.set(native, "call", isolate.function(self._guarded(operations.call)))
+        Watchdog(
+            limit=(load.limits.wall_ms + WALL_GRACE_MS) / 1000,
+            status=EXIT_RETIRED,
+            busy_since=lambda: self._ring.busy_since,
+            expire=self._on_stuck,
+        ).start()
+        boot = isolate.get(isolate.global_object, "__brrrd_boot")
+        parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
+        return isolate.call(boot, native, isolate.call(parse, isolate.string(self._config(load))))
+
+    def _config(self, load: Load) -> str:
+        return json.dumps(
+            {
+                "app_id": load.app_id,
+                "build_id": load.build_id,
+                "main": load.main,
+                "environment": load.environment,
+                "limits": {
+                    "wall_ms": load.limits.wall_ms,
+                    "max_concurrent_requests": load.limits.max_concurrent_requests,
+                    "queue_ms": load.limits.queue_ms,
+                },
+                "node": load.node,
+                "version": self._version,
+            }
+        )
+
+    def _guarded(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Return `call` such that an exception ends the process: it must not unwind into V8."""
+
+        def guarded() -> None:
+            try:
+                call()
+            except Exception as error:  # the door between V8 and this room
+                self._fail(f"the host stopped: {error!r}")
+                self._exit(EXIT_BROKEN)
+
+        return guarded
+
+    # -- turns of the loop
+
+    def _on_turn(self, now: float) -> float:
+        """Do what is due; return when to be called again at the latest."""
+        if self._ending:
+            self._exit(EXIT_RETIRED)
+        if self._stats_due == math.inf:
+            self._stats_due = now + STATS_SECONDS
+        elif now >= self._stats_due:
+            self._stats_due = now + STATS_SECONDS if self._send_stats() else math.inf
+        until = self._stats_due
+        if self._link.pending:
+            self._link.flush()
+            until = min(until, now + 0.05)
+        if not self._loaded:
+            until = min(until, self._check_load(now))
+        if self._drain_until is not None:
+            until = min(until, self._check_drain(now, self._drain_until))
+        return until
+
+    def _check_load(self, now: float) -> float:
+        deadline = self._load_started + self._limits.wall_ms / 1000
+        if now >= deadline:
+            self._link.send(LoadFailed(f"loading did not finish within wall_ms = {self._limits.wall_ms} ms"))
+            self._exit(EXIT_LOAD_FAILED)
+        return deadline
+
+    def _check_drain(self, now: float, until: float) -> float:
+        """Exit once nothing is under way; return when to look again."""
+        ring = self._ring
+        if now >= until:
+            self._exit(0)
+        if ring.counters.busy or ring.pending_bytes():
+            self._last_busy = now
+        elif not ring.edges or now - self._last_busy >= DRAIN_QUIET_SECONDS:
+            self._exit(0)
+        return now + 0.02
+
+    def _send_stats(self) -> bool:
+        """Send the counters if they changed; tell whether they did."""
+        counters = self._ring.counters
+        self._send_dropped()
+        if counters == self._sent_stats:
+            return False
+        self._sent_stats = counters
+        self._link.send(
+            HostStats(
+                requests=counters.requests,
+                active=counters.active,
+                queued=counters.queued,
+                refused=counters.refused,
+                exceptions=counters.exceptions,
+                heap_bytes=self._isolate.heap_bytes(),
+            ),
+            droppable=True,
+        )
+        return True
+
+    # -- messages, frames, connections
+
+    def _on_channel(self) -> None:
+        try:
+            for message in self._link.receive():
+                self._on_message(message)
+        except EOFError:
+            os._exit(0)
+
+    def _on_message(self, message: ToHost) -> None:
+        if isinstance(message, Drain):
+            if not self._loaded:
+                self._exit(0)
+            now = time.monotonic()
+            self._accept()
+            self._ring.unwatch(self._listener.fileno())
+            self._listener.close()
+            self._drain_until = now + message.grace_ms / 1000
+            self._last_busy = now
+            self._ring.drain()
+
+    def _on_frames(self, view: memoryview) -> None:
+        """Frames that JavaScript wrote for the host itself."""
+        for frame in wire.decode(bytes(view))[0]:
+            if frame.type == wire.Type.LOG:
+                level = _LEVELS[min(frame.status, len(_LEVELS) - 1)]
+                self._log(level, frame.head.decode("latin-1"), frame.data)
+            elif frame.type == wire.Type.LOADED and not self._loaded:
+                self._loaded = True
+                self._listener.setblocking(False)
+                self._ring.watch(self._listener.fileno(), self._accept)
+                self._link.send(Loaded((time.monotonic() - self._load_started) * 1000))
+            elif frame.type == wire.Type.FAILED:
+                file, line, column = (frame.head.decode("latin-1").split("\n") + ["", "", ""])[:3]
+                message = frame.data.decode("utf-8", "replace")
+                self._link.send(LoadFailed(message, file, _number(line), _number(column)))
+                self._exit(EXIT_LOAD_FAILED)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self._ring.add_edge(sock)
+
+    def _connect_egress(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(self._egress_socket)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _log(self, level: str, request_id: str, text: bytes) -> None:
+        if self._log_budget.admits(min(len(text), MAX_LINE_BYTES), time.monotonic()):
+            line = text[:MAX_LINE_BYTES].decode("utf-8", "replace")
+            sent = self._link.send(Log(time.time(), level, request_id, line), droppable=True)
+            self._log_budget.dropped += not sent
+
+    def _send_dropped(self) -> None:
+        dropped = self._log_budget.take_dropped()
+        if dropped:
+            self._link.send(Log(time.time(), "warn", "", f"{dropped} log lines were dropped: over 1 MB per second"))
+
+    # -- ends
+
+    def _fail(self, message: str) -> None:
+        """Tell the app's owner, and the supervisor if it waits for the load, what broke."""
+        self._link.send(Log(time.time(), "error", "", message))
+        if not self._loaded:
+            self._link.send(LoadFailed(message))
+
+    def _retire(self, limit: str, message: str) -> None:
+        """Report a limit that was hit, once. Called from any thread, also within V8."""
+        if self._ending:
+            return
+        self._ending = True
+        report: FromHost = Retiring(limit, message) if self._loaded else LoadFailed(message)
+        self._link.send(Log(time.time(), "error", "", message))
+        self._link.send(report)
+
+    def _on_stuck(self) -> None:
+        wall_ms = self._limits.wall_ms
+        self._retire("wall_ms", f"JavaScript did not yield for {wall_ms} ms (limit wall_ms): the isolate was ended")
+        self._isolate.terminate()
+
+    def _on_heap_limit(self, current: int) -> int:
+        self._retire("memory_mb", self._memory_message("the heap is full"))
+        self._isolate.terminate()
+        return current + HEAP_GRACE_BYTES
+
+    def _on_fatal(self, reason: str, out_of_memory: bool) -> None:
+        """V8 is about to abort the process: say why, and spare the core dump."""
+        if out_of_memory:
+            self._retire("memory_mb", self._memory_message(reason))
+            self._exit(EXIT_RETIRED)
+        self._fail(f"V8 failed: {reason}")
+        self._exit(EXIT_BROKEN)
+
+    def _memory_message(self, reason: str) -> str:
+        return f"out of memory (limit memory_mb = {self._limits.memory_mb}): {reason}; the isolate was ended"
+
+    def _exit(self, status: int) -> NoReturn:
+        self._link.flush(seconds=1.0)
+        os._exit(status)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -1,0 +1,111 @@
+"""Synchronous operations that JavaScript asks of the host: `native.call()`.
+
+Request and result are in the scratch buffer: i32[0] the operation, i32[1…7] arguments, data from byte 64. On return
+i32[0] is 0, or a negative `Failure`; results are in i32[1…] and the data.
+"""
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+DATA = 64
+_WORDS = struct.Struct("<8i")
+_DIGESTS = {1: "sha1", 256: "sha256", 384: "sha384", 512: "sha512"}
+
+
+class Op(IntEnum):
+    """`n` bytes, `p` bytes of path; results after the arrow."""
+
+    FLUSH = 1
+    RANDOM = 2
+    """(n) → data: n random bytes"""
+    DIGEST = 3
+    """(algorithm, n) of data → (length), data"""
+    DIGEST_NEW = 4
+    """(algorithm) → (handle)"""
+    DIGEST_UPDATE = 5
+    """(handle, n) of data"""
+    DIGEST_FINAL = 6
+    """(handle) → (length), data; the handle is gone"""
+    READ_FILE = 7
+    """(p, offset), data: path in the package → (size of the file), data: as much from offset on as fits"""
+
+
+class Failure(IntEnum):
+    UNKNOWN_OPERATION = -1
+    BAD_ARGUMENT = -2
+    NOT_FOUND = -3
+
+
+class Operations:
+    """`flush` sends the output buffer; `read(path)` returns a file of the package or raises LookupError."""
+
+    def __init__(self, scratch: memoryview, *, flush: Callable[[], None], read: Callable[[str], bytes]) -> None:
+        self._scratch = scratch
+        self._room = len(scratch) - DATA
+        self._flush = flush
+        self._read = read
+        self._digests: dict[int, Any] = {}
+        self._next_digest = 1
+        self._file: tuple[str, bytes] = ("", b"")
+
+    def call(self) -> None:
+        """Do one operation. `native.call`."""
+        words = _WORDS.unpack_from(self._scratch)
+        try:
+            code, result = 0, self._run(words[0], words[1], words[2])
+        except (KeyError, ValueError):
+            code, result = int(Failure.BAD_ARGUMENT), 0
+        except LookupError:
+            code, result = int(Failure.NOT_FOUND), 0
+        except NotImplementedError:
+            code, result = int(Failure.UNKNOWN_OPERATION), 0
+        struct.pack_into("<2i", self._scratch, 0, code, result)
+
+    def _run(self, op: int, first: int, second: int) -> int:
+        if op == Op.FLUSH:
+            self._flush()
+            return 0
+        if op == Op.RANDOM:
+            return self._put(os.urandom(self._size(first)))
+        if op == Op.DIGEST:
+            return self._put(hashlib.new(_DIGESTS[first], self._take(second)).digest())
+        if op == Op.DIGEST_NEW:
+            handle, self._next_digest = self._next_digest, self._next_digest + 1
+            self._digests[handle] = hashlib.new(_DIGESTS[first])
+            return handle
+        if op == Op.DIGEST_UPDATE:
+            self._digests[first].update(self._take(second))
+            return 0
+        if op == Op.DIGEST_FINAL:
+            return self._put(self._digests.pop(first).digest())
+        if op == Op.READ_FILE:
+            return self._read_file(bytes(self._take(first)).decode(), second)
+        raise NotImplementedError(f"operation {op}")
+
+    def _read_file(self, path: str, offset: int) -> int:
+        """Put a piece of a file into the buffer and return the file's size; the last file is kept for the next piece."""
+        if offset < 0:
+            raise ValueError(offset)
+        if offset == 0 or self._file[0] != path:
+            self._file = (path, self._read(path))
+        content = self._file[1]
+        self._put(content[offset : offset + self._room])
+        if offset + self._room >= len(content):
+            self._file = ("", b"")
+        return len(content)
+
+    def _size(self, size: int) -> int:
+        if not 0 <= size <= self._room:
+            raise ValueError(size)
+        return size
+
+    def _take(self, size: int) -> memoryview:
+        return self._scratch[DATA : DATA + self._size(size)]
+
+    def _put(self, data: bytes) -> int:
+        self._scratch[DATA : DATA + len(data)] = data
+        return len(data)

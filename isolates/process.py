@@ -1,0 +1,55 @@
+"""What every process of this room does about its own life: die with its parent, leave Ctrl-C to the supervisor."""
+
+import ctypes
+import os
+import resource
+import signal
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_MEGABYTE = 1 << 20
+_SPARE_MB = 192
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when `parent` dies; exit now if it already has."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def default_signals() -> None:
+    """Ctrl-C reaches the whole terminal group but is the supervisor's to handle; SIGTERM ends this process at once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def close_descriptors(*keep: int) -> None:
+    """Close every descriptor but the standard ones and those named."""
+    low = 3
+    for descriptor in sorted(keep):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def bound_memory(heap_mb: int) -> None:
+    """Let this process's private memory grow by the heap, as much again in buffers, and some spare.
+
+    Only the JavaScript heap has a limit in V8: typed arrays and WebAssembly memories have none, and beyond RLIMIT_DATA
+    they throw a RangeError. V8's code range (512 MB of address space) counts, so the bound starts from what is mapped now.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            mapped = int(line.split()[1]) << 10
+            break
+    else:
+        return
+    bound = mapped + (2 * heap_mb + _SPARE_MB) * _MEGABYTE
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        bound = min(bound, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))

@@ -1,0 +1,298 @@
+"""The host's event loop as JavaScript sees it: `native.poll()` and the three shared buffers.
+
+JavaScript calls `poll`, which sends what JavaScript wrote, waits, fills the input buffer with whole frames and returns; the
+isolate's thread therefore is the event loop, and a batch of requests costs one crossing. Layout of the buffers, integers
+little-endian, the first `HEADER_BYTES` of each a header:
+
+    input   u32 bytes of segments, u32 flags (bit 0 leave the loop, bit 1 draining), f64 wall clock in ms,
+            f64 monotonic clock in ms
+    output  u32 bytes of segments, u32 flags (bit 0 more work is ready: do not wait), f64 ms until the next timer (-1: none),
+            u32 active requests, queued, requests so far, refused so far, exceptions so far, background work
+    scratch used by `operations.py`
+
+A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connection 0 is the host, 1 the egress process,
+others are edge workers; a segment without frames says that the connection closed.
+"""
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from isolates import wire
+from isolates.connection import MIN_ROOM, Connection
+
+HEADER_BYTES = 64
+BUFFER_BYTES = HEADER_BYTES + (1 << 20)
+LEAVE = 1
+DRAINING = 2
+MORE_WORK = 1
+HOST = 0
+EGRESS = 1
+FIRST_EDGE = 2
+
+_INPUT = struct.Struct("<IIdd")
+_OUTPUT = struct.Struct("<IIdIIIIII")
+_SEGMENT = struct.Struct("<II")
+_U32 = struct.Struct("<I")
+_TASK_TURNS = 64
+"""V8's own tasks run whenever the loop is idle, and after this many turns without a rest."""
+
+
+class Counters(NamedTuple):
+    """What JavaScript counts, as in the output header."""
+
+    active: int
+    queued: int
+    requests: int
+    refused: int
+    exceptions: int
+    background: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request, or work that outlives its response, is under way."""
+        return bool(self.active or self.queued or self.background)
+
+
+class Engine(Protocol):
+    """What the loop needs of the isolate."""
+
+    def run_microtasks(self) -> None: ...
+    def run_tasks(self) -> bool: ...
+
+
+class Ring:
+    """The loop. The host registers further descriptors and is called on every turn; see the constructor.
+
+    `on_frames(view)` gets the frames for connection 0. `on_turn(now)` is called each turn after microtasks and output, and
+    returns the monotonic time in seconds at which it wants to be called again at the latest. `connect_egress()` returns a
+    connected socket or raises OSError.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        buffers: tuple[memoryview, memoryview],
+        *,
+        on_frames: Callable[[memoryview], None],
+        on_turn: Callable[[float], float],
+        connect_egress: Callable[[], socket.socket],
+    ) -> None:
+        self._engine = engine
+        self._input, self._output = buffers
+        self._on_frames = on_frames
+        self._on_turn = on_turn
+        self._connect_egress = connect_egress
+        self._poller = select.epoll()
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._connections: dict[int, Connection] = {}
+        self._by_descriptor: dict[int, Connection] = {}
+        self._closed: list[int] = []
+        self._next_id = FIRST_EDGE
+        self._flags = 0
+        self._clock_ms = 0.0
+        self._turns_since_tasks = 0
+        self._eager: Connection | None = None
+        self.busy_since: float | None = time.monotonic()
+        """When JavaScript got control, by the monotonic clock; None while the loop waits. For the watchdog."""
+        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, 0, 0, 0, 0, 0, 0)
+
+    def __repr__(self) -> str:
+        return f"<Ring {len(self._connections)} connections, {self.counters}>"
+
+    @property
+    def counters(self) -> Counters:
+        """The counters as JavaScript last wrote them."""
+        return Counters(*_OUTPUT.unpack_from(self._output)[3:])
+
+    @property
+    def edges(self) -> list[Connection]:
+        """The connections of edge workers."""
+        return [connection for number, connection in self._connections.items() if number >= FIRST_EDGE]
+
+    def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
+        """Call `on_readable` whenever the descriptor is readable."""
+        self._watched[descriptor] = on_readable
+        self._poller.register(descriptor, select.EPOLLIN)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Undo `watch`."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._poller.unregister(descriptor)
+
+    def add_edge(self, sock: socket.socket) -> Connection:
+        """Take over the connected socket of an edge worker."""
+        number = self._next_id
+        self._next_id += 1
+        return self._add(number, sock)
+
+    def drain(self) -> None:
+        """Tell every edge worker, and JavaScript, that no new requests are welcome."""
+        self._flags |= DRAINING
+        goaway = memoryview(wire.encode(0, wire.Type.GOAWAY))
+        for connection in self.edges:
+            self._send(connection, goaway)
+
+    def leave(self) -> None:
+        """Make JavaScript's loop return after its next turn."""
+        self._flags |= LEAVE
+
+    def pending_bytes(self) -> int:
+        """Bytes that sockets have not taken yet."""
+        return sum(len(connection.pending) for connection in self._connections.values())
+
+    # -- called by JavaScript
+
+    def poll(self) -> None:
+        """One turn: microtasks, output, wait, input. `native.poll`."""
+        self._engine.run_microtasks()
+        while True:
+            used, flags, timer_ms, *_ = _OUTPUT.unpack_from(self._output)
+            if used:
+                self.flush(used)
+            now = time.monotonic()
+            until = self._on_turn(now)
+            if timer_ms >= 0.0:
+                due = (self._clock_ms + timer_ms) / 1000
+                if due < until:
+                    until = due
+            else:
+                due = None
+            if flags & MORE_WORK or self._flags & LEAVE or self._closed:
+                wait = 0.0
+            else:
+                wait = until - now
+                if (wait > 0 or self._turns_since_tasks > _TASK_TURNS) and self._run_tasks():
+                    continue
+            filled = self._fill(wait)
+            now = time.monotonic()
+            if filled > HEADER_BYTES or wait <= 0.0 or (due is not None and now >= due):
+                break
+        self._turns_since_tasks += 1
+        self._clock_ms = now * 1000
+        self.busy_since = now
+        _INPUT.pack_into(
+            self._input, 0, filled - HEADER_BYTES, self._flags, float(time.time_ns() // 1_000_000), self._clock_ms
+        )
+
+    def flush(self, used: int | None = None) -> None:
+        """Send the segments in the output buffer."""
+        output = self._output
+        if used is None:
+            used = _U32.unpack_from(output)[0]
+        position, end = HEADER_BYTES, HEADER_BYTES + used
+        connections = self._connections
+        while position < end:
+            number, size = _SEGMENT.unpack_from(output, position)
+            start = position + 8
+            position = start + size
+            connection = connections.get(number)
+            if connection is not None:
+                self._send(connection, output[start:position])
+            elif number == HOST:
+                self._on_frames(output[start:position])
+            elif number == EGRESS:
+                self._send_egress(output[start:position])
+        _U32.pack_into(output, 0, 0)
+
+    # -- the parts of a turn
+
+    def _run_tasks(self) -> bool:
+        """Run V8's own tasks that are due, with the microtasks they cause; tell whether there were any."""
+        self._turns_since_tasks = 0
+        ran = False
+        while self._engine.run_tasks():
+            ran = True
+        if ran:
+            self._engine.run_microtasks()
+        return ran
+
+    def _fill(self, wait: float) -> int:
+        """Wait up to `wait` seconds, put what arrived into the input buffer and return where it ends."""
+        position = HEADER_BYTES
+        if self._closed:
+            position = self._tell_closed(position)
+        eager = self._eager
+        if eager is not None:
+            # A lone, busy edge worker usually has sent more by now: reading it at once saves the poller's system call.
+            self._eager = None
+            filled = self._receive(eager, position)
+            if filled > position:
+                return filled
+        self.busy_since = None
+        for descriptor, events in self._poller.poll(wait if wait > 0 else 0, 32):
+            watched = self._watched.get(descriptor)
+            if watched is not None:
+                watched()
+                continue
+            connection = self._by_descriptor.get(descriptor)
+            if connection is None:
+                continue
+            if events & select.EPOLLOUT and connection.send_pending():
+                self._poller.modify(descriptor, select.EPOLLIN)
+            if events & ~select.EPOLLOUT and BUFFER_BYTES - position > MIN_ROOM:
+                position = self._receive(connection, position)
+        if self._closed and BUFFER_BYTES - position > MIN_ROOM:
+            position = self._tell_closed(position)
+        return position
+
+    def _receive(self, connection: Connection, position: int) -> int:
+        """Read from a connection into a segment at `position`; return where the segment ends."""
+        end = connection.receive(self._input, position + 8)
+        if end is None:
+            self._close(connection)
+            return position
+        size = end - position - 8
+        if size <= 0:
+            return position
+        _SEGMENT.pack_into(self._input, position, connection.number, size)
+        if connection.busy and len(self._by_descriptor) == 1:
+            self._eager = connection
+        return end
+
+    def _tell_closed(self, position: int) -> int:
+        """Write a segment without frames for each connection that closed."""
+        room = (BUFFER_BYTES - position) // 8
+        for number in self._closed[:room]:
+            _SEGMENT.pack_into(self._input, position, number, 0)
+            position += 8
+        del self._closed[:room]
+        return position
+
+    # -- connections
+
+    def _add(self, number: int, sock: socket.socket) -> Connection:
+        connection = Connection(number, sock)
+        self._connections[number] = connection
+        self._by_descriptor[connection.descriptor] = connection
+        self._poller.register(connection.descriptor, select.EPOLLIN)
+        return connection
+
+    def _send(self, connection: Connection, data: memoryview) -> None:
+        was_pending = bool(connection.pending)
+        if not connection.send(data):
+            self._close(connection)
+        elif connection.pending and not was_pending:
+            self._poller.modify(connection.descriptor, select.EPOLLIN | select.EPOLLOUT)
+
+    def _send_egress(self, data: memoryview) -> None:
+        """Connect to the egress process on the first frame; if that fails, JavaScript hears that it closed."""
+        try:
+            sock = self._connect_egress()
+        except OSError:
+            self._closed.append(EGRESS)
+            return
+        self._send(self._add(EGRESS, sock), data)
+
+    def _close(self, connection: Connection) -> None:
+        if self._connections.pop(connection.number, None) is None:
+            return
+        del self._by_descriptor[connection.descriptor]
+        self._poller.unregister(connection.descriptor)
+        connection.close()
+        self._closed.append(connection.number)
+        if self._eager is connection:
+            self._eager = None

@@ -1,0 +1,52 @@
+"""Ends JavaScript that does not come back to the event loop: an endless loop, a flood of microtasks, a slow regexp.
+
+A thread of its own, because the isolate's thread is in V8 then (and has let go of the GIL).
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+DEATH_SECONDS = 2.0
+"""How long JavaScript may take to end after it was told to, before the process ends."""
+
+
+def seconds_left(busy_since: float | None, now: float, limit: float) -> float:
+    """Return for how many seconds the loop certainly stays within `limit`; not positive: it is over it.
+
+    An idle loop may get busy at any moment, so then this is the whole limit: the thread sleeps through idle times and
+    wakes once per limit at most.
+    """
+    return limit if busy_since is None else busy_since + limit - now
+
+
+class Watchdog(threading.Thread):
+    """Calls `expire` once when `busy_since()` has been the same for `limit` seconds, and exits with `status` after that.
+
+    `busy_since` returns when the loop handed over to JavaScript, by the monotonic clock, or None while it waits.
+    """
+
+    def __init__(
+        self, *, limit: float, status: int, busy_since: Callable[[], float | None], expire: Callable[[], None]
+    ) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self._limit = limit
+        self._status = status
+        self._busy_since = busy_since
+        self._expire = expire
+
+    def __repr__(self) -> str:
+        return f"<Watchdog {self._limit} s>"
+
+    def run(self) -> None:
+        while (left := seconds_left(self._busy_since(), time.monotonic(), self._limit)) > 0:
+            time.sleep(left)
+        self._expire()
+        exit_after(DEATH_SECONDS, self._status)
+
+
+def exit_after(seconds: float, status: int) -> None:
+    """Wait, then end the process, whatever its other threads do."""
+    time.sleep(seconds)
+    os._exit(status)

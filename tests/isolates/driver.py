@@ -1,0 +1,215 @@
+"""Drives a real zygote and real hosts from a test: the supervisor's and the edge worker's side, with blocking sockets."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from isolates import wire
+from isolates.messages import Exited, Fork, Forked, FromHost, FromZygote, Limits, Load, Loaded, ZygoteReady
+from runtime.channel import FD, Decoder, encode
+
+TIMEOUT = 20.0
+STUB = Path(__file__).parent / "stub_platform.js"
+M = TypeVar("M")
+
+
+class End:
+    """The supervisor's end of a control channel."""
+
+    def __init__(self, sock: socket.socket, types: Any) -> None:
+        sock.settimeout(TIMEOUT)
+        self.sock = sock
+        self._decoder: Decoder[Any] = Decoder(types)
+        self._waiting: list[Any] = []
+        self.seen: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.sock.sendall(encode(message))
+
+    def next(self) -> Any:
+        """The next message; EOFError when the other side is gone."""
+        while not self._waiting:
+            try:
+                data = self.sock.recv(1 << 16)
+            except ConnectionError:
+                data = b""
+            if not data:
+                raise EOFError
+            self._waiting += self._decoder.feed(data)
+        self.seen.append(self._waiting.pop(0))
+        return self.seen[-1]
+
+    def expect(self, kind: type[M]) -> M:
+        """The next message of a type, passing over others."""
+        while not isinstance(message := self.next(), kind):
+            pass
+        return message
+
+    def rest(self) -> list[Any]:
+        """All messages until the other side is gone."""
+        messages = []
+        with contextlib.suppress(EOFError):
+            while True:
+                messages.append(self.next())
+        return messages
+
+
+class Edge:
+    """An edge worker's connection to a host."""
+
+    def __init__(self, path: str) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(path)
+        self._buffer = b""
+        self._frames: list[wire.Frame] = []
+
+    def request(self, stream: int, url: str = "http://a/", *, method: str = "GET", body: bytes = b"") -> None:
+        self.sock.sendall(request_frame(stream, url, method=method, body=body))
+
+    def frame(self) -> wire.Frame:
+        """The next frame; EOFError when the host is gone."""
+        while not self._frames:
+            try:
+                data = self.sock.recv(1 << 18)
+            except ConnectionError:
+                data = b""
+            if not data:
+                raise EOFError
+            self._frames, used = wire.decode(self._buffer + data)
+            self._buffer = (self._buffer + data)[used:]
+        return self._frames.pop(0)
+
+    def ask(self, url: str = "http://a/", *, stream: int = 1, body: bytes = b"") -> str:
+        """Send a request and return the response's body, or its refusal."""
+        self.request(stream, url, body=body)
+        frame = self.frame()
+        assert frame.stream == stream
+        return (frame.data if frame.type == wire.Type.RESPONSE else frame.head).decode()
+
+
+def request_frame(stream: int, url: str = "http://a/", *, method: str = "GET", body: bytes = b"") -> bytes:
+    head = f"{method}\n{url}\nrequest-{stream}\nhost\na".encode()
+    return wire.encode(stream, wire.Type.REQUEST, flags=wire.END, head=head, data=body)
+
+
+class Host:
+    """A forked host, as its supervisor sees it."""
+
+    def __init__(self, zygote: "Zygote", host_id: str, folder: Path) -> None:
+        self._zygote = zygote
+        self.host_id = host_id
+        self.folder = folder
+        self.path = str(folder / f"{host_id}.sock")
+        ours, theirs = socket.socketpair()
+        with theirs, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path)
+            listener.listen(16)
+            socket.send_fds(zygote.end.sock, [encode(Fork(host_id))], [theirs.fileno(), listener.fileno()])
+        self.end = End(ours, FromHost)
+        self.pid = zygote.end.expect(Forked).pid
+
+    def load(self, files: dict[str, str] | str, *, limits: Limits | None = None, **settings: Any) -> None:
+        """Write a package and send `Load`; a string is the text of main.js."""
+        package = self.folder / self.host_id
+        for name, text in ({"main.js": files} if isinstance(files, str) else files).items():
+            (package / name).parent.mkdir(parents=True, exist_ok=True)
+            (package / name).write_text(text)
+        load: dict[str, Any] = {
+            "app_id": "app-1",
+            "build_id": "build-1",
+            "directory": str(package),
+            "main": "main.js",
+            "environment": {},
+            "limits": limits or Limits(),
+            "egress_socket": str(self.folder / "egress.sock"),
+        }
+        self.end.send(Load(**(load | settings)))
+
+    def serve(self, files: dict[str, str] | str, **settings: Any) -> Edge:
+        """Load, and connect once it is loaded."""
+        self.load(files, **settings)
+        self.end.expect(Loaded)
+        return self.connect()
+
+    def connect(self) -> Edge:
+        return Edge(self.path)
+
+    def exit_status(self) -> int:
+        """Wait until the zygote has reported the end of this host."""
+        while (exited := self._zygote.end.expect(Exited)).host_id != self.host_id:
+            pass
+        return exited.status
+
+
+class Zygote:
+    """`python -m isolates.zygote`, running."""
+
+    def __init__(self, folder: Path, cache: Path, *, platform: Path | None = STUB) -> None:
+        self.folder = folder
+        self._count = 0
+        ours, theirs = socket.socketpair()
+        arguments = [sys.executable, "-m", "isolates.zygote", "--cache", str(cache)]
+        if platform is not None:
+            arguments += ["--platform", str(platform)]
+        saved = os.dup(FD) if _is_open(FD) else None
+        os.dup2(theirs.fileno(), FD)
+        try:
+            self.process = subprocess.Popen(arguments, pass_fds=[FD])
+        finally:
+            if saved is None:
+                os.close(FD)
+            else:
+                os.dup2(saved, FD)
+                os.close(saved)
+        theirs.close()
+        self.end = End(ours, FromZygote)
+        self.engine = self.end.expect(ZygoteReady).engine
+
+    def fork(self) -> Host:
+        self._count += 1
+        return Host(self, f"host-{self._count}", self.folder)
+
+    def __enter__(self) -> "Zygote":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end.sock.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def egress_listener(folder: Path) -> Iterator[socket.socket]:
+    """A listening socket where hosts of this folder expect the egress process."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(TIMEOUT)
+        listener.bind(str(folder / "egress.sock"))
+        listener.listen(4)
+        yield listener
