@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from isolates.messages import Exited, Fork, Forked, FromZygote, HostStats, Load, Log, Retiring, ZygoteReady
 from runtime.channel import encode
@@ -28,6 +28,8 @@ EXIT_STATUS_SECONDS = 0.25
 """The zygote's word on why a host ended comes at once; without it, the zygote died too."""
 LOADS_AT_ONCE = 4
 BACKLOG = 1024
+
+AppStatus = Literal["ready", "starting", "quarantined"]
 
 log = logging.getLogger("brrrd.hosts")
 
@@ -91,11 +93,12 @@ class IsolateHosts:
             table[app_id] = Serving(host.host_id, str(host.socket_path))
         return table
 
-    def status(self, app_id: str) -> str:
-        """One word on an app: ready, starting or quarantined; static apps have no host and are not asked about."""
+    def status(self, app_id: str) -> tuple[AppStatus, str | None]:
+        """How an app fares, and why if it is quarantined; static apps have no host and are not asked about."""
         if app_id in self.current:
-            return "ready"
-        return "quarantined" if app_id in self._unavailable else "starting"
+            return "ready", None
+        sentence = self._unavailable.get(app_id)
+        return ("starting", None) if sentence is None else ("quarantined", sentence)
 
     async def start(self, placement: Placement) -> Host:
         """Fork a host and load the build into it; it serves nobody until `adopt`. Raises `HostFailed`."""

@@ -15,7 +15,7 @@ from runtime.config import Config, parse_address
 from runtime.supervisor import routes
 from runtime.supervisor.applied import Applied
 from runtime.supervisor.host import Host
-from runtime.supervisor.isolate_hosts import HostTelemetry, IsolateHosts
+from runtime.supervisor.isolate_hosts import AppStatus, HostTelemetry, IsolateHosts
 from runtime.supervisor.placement import Desired, Placement
 from runtime.supervisor.slot import Slot
 from runtime.supervisor.sockets import listen_tcp, listen_unix
@@ -76,6 +76,27 @@ class Supervisor:
     def ready(self) -> bool:
         """Whether every process is up."""
         return all(slot.ready.is_set() for slot in self.slots())
+
+    @property
+    def edge_address(self) -> str:
+        """Where the edge listens, with the port that was bound."""
+        return f"[{self.listen_host}]:{self.port}" if ":" in self.listen_host else f"{self.listen_host}:{self.port}"
+
+    @property
+    def database_count(self) -> int:
+        """Databases in the catalog."""
+        return len(self._desired.databases)
+
+    def app_ids(self) -> list[str]:
+        """Apps with an active build."""
+        return list(self._desired.apps)
+
+    def app_status(self, app_id: str) -> tuple[AppStatus, str | None]:
+        """How an app with an active build fares, and why it is quarantined if it is."""
+        placement = self._desired.apps.get(app_id)
+        if placement is not None and placement.main is None:
+            return "ready", None
+        return self.hosts.status(app_id)
 
     def _own_url(self) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.listen_host, self.listen_host)  # noqa: S104

@@ -1,0 +1,137 @@
+"""Databases over HTTP: `/v1/projects/{project}/databases` and `/v1/databases/{database}/…`."""
+
+from runtime.control import names, views
+from runtime.control.endpoint import Endpoint
+from runtime.control.services import NodeCall, Services
+from runtime.state import databases
+from runtime.state.databases import Database
+
+OF_PROJECT = "/v1/projects/{project}/databases"
+ONE = "/v1/databases/{database}"
+
+
+async def create(call: NodeCall) -> views.CreatedDatabase:
+    project = names.new_or_id(call.path("project"), "project")
+    name = names.new_name(call.body.name, "database")
+    database, token = await call.services.databases.create(project, name)
+    return views.CreatedDatabase(
+        database_id=database.database_id,
+        database_url=call.services.databases.url(database.database_id),
+        created=token is not None,
+        database_token=token,
+    )
+
+
+async def list_all(call: NodeCall) -> views.Databases:
+    project = names.name_or_id(call.path("project"), "project")
+    found = await call.services.serving.store.read(databases.of_project, project)
+    return views.Databases([_view(call.services, database) for database in found])
+
+
+async def show(call: NodeCall) -> views.OneDatabase:
+    return await _detail(call, await _find(call))
+
+
+async def usage(call: NodeCall) -> views.Usage:
+    services = call.services
+    database = await _find(call)
+    key = database.database_id
+    counted = services.reports.usage.sums([key])[key]
+    return views.Usage(
+        views.UsageView(
+            database_id=key,
+            rows_read=int(counted.get("rows_read", 0)),
+            rows_written=int(counted.get("rows_written", 0)),
+            queries=int(counted.get("queries", 0)),
+            storage_bytes=(await services.databases.files(key)).storage_bytes,
+            since=views.moment(services.started),
+        )
+    )
+
+
+async def delete(call: NodeCall) -> views.DatabaseDeleted:
+    database = await _find(call, to_change=True)
+    await call.services.databases.delete(database)
+    call.services.reports.forget_database(database.database_id)
+    return views.DatabaseDeleted(database.database_id, deleted=True)
+
+
+async def rotate(call: NodeCall) -> views.DatabaseToken:
+    rotated, token = await call.services.databases.rotate(await _find(call, to_change=True))
+    return views.DatabaseToken(rotated.database_id, token, rotated.epoch)
+
+
+async def query_token(call: NodeCall) -> views.QueryToken:
+    database = await _find(call, to_change=True)
+    body: views.QueryTokenRequest = call.body
+    token, expires = call.services.databases.query_token(
+        database, body.ttl_seconds, body.audience, body.reason, body.access
+    )
+    return views.QueryToken(database.database_id, token, body.access, views.moment(expires))
+
+
+async def suspend(call: NodeCall) -> views.OneDatabase:
+    database = await _find(call, to_change=True)
+    return await _detail(call, await call.services.databases.suspend(database, True))
+
+
+async def resume(call: NodeCall) -> views.OneDatabase:
+    database = await _find(call, to_change=True)
+    return await _detail(call, await call.services.databases.suspend(database, False))
+
+
+ENDPOINTS = [
+    Endpoint(
+        "POST", OF_PROJECT, create, "Create a database; its token is shown this once",
+        views.CreatedDatabase, views.NewDatabase, 201,
+    ),
+    Endpoint("GET", OF_PROJECT, list_all, "Databases of a project", views.Databases),
+    Endpoint("GET", ONE, show, "One database", views.OneDatabase),
+    Endpoint("DELETE", ONE, delete, "Delete a database and its files", views.DatabaseDeleted),
+    Endpoint("GET", ONE + "/usage", usage, "What a database has used", views.Usage),
+    Endpoint(
+        "POST", ONE + "/token/rotate", rotate, "New token; all tokens issued before are dead at once",
+        views.DatabaseToken, views.Nothing,
+    ),
+    Endpoint(
+        "POST", ONE + "/query-token", query_token, "A token that expires by itself",
+        views.QueryToken, views.QueryTokenRequest,
+    ),
+    Endpoint("POST", ONE + "/suspend", suspend, "Refuse reads and writes", views.OneDatabase, views.Nothing),
+    Endpoint("POST", ONE + "/resume", resume, "Allow reads and writes again", views.OneDatabase, views.Nothing),
+]  # fmt: skip
+
+
+async def _find(call: NodeCall, *, to_change: bool = False) -> Database:
+    key = names.name_or_id(call.path("database"), "database")
+    return await call.services.databases.find(key, to_change=to_change)
+
+
+def _view(services: Services, database: Database) -> views.DatabaseView:
+    _, up = services.databases.runner(database.database_id)
+    return views.DatabaseView(
+        database_id=database.database_id,
+        name=database.name,
+        project=database.project,
+        project_id=database.project_id,
+        database_url=services.databases.url(database.database_id),
+        status="suspended" if database.suspended else "ready" if up else "unavailable",
+        protected=services.databases.is_protected(database.database_id),
+        epoch=database.epoch,
+        created_at=views.moment(database.created),
+    )
+
+
+async def _detail(call: NodeCall, database: Database) -> views.OneDatabase:
+    services = call.services
+    view = _view(services, database)
+    facts = await services.databases.files(database.database_id)
+    return views.OneDatabase(
+        views.DatabaseDetail(
+            **{field: getattr(view, field) for field in view.__struct_fields__},
+            runner=services.databases.runner(database.database_id)[0],
+            generation=facts.generation,
+            frames=views.Frames(facts.frames, facts.page_bytes),
+            storage_bytes=facts.storage_bytes,
+        )
+    )

@@ -1,0 +1,144 @@
+"""Creating, rotating, suspending and deleting databases, and what can be seen of their files."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from dataplane import tokens
+from runtime.config import Config
+from runtime.control.problems import Problem
+from runtime.control.serving import Serving
+from runtime.state import databases, ids
+from runtime.state.databases import Database
+from runtime.supervisor import routes
+
+WAL_HEADER_BYTES = 32
+FRAME_HEADER_BYTES = 24
+
+log = logging.getLogger("brrrd.control")
+
+
+class FileFacts(NamedTuple):
+    """What the files of a database say."""
+
+    storage_bytes: int
+    generation: int
+    """Checkpoint sequence number of the write-ahead log."""
+    frames: int
+    page_bytes: int
+
+
+class DatabaseService:
+    """Changes of databases."""
+
+    def __init__(self, config: Config, serving: Serving, directory: Path, token_key: bytes) -> None:
+        self._protected = frozenset(config.protected_databases)
+        self._serving = serving
+        self._directory = directory
+        self._key = token_key
+
+    def __repr__(self) -> str:
+        return f"<DatabaseService {self._directory}>"
+
+    def url(self, database_id: str) -> str:
+        """The database's address, as handed out."""
+        return f"{self._serving.supervisor.public_db_url}/v1/{database_id}"
+
+    def runner(self, database_id: str) -> tuple[str, bool]:
+        """Name of the worker that holds it, and whether that is up."""
+        workers = self._serving.supervisor.databases
+        slot = workers[routes.worker_of(database_id, len(workers))]
+        return slot.name, slot.ready.is_set()
+
+    def is_protected(self, database_id: str) -> bool:
+        """Whether the operator excluded it from changes."""
+        return database_id in self._protected
+
+    async def create(self, project: str, name: str) -> tuple[Database, str | None]:
+        """Create a database. Returns its token, which is kept nowhere; None if it was there already."""
+        database_id = ids.new("db")
+        token = tokens.new_database_token(database_id)
+        (database, created), _ = await self._serving.publish(
+            lambda c: databases.create(c, project, name, database_id, tokens.hash_token(token), time.time())
+        )
+        return database, token if created else None
+
+    async def find(self, key: str, *, to_change: bool = False) -> Database:
+        """By id or unambiguous name. Raises `NotFound`, and `Problem` 403 for a change of a protected one."""
+        database = await self._serving.store.read(databases.find, key)
+        if to_change and self.is_protected(database.database_id):
+            raise Problem(403, f"Database {database.database_id} is protected by the node's configuration.")
+        return database
+
+    async def rotate(self, database: Database) -> tuple[Database, str]:
+        """New token; everything issued before is dead on every edge worker when this returns."""
+        token = tokens.new_database_token(database.database_id)
+        rotated, _ = await self._serving.publish(
+            lambda c: databases.rotate(c, database.database_id, tokens.hash_token(token))
+        )
+        log.info("token of database %s was rotated", database.database_id)
+        return rotated, token
+
+    def query_token(
+        self, database: Database, ttl_seconds: int, audience: str, reason: str, access: Literal["rw", "ro"]
+    ) -> tuple[str, float]:
+        """A token that expires by itself, and when."""
+        now = time.time()
+        token = tokens.new_query_token(
+            self._key,
+            database_id=database.database_id,
+            epoch=database.epoch,
+            ttl_seconds=ttl_seconds,
+            audience=audience,
+            access=access,
+            now=now,
+        )
+        log.info(
+            "query token for database %s: %d s, %s, audience %r, reason %r",
+            database.database_id, ttl_seconds, access, audience, reason,
+        )  # fmt: skip
+        return token, now + ttl_seconds
+
+    async def suspend(self, database: Database, suspended: bool) -> Database:
+        """Refuse or allow use. Open streams of a suspended one are closed."""
+        changed, _ = await self._serving.publish(lambda c: databases.suspend(c, database.database_id, suspended))
+        if suspended:
+            try:
+                await self._serving.supervisor.drop_database(database.database_id, delete=False)
+            except TimeoutError:
+                log.warning("streams of database %s were not closed in time", database.database_id)
+        return changed
+
+    async def delete(self, database: Database) -> None:
+        """Remove a database and its files."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            databases.delete(connection, database.database_id)
+
+        await self._serving.publish(change)
+        await self._serving.drop_files(database.database_id)
+
+    async def files(self, database_id: str) -> FileFacts:
+        """Sizes and the state of the write-ahead log, read from the files themselves."""
+        return await asyncio.to_thread(_file_facts, self._directory / database_id)
+
+
+def _file_facts(folder: Path) -> FileFacts:
+    storage = generation = frames = page = 0
+    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        try:
+            size = file.stat().st_size
+            storage += size
+            if file.name.endswith("-wal") and size >= WAL_HEADER_BYTES:
+                with file.open("rb") as stream:
+                    header = stream.read(WAL_HEADER_BYTES)
+                # https://sqlite.org/fileformat2.html#walformat: big-endian, page size at 8, checkpoint number at 12
+                page = int.from_bytes(header[8:12])
+                generation = int.from_bytes(header[12:16])
+                frames = (size - WAL_HEADER_BYTES) // (page + FRAME_HEADER_BYTES)
+        except FileNotFoundError:
+            continue  # a checkpoint took it away meanwhile
+    return FileFacts(storage, generation, frames, page)

@@ -1,0 +1,278 @@
+"""What the control API takes and gives, as structs: the wire contract, from which `openapi.json` is made."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from isolates.messages import Limits
+
+
+def moment(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request body: unknown keys are refused by name."""
+
+
+class View(msgspec.Struct, frozen=True):
+    """A part of an answer."""
+
+
+class NewApp(Body, frozen=True):
+    name: str
+
+
+class Rollback(Body, frozen=True):
+    build_id: str | None = None
+
+
+class VariableValue(Body, frozen=True):
+    value: str
+    secret: bool = False
+
+
+class NewDomain(Body, frozen=True):
+    domain: str
+    dns_mode: Literal["external", "managed"] = "external"
+
+
+class NewDatabase(Body, frozen=True):
+    name: str
+
+
+class QueryTokenRequest(Body, frozen=True):
+    ttl_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 300
+    audience: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    access: Literal["rw", "ro"] = "rw"
+
+
+class Nothing(Body, frozen=True):
+    """No fields: an empty body or `{}`."""
+
+
+class AppView(View, frozen=True):
+    app_id: str
+    name: str
+    project: str
+    project_id: str
+    status: Literal["no build", "starting", "ready", "quarantined"]
+    detail: str | None
+    """Why it is quarantined."""
+    build_id: str | None
+    hosts: list[str]
+    created_at: str
+
+
+class OneApp(View, frozen=True):
+    app: AppView
+
+
+class Apps(View, frozen=True):
+    apps: list[AppView]
+
+
+class DeletedApp(View, frozen=True):
+    app_id: str
+    deleted: bool
+    routing: int
+    """Host names taken out of the routing table."""
+    isolates: int
+    """Running hosts that were ended."""
+    artifacts: int
+    """Packages removed from the disk."""
+    environment: int
+    """Variables removed."""
+    hosts: list[str]
+
+
+class Deployed(View, frozen=True):
+    app_id: str
+    build_id: str
+    hosts: list[str]
+    uploaded: bool
+
+
+class Activated(View, frozen=True):
+    app_id: str
+    build_id: str
+    hosts: list[str]
+
+
+class BuildView(View, frozen=True):
+    build_id: str
+    active: bool
+    digest: str
+    size: int
+    env_ref: str
+    limits: Limits
+    created_at: str
+
+
+class Builds(View, frozen=True):
+    builds: list[BuildView]
+
+
+class Environment(View, frozen=True):
+    environment: dict[str, str]
+
+
+class VariableSet(View, frozen=True):
+    key: str
+    value: str
+
+
+class VariableRemoved(View, frozen=True):
+    key: str
+    deleted: bool
+
+
+class DomainView(View, frozen=True):
+    domain: str
+    app_id: str
+    status: Literal["pending", "active"]
+    dns_mode: str
+    created_at: str
+
+
+class OneDomain(View, frozen=True):
+    domain: DomainView
+
+
+class Domains(View, frozen=True):
+    domains: list[DomainView]
+
+
+class DomainRemoved(View, frozen=True):
+    domain: str
+    deleted: bool
+
+
+class CreatedDatabase(View, frozen=True):
+    database_id: str
+    database_url: str
+    created: bool
+    """False: there already was one of this name; its token was shown then and is kept nowhere."""
+    database_token: str | None
+
+
+class DatabaseView(View, frozen=True):
+    database_id: str
+    name: str
+    project: str
+    project_id: str
+    database_url: str
+    status: Literal["ready", "suspended", "unavailable"]
+    protected: bool
+    epoch: int
+    """Grows with every token rotation."""
+    created_at: str
+
+
+class Frames(View, frozen=True):
+    """Where the write-ahead log stands."""
+
+    written: int
+    """Frames in the log now."""
+    page_bytes: int
+
+
+class DatabaseDetail(DatabaseView, frozen=True):
+    runner: str
+    """Database worker that holds it."""
+    generation: int
+    """Times the write-ahead log was started afresh after a checkpoint."""
+    frames: Frames
+    storage_bytes: int
+
+
+class OneDatabase(View, frozen=True):
+    database: DatabaseDetail
+
+
+class Databases(View, frozen=True):
+    databases: list[DatabaseView]
+
+
+class UsageView(View, frozen=True):
+    database_id: str
+    rows_read: int
+    rows_written: int
+    queries: int
+    storage_bytes: int
+    since: str
+    """Counters start here: when the node started."""
+
+
+class Usage(View, frozen=True):
+    usage: UsageView
+
+
+class DatabaseToken(View, frozen=True):
+    database_id: str
+    database_token: str
+    epoch: int
+
+
+class QueryToken(View, frozen=True):
+    database_id: str
+    query_token: str
+    access: str
+    expires_at: str
+
+
+class DatabaseDeleted(View, frozen=True):
+    database_id: str
+    deleted: bool
+
+
+class ProjectView(View, frozen=True):
+    project_id: str
+    name: str
+    created_at: str
+
+
+class Projects(View, frozen=True):
+    projects: list[ProjectView]
+
+
+class ProcessView(View, frozen=True):
+    name: str
+    state: str
+    pid: int | None
+    restarts: int
+
+
+class HostView(View, frozen=True):
+    host_id: str
+    app_id: str
+    build_id: str
+    state: str
+    pid: int | None
+    active: int
+    queued: int
+    heap_bytes: int
+
+
+class Status(View, frozen=True):
+    version: str
+    ready: bool
+    started_at: str
+    edge: str
+    control: str
+    public_db_url: str
+    engine: str
+    data_dir: str
+    apps: dict[str, int]
+    """Number of apps by status."""
+    databases: int
+    processes: list[ProcessView]
+    hosts: list[HostView]
+
+
+class Health(View, frozen=True):
+    status: str
+    waiting_for: list[str] = []
