@@ -42,13 +42,13 @@ class Stream:
     the stream is over and none comes any more.
     """
 
-    __slots__ = ("_grant", "_pending", "_pending_end", "_sent_end", "_unconsumed", "id", "link", "started", "window")
+    __slots__ = ("_grant", "_pending", "_pending_end", "_sent_end", "_unconsumed", "id", "link", "opened", "window")
 
     def __init__(self) -> None:
         self.id = 0
         self.link: HostLink | None = None
         """The link while the stream is open on it, else None."""
-        self.started = 0.0
+        self.opened = 0.0
         """Monotonic seconds at which the stream was opened."""
         self.window = WINDOW_BYTES
         self._pending: bytes = b""
@@ -171,7 +171,7 @@ class HostLink(asyncio.Protocol):
         stream_id = self._free_id()
         stream.id = stream_id
         stream.link = self
-        stream.started = now
+        stream.opened = now
         self.streams[stream_id] = stream
         stream.window -= len(body)
         stream._sent_end = end
@@ -207,7 +207,7 @@ class HostLink(asyncio.Protocol):
         oldest = now - self.wall_seconds
         expired = []
         for stream in self.streams.values():
-            if stream.started > oldest:
+            if stream.opened > oldest:
                 break
             expired.append(stream)
         for stream in expired:

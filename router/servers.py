@@ -7,6 +7,7 @@ them over without refusing a connection.
 import asyncio
 import contextlib
 import socket
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, cast
@@ -14,9 +15,11 @@ from typing import Any, cast
 import uvicorn
 
 from router.app import Edge
+from router.exchanges import CLOCK
 from router.messages import EdgeSettings
+from router.server import IDLE_SECONDS, EdgeProtocol
 
-KEEP_ALIVE_SECONDS = 75
+TICK_SECONDS = 1.0
 
 
 class Serving(ABC):
@@ -55,17 +58,18 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Uvicorn(Serving):
-    """uvicorn on httptools."""
+    """uvicorn, with the edge's own protocol for HTTP/1.1 connections."""
 
     def __init__(self, server: uvicorn.Server, task: "asyncio.Task[None]") -> None:
         self._server = server
         self._task = task
+        self._ticker = asyncio.create_task(self._tick())
 
     @classmethod
     async def start(cls, edge: Edge, sockets: list[socket.socket]) -> "Uvicorn":
         config = uvicorn.Config(
             cast(Any, edge),
-            http="httptools",
+            http=EdgeProtocol,
             ws="wsproto",
             lifespan="off",
             log_config=None,
@@ -73,7 +77,6 @@ class Uvicorn(Serving):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         server = _Uvicorn(config)
         task = asyncio.create_task(server.serve(sockets))
@@ -88,6 +91,17 @@ class Uvicorn(Serving):
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
         self._server.should_exit = True
         await asyncio.wait([self._task], timeout=grace_seconds + 1)
+        self._ticker.cancel()
+
+    async def _tick(self) -> None:
+        """Once a second: the Date header, and clients that are too slow."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            CLOCK.tick()
+            now = time.monotonic()
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, EdgeProtocol):
+                    connection.check_time(now)
 
 
 class Hypercorn(Serving):
@@ -107,7 +121,7 @@ class Hypercorn(Serving):
         config.accesslog = None
         config.errorlog = None
         config.include_server_header = False
-        config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+        config.keep_alive_timeout = IDLE_SECONDS
         config.h11_max_incomplete_size = edge.max_head_bytes
         stop = asyncio.Event()
         task = asyncio.create_task(hypercorn_serve(cast(Any, edge), config, shutdown_trigger=cast(Any, stop.wait)))

@@ -137,14 +137,19 @@ def _follow_parent() -> None:
     signal.signal(signal.SIGTERM, _exit_on_signal)
 
 
-def main(make_data_plane: MakeDataPlane | None = None) -> None:
-    """Entry point."""
-    if make_data_plane is None:
-        from dataplane.front import DataPlane as make_data_plane
+def run(make_data_plane: MakeDataPlane) -> None:
+    """Be an edge worker until drained."""
     _follow_parent()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(levelname)s %(message)s")
     with contextlib.suppress(asyncio.CancelledError):
         uvloop.run(Worker(make_data_plane).run(inherited_socket()))
+
+
+def main() -> None:
+    """Entry point."""
+    from dataplane.front import DataPlane
+
+    run(DataPlane)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 @asynccontextmanager
 async def wire_host(path: Path | str) -> AsyncIterator[subprocess.Popen[bytes]]:
     """Start `tests.router.wire_host` listening at `path`."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 (as short as a fork is)
         [sys.executable, "-m", "tests.router.wire_host", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdout is not None and process.stdin is not None

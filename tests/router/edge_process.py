@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dataplane.messages import Catalog
 from router.app import Receive, Scope, Send
-from router.worker import main
+from router.worker import run
 
 
 class TinyDataPlane:
@@ -45,4 +45,4 @@ class TinyDataPlane:
 
 
 if __name__ == "__main__":
-    main(TinyDataPlane)
+    run(TinyDataPlane)

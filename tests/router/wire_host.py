@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import sys
-from typing import cast
+from typing import ClassVar, cast
 from urllib.parse import parse_qs, urlsplit
 
 import uvloop
@@ -28,13 +28,16 @@ class Request:
         self.query = {name: values[-1] for name, values in parse_qs(self.parts.query).items()}
         self.body = bytearray(frame.data)
         self.ended = bool(frame.flags & END)
+        self.complete = asyncio.Event()
+        if self.ended:
+            self.complete.set()
         self.window = WINDOW_BYTES
         self.granted = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
 
 class WireHost(asyncio.Protocol):
-    cancelled: list[str] = []
+    cancelled: ClassVar[list[str]] = []
 
     def __init__(self) -> None:
         self.requests: dict[int, Request] = {}
@@ -72,7 +75,9 @@ class WireHost(asyncio.Protocol):
 
     def go_on(self, request: Request, frame: wire.Frame) -> None:
         if frame.type == Type.DATA:
-            request.ended = bool(frame.flags & END)
+            if frame.flags & END:
+                request.ended = True
+                request.complete.set()
             handler = request.parts.path.strip("/")
             if handler == "echo":
                 self.send(request.stream, Type.DATA, flags=frame.flags, data=frame.data)
@@ -107,8 +112,7 @@ class WireHost(asyncio.Protocol):
 
     async def do_show(self, request: Request) -> None:
         """Answer with what arrived, as JSON, once all of it did."""
-        while not request.ended:
-            await asyncio.sleep(0.005)
+        await request.complete.wait()
         shown = {
             "method": request.method,
             "url": request.url,

@@ -1,0 +1,506 @@
+"""One request and its response on an edge connection (`router.server`), in the two ways there are to answer it.
+
+`HostExchange` goes straight to the app's isolate host: frames in, bytes out, no task. `AsgiExchange` runs the edge's
+ASGI application (static files, the data plane, errors, apps whose host is being started). `ResponseWriter` is what they
+share: framing of the response by RFC 9112 §6 and flow control towards the client.
+"""
+
+import asyncio
+import http
+import logging
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from router.app import lost, refusal
+from router.dispatch import Route
+from router.errors import EdgeError, ErrorAnswer
+from router.headers import BadResponseError, Headers, ResponseHead, request_head
+from router.links import HostLink, Loss, Stream
+
+if TYPE_CHECKING:
+    from router.server import EdgeProtocol
+
+log = logging.getLogger("router.server")
+
+FIRST_BODY_BYTES = 64 << 10
+HELD_BODY_BYTES = 64 << 10
+"""How much of a body waits for an ASGI application before nothing more is read."""
+
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in http.HTTPStatus
+}
+
+
+class Request:
+    """A request's head as read from the connection."""
+
+    __slots__ = (
+        "expects",
+        "headers",
+        "host",
+        "http_10",
+        "keep_alive",
+        "length",
+        "method",
+        "problem",
+        "special",
+        "target",
+    )
+
+    def __init__(self, method: bytes, target: bytes, headers: Headers, host: bytes, keep_alive: bool) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.host = host
+        self.keep_alive = keep_alive
+        self.length = 0
+        """Content-Length, or -1 for a chunked body."""
+        self.http_10 = False
+        self.expects = False
+        """The client waits for 100 before it sends the body."""
+        self.special = False
+        """Not for the short way."""
+        self.problem: EdgeError | None = None
+        """Set if the request cannot be answered otherwise."""
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method.decode()} {self.target.decode('latin-1')}>"
+
+
+def status_line(status: int, reason: bytes = b"") -> bytes:
+    """Return the first line of a response."""
+    known = _STATUS_LINES.get(status)
+    if known is None or (reason and not known.endswith(b" %b\r\n" % reason)):
+        return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+    return known
+
+
+class Clock:
+    """The Date header (RFC 9110 §6.6.1), made once a second and not once a response."""
+
+    def __init__(self) -> None:
+        self.line = b""
+        self.tick()
+
+    def tick(self) -> None:
+        """Take the time."""
+        self.line = b"date: %b\r\n" % time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()).encode()
+
+
+CLOCK = Clock()
+
+
+class Lines(NamedTuple):
+    """A host's response head as it is sent to clients."""
+
+    reason: bytes
+    block: bytes
+    """Header lines, Date included if the app sent one or else to be added by `date`."""
+    length: int
+    dated: bool
+
+
+_KNOWN_LINES: dict[bytes, Lines] = {}
+_MAX_KNOWN_LINES = 1024
+_MAX_KNOWN_BYTES = 512
+
+
+def lines_of(head: bytes) -> Lines:
+    """Return a RESPONSE frame's head as header lines. Raises `BadResponseError`.
+
+    Most apps answer with the same few heads again and again, so that short ones are remembered.
+    """
+    known = _KNOWN_LINES.get(head)
+    if known is None:
+        parsed = ResponseHead(head)
+        pairs = parsed.pairs()
+        block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+        known = Lines(parsed.reason, block, parsed.length, any(name == b"date" for name, _ in pairs))
+        if len(head) <= _MAX_KNOWN_BYTES:
+            if len(_KNOWN_LINES) >= _MAX_KNOWN_LINES:
+                _KNOWN_LINES.clear()
+            _KNOWN_LINES[head] = known
+    return known
+
+
+def whole_response(answer: ErrorAnswer) -> bytes:
+    """Return an answer to something that is no request, after which the connection is closed."""
+    lines = b"".join([b"%b: %b\r\n" % field for field in answer.fields])
+    return b"".join((status_line(answer.status), lines, CLOCK.line, b"connection: close\r\n\r\n", answer.body))
+
+
+class Exchange:
+    """What the connection needs to know of a request that it handed over, and how a response is written."""
+
+    def __init__(self, connection: "EdgeProtocol", request: Request) -> None:
+        self.connection = connection
+        self.request = request
+        self.keep_alive = request.keep_alive
+        """Whether the connection may go on after this."""
+        self.started = False
+        self.ended = False
+        """The whole request has arrived."""
+        self.responding = False
+        """The response's head is written."""
+        self._chunked = False
+        self._left = -1
+        """Bytes of body that the response's Content-Length still allows, -1 without one."""
+
+    def start(self) -> None:
+        """Begin; called once, when it is this request's turn."""
+        raise NotImplementedError
+
+    def body(self, data: bytes) -> None:
+        """Bytes of the body arrived, perhaps before `start`."""
+        raise NotImplementedError
+
+    def body_end(self) -> None:
+        """The request is complete."""
+        raise NotImplementedError
+
+    def disconnected(self) -> None:
+        """The client is gone, or sent something that cannot be read: nothing can be written any more."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """The client took what had been written."""
+        raise NotImplementedError
+
+    def write_continue(self) -> None:
+        """Ask for the body if the client waits to be asked (RFC 9110 §10.1.1)."""
+        if self.request.expects and not self.responding:
+            self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.request.expects = False
+
+    def write_head(self, status: int, lines: Lines, data: bytes, end: bool, request_id: bytes = b"") -> bool:
+        """Write the head and the first bytes of the body. Returns whether the response is complete by that.
+
+        The framing is the app's Content-Length, or the body's own when all of it is here, or chunked; for an HTTP/1.0
+        client it is the end of the connection.
+        """
+        request = self.request
+        self.responding = True
+        if request.expects or not self.ended:
+            # What is left of the request would have to be read first, for the sake of an answer already given.
+            self.keep_alive = False
+        length = lines.length
+        if status == 204 or status == 304 or request.method == b"HEAD":
+            data, end = b"", True
+            length = -1 if status == 204 else length
+        elif status == 205 or end:
+            data = b"" if status == 205 else data
+            length, end = len(data), True
+        elif length < 0 and request.http_10:
+            self.keep_alive = False
+        elif length < 0:
+            self._chunked = True
+        self._left = length
+        out = [status_line(status, lines.reason), lines.block]
+        if request_id:
+            out += (b"x-request-id: ", request_id, b"\r\n")
+        if not lines.dated:
+            out.append(CLOCK.line)
+        if length >= 0:
+            out.append(b"content-length: %d\r\n" % length)
+        elif self._chunked:
+            out.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            out.append(b"connection: close\r\n")
+        elif request.http_10:
+            out.append(b"connection: keep-alive\r\n")
+        out.append(b"\r\n")
+        if end:
+            out.append(data)
+            self.connection.transport.write(b"".join(out))
+            return True
+        self.connection.transport.write(b"".join(out))
+        return bool(data) and self.write_data(data, False)
+
+    def write_data(self, data: bytes, end: bool) -> bool:
+        """Write more of the body. Returns whether the response is complete by that.
+
+        A body that does not match its Content-Length breaks the connection, which is how HTTP/1.1 says so.
+        """
+        transport = self.connection.transport
+        if self._chunked:
+            if data:
+                transport.writelines((b"%x\r\n" % len(data), data, b"\r\n0\r\n\r\n" if end else b"\r\n"))
+            elif end:
+                transport.write(b"0\r\n\r\n")
+            return end
+        if self._left >= 0:
+            self._left -= len(data)
+            if self._left < 0 or (end and self._left):
+                self.connection.abort()
+                return True
+        if data:
+            transport.write(data)
+        return end
+
+    def write_error(self, error: EdgeError, request_id: bytes) -> None:
+        """Answer with an error, or break the connection if a response began."""
+        if self.responding:
+            self.connection.abort()
+            return
+        accept = next((value for name, value in self.request.headers if name == b"accept"), b"")
+        answer = error.answer(accept, request_id)
+        pairs = [field for field in answer.fields if field[0] != b"content-length"]
+        lines = Lines(b"", b"".join([b"%b: %b\r\n" % pair for pair in pairs]), len(answer.body), False)
+        self.write_head(answer.status, lines, answer.body, True)
+
+
+class HostExchange(Stream, Exchange):
+    """A request that its app's isolate host answers, without a task."""
+
+    def __init__(self, connection: "EdgeProtocol", request: Request, route: Route, link: HostLink) -> None:
+        Stream.__init__(self)
+        Exchange.__init__(self, connection, request)
+        self._route = route
+        self._chosen = link
+        self._request_id = b""
+        self._early = b""
+        self._received = 0
+        self._owed = 0
+        """Bytes of the response written while the client was behind."""
+
+    def start(self) -> None:
+        request, connection = self.request, self.connection
+        if not self._chosen.usable:
+            connection.replace(self, self._early)
+            return
+        self.started = True
+        edge, peer = connection.edge, connection.peer
+        request_id = self._request_id = edge.request_id(request.headers, peer)
+        head = request_head(request.method, request.target, request.host, request.headers, peer, request_id)
+        if len(head) > edge.max_head_bytes:
+            self._fail(EdgeError(431))
+            return
+        early = self._early
+        if len(early) <= FIRST_BODY_BYTES:
+            self._chosen.open(self, head, early, self.ended, time.monotonic())
+        else:
+            self._chosen.open(self, head, early[:FIRST_BODY_BYTES], False, time.monotonic())
+            self.send_body(early[FIRST_BODY_BYTES:], self.ended)
+        if not self.ended:
+            self.write_continue()
+        self._early = b""
+
+    def body(self, data: bytes) -> None:
+        self._received += len(data)
+        if not self.started:
+            self._early = self._early + data if self._early else data
+        elif self._received > self.connection.edge.body_limit(self._route):
+            if self.link is not None:
+                self.cancel("body too large")
+                self._fail(EdgeError(413))
+        elif not self.send_body(data, False):
+            self.connection.hold()
+
+    def body_end(self) -> None:
+        self.ended = True
+        if self.started:
+            self.send_body(b"", True)
+
+    def disconnected(self) -> None:
+        self.cancel("client disconnected")
+
+    def resume(self) -> None:
+        owed, self._owed = self._owed, 0
+        self.consumed(owed)
+
+    def on_response(self, status: int, head: bytes, data: bytes, end: bool) -> None:
+        now = time.monotonic()
+        try:
+            lines = lines_of(head)
+            if not 200 <= status <= 599:
+                raise BadResponseError(f"status {status}")
+        except BadResponseError as error:
+            log.warning("request %s: %s", self._request_id.decode("latin-1"), error)
+            self.cancel("bad response")
+            self._fail(EdgeError(502))
+            return
+        self._route.counters.observe(status, now - self.opened)
+        if self.write_head(status, lines, data, end, self._request_id):
+            self._done(now)
+        else:
+            self._account(len(data))
+
+    def on_data(self, data: bytes, end: bool) -> None:
+        if self.write_data(data, end):
+            self._done(time.monotonic())
+        else:
+            self._account(len(data))
+
+    def on_refused(self, status: int, code: str, detail: str) -> None:
+        self._fail(refusal(status, code, detail))
+
+    def on_lost(self, loss: Loss) -> None:
+        self._fail(lost(loss))
+
+    def on_window(self) -> None:
+        self.connection.go_on()
+
+    def _account(self, count: int) -> None:
+        if self.connection.writable:
+            self.consumed(count)
+        else:
+            self._owed += count
+
+    def _fail(self, error: EdgeError) -> None:
+        now = time.monotonic()
+        if not self.responding:
+            self._route.counters.observe(error.status, now - self.opened if self.opened else 0.0)
+        self.write_error(error, self._request_id)
+        self._done(now)
+
+    def _done(self, now: float) -> None:
+        self.cancel("answered")
+        self.connection.finished(self, now)
+
+
+class AsgiExchange(Exchange):
+    """A request that an ASGI application answers, in a task of its own."""
+
+    def __init__(self, connection: "EdgeProtocol", request: Request) -> None:
+        super().__init__(connection, request)
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._end_told = False
+        self._gone = False
+        self._complete = False
+        self._wake: asyncio.Event | None = None
+        self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
+
+    def start(self) -> None:
+        self.started = True
+        if self.request.problem is not None:
+            identity = self.connection.edge.request_id(self.request.headers, self.connection.peer)
+            self.write_error(self.request.problem, identity)
+            self._finish()
+            return
+        task = self.connection.loop.create_task(self._run())
+        self.connection.tasks.add(task)
+        task.add_done_callback(self.connection.tasks.discard)
+
+    def body(self, data: bytes) -> None:
+        if self._complete:
+            return
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held > HELD_BODY_BYTES:
+            self.connection.hold()
+        self._notify()
+
+    def body_end(self) -> None:
+        self.ended = True
+        self._notify()
+
+    def disconnected(self) -> None:
+        self._gone = True
+        self._notify()
+
+    def resume(self) -> None:
+        self._notify()
+
+    def _scope(self) -> dict[str, Any]:
+        request, connection = self.request, self.connection
+        path, _, query = request.target.partition(b"?")
+        text = path.decode("latin-1")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.0" if request.http_10 else "1.1",
+            "method": request.method.decode("latin-1"),
+            "scheme": "http",
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": request.headers,
+            "client": connection.client,
+            "server": None,
+        }
+
+    async def _run(self) -> None:
+        try:
+            await self.connection.edge(self._scope(), self._receive, self._send)
+        except ConnectionResetError:
+            # Raised by `_send`: nobody is there to answer.
+            pass
+        except Exception:
+            # The server's door: whatever went wrong in an application costs this request only.
+            log.exception("unhandled error in %r", self.request)
+        if not self._complete and not self._gone:
+            identity = self.connection.edge.request_id(self.request.headers, self.connection.peer)
+            self.write_error(EdgeError(500, "The request could not be answered."), identity)
+            self._finish()
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self.ended and not self._gone:
+            self.write_continue()
+        while True:
+            if self._gone or self._complete:
+                return {"type": "http.disconnect"}
+            if self._pieces or (self.ended and not self._end_told):
+                body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+                self._pieces.clear()
+                self._end_told = self.ended
+                if self._held > HELD_BODY_BYTES:
+                    self.connection.go_on()
+                self._held = 0
+                return {"type": "http.request", "body": body, "more_body": not self.ended}
+            await self._wait()
+
+    async def _send(self, message: Any) -> None:
+        if self._gone:
+            raise ConnectionResetError("the client is gone")
+        if message["type"] == "http.response.start":
+            self._head = message["status"], message.get("headers", [])
+            return
+        if self._complete:
+            return  # the body of an answer that has none, as to HEAD
+        if self._head is None:
+            raise RuntimeError(f"{message['type']} out of order")
+        data, end = message.get("body", b""), not message.get("more_body", False)
+        if self.responding:
+            done = self.write_data(data, end)
+        else:
+            done = self.write_head(self._head[0], _lines(self._head[1]), data, end)
+        if done:
+            self._finish()
+            return
+        while not self.connection.writable and not self._gone:
+            await self._wait()
+
+    def _finish(self) -> None:
+        self._complete = True
+        self._notify()
+        self.connection.finished(self, time.monotonic())
+
+    def _notify(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+
+    async def _wait(self) -> None:
+        """Wait for any change. Rarely needed: most bodies are here before they are asked for."""
+        if self._wake is None:
+            self._wake = asyncio.Event()
+        self._wake.clear()
+        await self._wake.wait()
+
+
+def _lines(fields: list[tuple[bytes, bytes]]) -> Lines:
+    """Return an ASGI application's response headers, its framing taken out. Raises `ValueError`."""
+    length, dated = -1, False
+    kept: list[bytes] = []
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"content-length":
+            length = int(value)
+        elif lower not in (b"transfer-encoding", b"connection"):
+            dated = dated or lower == b"date"
+            if b"\r" in value or b"\n" in value:
+                raise ValueError(f"header {name!r} has a line break")
+            kept.append(b"%b: %b\r\n" % (name, value))
+    return Lines(b"", b"".join(kept), length, dated)

@@ -1,0 +1,390 @@
+"""The edge's own HTTP/1.1 connection: an asyncio protocol on httptools that uvicorn runs in place of its own.
+
+uvicorn starts and drains the server and keeps the list of connections; this class reads requests and decides how each
+is answered (`router.exchanges`): straight from the app's isolate host where nothing else is to be done, else as ASGI
+through `router.app.Edge`. It exists because half of an edge worker's time went into a task, a scope and two queues per
+request, which that common case does not need (measured: see `benchmarks/README.md`).
+
+Requests are answered in their order. While one waits for its turn nothing more is read. RFC 9112 throughout; the parser
+refuses what it must refuse (both framings, bare line feeds, folded headers).
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from router.app import Edge
+from router.dispatch import Route
+from router.errors import EdgeError
+from router.exchanges import AsgiExchange, Exchange, HostExchange, Request, whole_response
+from router.headers import Peer
+from router.hosts import BadHostError
+
+log = logging.getLogger("router.server")
+
+HEAD_SECONDS = 10.0
+"""From a head's first byte to its last."""
+IDLE_SECONDS = 75.0
+"""Between requests of one connection."""
+STALL_SECONDS = 30.0
+"""Without a byte of a body, or without a byte of a response being taken by the client."""
+LINGER_SECONDS = 2.0
+"""How long a client that still sends is read from after its answer, so that a reset does not destroy the answer."""
+
+_NOTED = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+
+
+class EdgeProtocol(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
+        self.edge = cast(Edge, config.loaded_app)
+        self.loop = _loop or asyncio.get_running_loop()
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.peer: Peer = cast(Peer, None)
+        self.client: tuple[str, int] | None = None
+        self.writable = True
+        self.tasks = server_state.tasks
+        self._config = config
+        self._state = server_state
+        self._app_state = app_state
+        self._parser = httptools.HttpRequestParser(self)
+        self._find = self.edge.dispatcher.find
+
+        # The request whose head is being read.
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._host: bytes | None = None
+        self._hosts = 0
+        self._noted: dict[bytes, bytes] | None = None
+        self._head_bytes = 0
+
+        self._receiving: Exchange | None = None
+        """The request whose body is being read."""
+        self._current: Exchange | None = None
+        """The request being answered."""
+        self._waiting: deque[Exchange] = deque()
+        self._websocket = False
+        self._deaf = False
+        """What arrives is not read any more."""
+        self._lingering = False
+        self._since = time.monotonic()
+        """Of what `check_time` judges now: idleness, a head, a body, a stalled write, lingering."""
+
+    def __repr__(self) -> str:
+        state = "closing" if self._deaf else "busy" if self._current else "idle"
+        return f"<EdgeProtocol {self.peer} {state}, {len(self._waiting)} waiting>"
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._state.connections.add(cast(Any, self))
+        address = transport.get_extra_info("peername")
+        # On a Unix socket the peer has no address.
+        self.client = (address[0], address[1]) if isinstance(address, tuple) else None
+        self.peer = self.edge.peer(self.client[0] if self.client else "")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state.connections.discard(cast(Any, self))
+        self._deaf = True
+        current, self._current, self._receiving = self._current, None, None
+        self._waiting.clear()
+        if current is not None:
+            current.disconnected()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as pause:
+            if self._websocket:
+                self._become_websocket()
+            elif rest := data[pause.args[0] :]:
+                # Any other protocol is declined by answering in HTTP/1.1; what follows is read as such.
+                self.data_received(rest)
+            return
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(EdgeError(501))
+            return
+        except httptools.HttpParserError:
+            self._refuse(EdgeError(400, "This is not a valid HTTP/1.1 request."))
+            return
+        receiving = self._receiving
+        if receiving is not None:
+            self._since = time.monotonic()
+            if not receiving.started and receiving is self._current:
+                receiving.start()
+        elif self._head_bytes:
+            self._head_unfinished(len(data))
+
+    def eof_received(self) -> None:
+        return None
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self._since = time.monotonic()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._current is not None:
+            self._current.resume()
+
+    # httptools' callbacks
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._receiving is not None:
+            return  # a trailer
+        name = name.lower()
+        self._headers.append((name, value))
+        if name == b"host":
+            self._host = value
+            self._hosts += 1
+        elif name in _NOTED:
+            if self._noted is None:
+                self._noted = {}
+            self._noted[name] = value
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        request = Request(parser.get_method(), self._url, self._headers, self._host or b"", parser.should_keep_alive())
+        if self._hosts != 1 or self._url[0] != 47:
+            self._settle_target(request)
+        if (version := parser.get_http_version()) != "1.1":
+            self._settle_version(request, version)
+        if self._noted is not None:
+            self._settle_body(request, self._noted)
+            self._noted = None
+        self._url = b""
+        self._headers = []
+        self._host = None
+        self._hosts = 0
+        self._head_bytes = 0
+        exchange = self._receiving = self._exchange(request)
+        if self._current is None:
+            self._current = exchange
+        else:
+            self._waiting.append(exchange)
+            self.transport.pause_reading()
+
+    def on_body(self, data: bytes) -> None:
+        if self._receiving is not None:
+            self._receiving.body(data)
+
+    def on_message_complete(self) -> None:
+        receiving = self._receiving
+        self._receiving = None
+        self._head_bytes = 0
+        if receiving is None or self._websocket:
+            return
+        receiving.body_end()
+        if not receiving.started and receiving is self._current:
+            receiving.start()
+
+    # for exchanges
+
+    def finished(self, exchange: Exchange, now: float) -> None:
+        """The response to `exchange` is written: begin the next one, or wait for it, or close."""
+        if exchange is not self._current:
+            return
+        self._current = None
+        self._since = now
+        self._state.total_requests += 1
+        if not exchange.keep_alive:
+            self._close(linger=not exchange.ended)
+        elif self._waiting:
+            self._current = self._waiting.popleft()
+            if not self._waiting:
+                self.transport.resume_reading()
+            self._current.start()
+
+    def abort(self) -> None:
+        """Break the connection in the middle of a response, so that the client sees that it is not complete."""
+        self._deaf = True
+        # `abort` would throw away what is written already; the client shall have it, and then an early end.
+        self.transport.close()
+
+    def replace(self, exchange: Exchange, early: bytes) -> None:
+        """Let the ASGI application answer `exchange`, of whose body `early` is here: its host went away."""
+        other = AsgiExchange(self, exchange.request)
+        other.keep_alive = exchange.keep_alive
+        if early:
+            other.body(early)
+        if exchange.ended:
+            other.body_end()
+        if self._receiving is exchange:
+            self._receiving = other
+        self._current = other
+        other.start()
+
+    def hold(self) -> None:
+        """Read nothing more for now: the body's receiver is behind."""
+        self.transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read on after `hold`."""
+        if not self._waiting and not self._deaf:
+            self.transport.resume_reading()
+
+    # for the server
+
+    def shutdown(self) -> None:
+        """Drain: close now if idle, else after the response that is due."""
+        if self._current is None:
+            self._close(linger=False)
+        else:
+            for exchange in (self._current, *self._waiting):
+                exchange.keep_alive = False
+
+    def check_time(self, now: float) -> None:
+        """Close the connection if its client is too slow at `now`. Called about once a second."""
+        waited = now - self._since
+        if self._lingering:
+            if waited > LINGER_SECONDS:
+                self.transport.abort()
+        elif not self.writable:
+            if waited > STALL_SECONDS:
+                self._reset()
+        elif self._receiving is not None:
+            if waited > STALL_SECONDS and self.transport.is_reading():
+                self._reset()
+        elif self._current is None:
+            if self._head_bytes and waited > HEAD_SECONDS:
+                self._refuse(EdgeError(408))
+            elif waited > IDLE_SECONDS:
+                self._close(linger=False)
+
+    # own
+
+    def _exchange(self, request: Request) -> Exchange:
+        if not request.special and request.problem is None:
+            try:
+                route = self._find(request.host)
+            except BadHostError:
+                route = None
+            if route.__class__ is Route:
+                link = route.link
+                if (
+                    link is not None
+                    and link.usable
+                    and route.app.has_worker
+                    and (route.assets is None or not _may_be_file(request, route))
+                ):
+                    if request.length > self.edge.body_limit(route):
+                        request.problem = EdgeError(413)
+                    else:
+                        return HostExchange(self, request, route, link)
+        return AsgiExchange(self, request)
+
+    def _settle_target(self, request: Request) -> None:
+        """Deal with targets other than a path, and with the number of Host headers (RFC 9112 §3.2)."""
+        target = request.target
+        if target[:1] != b"/" and target != b"*" and request.method not in (b"CONNECT",):
+            parts = urlsplit(target)
+            authority = parts.netloc.rpartition(b"@")[2]
+            if parts.scheme.lower() not in (b"http", b"https") or not authority:
+                request.problem = EdgeError(400, "The request target is not a path.")
+            else:
+                # The absolute form's authority counts, whatever Host says (§3.2.2).
+                request.host = authority
+                request.target = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+                request.headers = [(name, value) for name, value in request.headers if name != b"host"]
+                request.headers.insert(0, (b"host", authority))
+                return
+        request.special = True
+
+    def _settle_version(self, request: Request, version: str) -> None:
+        if version == "1.0":
+            request.http_10 = True
+        else:
+            request.problem = EdgeError(505)
+            request.special = True
+            request.keep_alive = False
+
+    def _settle_body(self, request: Request, noted: dict[bytes, bytes]) -> None:
+        if b"transfer-encoding" in noted:
+            request.length = -1
+        elif b"content-length" in noted:
+            request.length = int(noted[b"content-length"])
+        request.expects = noted.get(b"expect", b"").lower() == b"100-continue" and not request.http_10
+        if b"upgrade" in noted:
+            wanted = noted[b"upgrade"].lower() == b"websocket"
+            self._websocket = wanted and self._parser.should_upgrade() and self._current is None
+
+    def _head_unfinished(self, arrived: int) -> None:
+        if self._head_bytes > self.edge.max_head_bytes:
+            self._refuse(EdgeError(431))
+        elif self._head_bytes == arrived:
+            self._since = time.monotonic()
+
+    def _refuse(self, error: EdgeError) -> None:
+        """Answer bytes that are no request, then close; where responses are still due, close after those."""
+        receiving, self._receiving = self._receiving, None
+        if self._current is None:
+            identity = self.edge.request_id([], self.peer)
+            self.transport.write(whole_response(error.answer(b"", identity)))
+            self._close(linger=True)
+        elif receiving is None:
+            last = self._waiting[-1] if self._waiting else self._current
+            last.keep_alive = False
+            self._deaf = True
+        elif receiving is self._current:
+            # Its body broke off: nothing that it may still be answered with would be true.
+            receiving.disconnected()
+            self._current = None
+            if receiving.responding:
+                self.abort()
+            else:
+                self._refuse(error)
+        else:
+            self._waiting.pop()
+            self._refuse(error)
+
+    def _close(self, *, linger: bool) -> None:
+        self._deaf = True
+        if linger and not self._lingering and self.transport.can_write_eof() and not self.transport.is_closing():
+            self._lingering = True
+            self._since = time.monotonic()
+            self.transport.write_eof()
+            self.transport.resume_reading()
+        else:
+            self.transport.close()
+
+    def _reset(self) -> None:
+        self._deaf = True
+        self.transport.abort()
+
+    def _become_websocket(self) -> None:
+        """Hand the connection to uvicorn's WebSocket protocol, as uvicorn's own HTTP protocol does."""
+        exchange, self._current, self._receiving = self._current, None, None
+        assert exchange is not None and self._config.ws_protocol_class is not None
+        request = exchange.request
+        self._state.connections.discard(cast(Any, self))
+        lines = [b"GET %b HTTP/1.1" % request.target, *(b"%b: %b" % header for header in request.headers), b"", b""]
+        protocol = cast(Any, self._config.ws_protocol_class)(
+            config=self._config, server_state=self._state, app_state=self._app_state
+        )
+        protocol.connection_made(self.transport)
+        protocol.data_received(b"\r\n".join(lines))
+        self.transport.set_protocol(protocol)
+
+
+def _may_be_file(request: Request, route: Route) -> bool:
+    """Whether the app's static files have a say in this request."""
+    assert route.assets is not None
+    return (
+        request.method in (b"GET", b"HEAD")
+        and route.assets.find(request.target.partition(b"?")[0].decode("latin-1")) is not None
+    )
