@@ -1,0 +1,85 @@
+"""One database of a worker: its file, its pool of idle connections, whose turn it is to write, its counters."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from dataplane.connection import Connection
+from dataplane.messages import DatabaseStats
+from dataplane.streams import Stream
+from dataplane.writers import Writers
+
+FILE_NAME = "data.db"
+_POOLED_CONNECTIONS = 8
+
+
+class Database:
+    """State of an open database. `take` may be called by any SQL thread, everything else by the leader only."""
+
+    def __init__(self, directory: Path, database_id: str) -> None:
+        self.database_id = database_id
+        self.path = directory / database_id / FILE_NAME
+        self.writers: Writers[Stream] = Writers()
+        self.streams = 0
+        self.last_used = 0.0
+        self.on_closed: Callable[[], None] | None = None
+        """Set while it is being dropped: called when the last stream is gone."""
+        self._pool: dict[bool, list[Connection]] = {False: [], True: []}
+        self._rows_read = self._rows_written = self._queries = 0
+
+    def __repr__(self) -> str:
+        pooled = sum(map(len, self._pool.values()))
+        return f"<Database {self.database_id} [{self.streams} streams, {pooled} pooled connections]>"
+
+    def take(self, *, read_only: bool) -> Connection:
+        """Return an idle connection or open one, and the file with it. Raises `SqlError`."""
+        pool = self._pool[read_only]
+        try:
+            return pool.pop()
+        except IndexError:
+            pass
+        if not self.path.exists():
+            self._create_directory()
+        return Connection(self.path, read_only=read_only)
+
+    def _create_directory(self) -> None:
+        folder = self.path.parent
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # SQLite syncs the folder of the file, but nobody else would sync the one above.
+        for directory in (folder, folder.parent):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def put_back(self, connection: Connection, *, read_only: bool) -> None:
+        """Keep a connection for the next stream, or close it."""
+        pool = self._pool[read_only]
+        if self.on_closed is None and len(pool) < _POOLED_CONNECTIONS and connection.recycle():
+            pool.append(connection)
+        else:
+            connection.close()
+
+    def count(self, stream: Stream) -> None:
+        """Add what a stream has counted, and start its counters anew."""
+        self._rows_read += stream.rows_read
+        self._rows_written += stream.rows_written
+        self._queries += stream.queries
+        stream.rows_read = stream.rows_written = stream.queries = 0
+
+    def stats(self) -> DatabaseStats:
+        """Return the counters; the size is that of the file and its WAL."""
+        size = 0
+        for path in (self.path, self.path.with_name(FILE_NAME + "-wal")):
+            try:
+                size += path.stat().st_size
+            except FileNotFoundError:
+                continue
+        return DatabaseStats(self._rows_read, self._rows_written, self._queries, size)
+
+    def close(self) -> None:
+        """Close idle connections; the last one checkpoints the WAL."""
+        for pool in self._pool.values():
+            while pool:
+                pool.pop().close()

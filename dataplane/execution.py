@@ -1,0 +1,381 @@
+"""Running what a request asks for, on a stream.
+
+Everything here is a generator, because a call may have to wait: for the database's turn to write, or for the client to
+read what was sent. It yields what it needs next (`Need`, or bytes of the answer's body) and is resumed when it has it.
+Between two yields it runs SQL and may be on any thread, so it touches nothing but its stream.
+"""
+
+from collections.abc import Generator, Iterable
+from enum import Enum
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import msgspec
+
+from dataplane import hrana
+from dataplane.connection import Connection, Statement, Value
+from dataplane.errors import HttpError, SqlError
+from dataplane.streams import Stream
+
+MAX_ANSWER_BYTES = 32 << 20
+_CHUNK_BYTES = 64 << 10
+_ROWS_PER_CHECK = 256
+_NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
+
+
+class Need(Enum):
+    """What a generator waits for."""
+
+    TURN = 1
+    """To write: resumed when the stream has the turn."""
+    NO_TURN = 2
+    """The turn may go to the next writer; resumed at once."""
+
+
+Work: TypeAlias = Generator[Need | bytes, None, Any]
+
+
+def _enter(stream: Stream, connection: Connection, statement: Statement) -> Generator[Need, None, bool]:
+    """Make sure that `statement` may run now; False if it has nothing to do. Raises `SqlError`."""
+    if stream.taken is not None:
+        yield from _abandon(stream, connection)
+        taken, stream.stop = stream.taken, None
+        if statement.keyword in ("ROLLBACK", "COMMIT", "END", "BEGIN"):
+            stream.taken = None
+        if statement.keyword == "ROLLBACK":
+            return False
+        if statement.keyword != "BEGIN":
+            raise SqlError("TRANSACTION_TIMEOUT", taken)
+    if not statement.readonly:
+        if stream.read_only:
+            raise SqlError("SQLITE_READONLY", "This token may only read, and the statement would write")
+        if not stream.has_turn:
+            yield Need.TURN
+    stream.begin_statement()
+    return True
+
+
+def _abandon(stream: Stream, connection: Connection) -> Generator[Need, None, None]:
+    """Roll back a transaction that was taken away while the stream was at work."""
+    connection.rollback()
+    if stream.has_turn:
+        yield Need.NO_TURN
+
+
+def _failed(stream: Stream, error: SqlError) -> SqlError:
+    """Return the error to report for `error` of the running statement."""
+    if error.code == "SQLITE_INTERRUPT" and stream.stop is not None:
+        return stream.stopped()
+    if error.extended_code == "SQLITE_BUSY_SNAPSHOT":
+        return SqlError(
+            error.code,
+            f"{error}: another writer has changed what this transaction read before; "
+            "roll back, and begin it with BEGIN IMMEDIATE",
+            error.extended_code,
+        )
+    return error
+
+
+def _rows(
+    stream: Stream, connection: Connection, statement: Statement, values: Iterable[Value]
+) -> Generator[Need | list[Value], None, dict[str, Any]]:
+    """Run `statement`, yielding its rows as lists among the needs; return its counters."""
+    if not (yield from _enter(stream, connection, statement)):
+        return dict(_NULL_RESULT, query_duration_ms=0.0)
+    started = perf_counter()
+    changes = connection.total_changes
+    count = 0
+    try:
+        if values:
+            statement.bind(list(values))
+        while statement.step():
+            yield statement.row()
+            count += 1
+            if not count % _ROWS_PER_CHECK:
+                stream.check_clock()
+    except SqlError as error:
+        failure = _failed(stream, error)
+        statement.reset()
+        if stream.taken is not None:
+            yield from _abandon(stream, connection)
+        elif stream.has_turn and connection.autocommit:
+            yield Need.NO_TURN
+        raise failure from None
+    finally:
+        statement.reset()
+    read, written = statement.counters()
+    stream.rows_read += read
+    stream.rows_written += written
+    result = {
+        "affected_row_count": connection.changes if connection.total_changes != changes else 0,
+        "last_insert_rowid": str(connection.last_insert_rowid),
+        "replication_index": None,
+        "rows_read": read,
+        "rows_written": written,
+        "query_duration_ms": round((perf_counter() - started) * 1000, 3),
+    }
+    if stream.has_turn and connection.autocommit:
+        yield Need.NO_TURN
+    return result
+
+
+def _arguments(statement: Statement, stmt: hrana.Stmt) -> list[Value]:
+    """Return the values for parameters 1, 2, …. Raises `SqlError` (ARGS_*), `ValueError` for a malformed value."""
+    params = statement.params
+    if stmt.named_args:
+        if stmt.args:
+            raise SqlError(
+                "ARGS_BOTH_POSITIONAL_AND_NAMED", "Positional and named arguments cannot be used in one statement"
+            )
+        values: list[Value] = [None] * len(params)
+        missing = set(range(1, len(params) + 1))
+        for arg in stmt.named_args:
+            # Names that the statement does not use are passed over: clients send whole objects.
+            position = statement.index_of(arg.name)
+            if position is not None:
+                values[position - 1] = hrana.from_wire(arg.value)
+                missing.discard(position)
+        if missing:
+            position = min(missing)
+            raise SqlError("ARGS_INVALID", f"No value for parameter {params[position - 1] or position}")
+        return values
+    args = stmt.args or []
+    if len(args) != len(params):
+        raise SqlError("ARGS_INVALID", f"The statement has {len(params)} parameters, but {len(args)} values were given")
+    return [hrana.from_wire(value) for value in args]
+
+
+def _prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, list[Value]]:
+    sql = hrana.statement_sql(stmt.sql, stmt.sql_id, stream.stored)
+    connection = stream.open()
+    statement = connection.prepare(sql)
+    return connection, statement, _arguments(statement, stmt)
+
+
+def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
+    """Run one statement and return the protocol's StmtResult."""
+    connection, statement, values = _prepare(stream, stmt)
+    rows: list[msgspec.Raw] = []
+    want_rows = stmt.want_rows is not False
+    running = _rows(stream, connection, statement, values)
+    try:
+        while True:
+            item = next(running)
+            if isinstance(item, Need):
+                yield item
+            elif want_rows:
+                encoded = hrana.encode([hrana.to_wire(value) for value in item])
+                rows.append(msgspec.Raw(encoded))
+                stream.answer_bytes += len(encoded)
+                if stream.answer_bytes > MAX_ANSWER_BYTES:
+                    running.close()
+                    if stream.has_turn and connection.autocommit:
+                        yield Need.NO_TURN
+                    raise SqlError(
+                        "RESPONSE_TOO_LARGE",
+                        f"The answer exceeds {MAX_ANSWER_BYTES >> 20} MiB: select less, or read it through a cursor",
+                    )
+    except StopIteration as stop:
+        return {"cols": statement.columns, "rows": rows, **stop.value}
+
+
+def _holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool], connection: Connection) -> bool:
+    """Return whether a batch step is to run, given which earlier steps ran and which failed."""
+    match condition:
+        case None:
+            return True
+        case hrana.IfOk(step):
+            return ok[step]
+        case hrana.IfError(step):
+            return failed[step]
+        case hrana.IfNot(cond):
+            return not _holds(cond, ok, failed, connection)
+        case hrana.IfAnd(conds):
+            return all(_holds(cond, ok, failed, connection) for cond in conds)
+        case hrana.IfOr(conds):
+            return any(_holds(cond, ok, failed, connection) for cond in conds)
+        case _:
+            return connection.autocommit
+
+
+def _batch(stream: Stream, batch: hrana.Batch) -> Work:
+    connection = stream.open()
+    ok: list[bool] = []
+    failed: list[bool] = []
+    results: list[Any] = []
+    errors: list[Any] = []
+    for step in batch.steps:
+        result = error = None
+        if _holds(step.condition, ok, failed, connection):
+            try:
+                result = yield from _execute(stream, step.stmt)
+            except SqlError as problem:
+                error = problem.document()
+        ok.append(result is not None)
+        failed.append(error is not None)
+        results.append(result)
+        errors.append(error)
+    return {"step_results": results, "step_errors": errors, "replication_index": None}
+
+
+def _sequence(stream: Stream, sql: str) -> Work:
+    """Run all statements of a text, without their rows; the first error ends it."""
+    connection = stream.open()
+    text = connection.encode(sql)
+    position = 0
+    while True:
+        statement, position = connection.prepare_next(text, position)
+        if statement is None:
+            return None
+        try:
+            for item in (running := _rows(stream, connection, statement, ())):
+                if isinstance(item, Need):
+                    yield item
+        finally:
+            running.close()
+            connection.discard(statement)
+
+
+def _describe(stream: Stream, sql: str) -> dict[str, Any]:
+    statement = stream.open().prepare(sql)
+    return {
+        "params": [{"name": name} for name in statement.params],
+        "cols": statement.columns,
+        "is_explain": statement.is_explain,
+        "is_readonly": statement.readonly,
+    }
+
+
+def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
+    """Run one request of a pipeline and return its response. `SqlError` is for it, `ValueError` for the whole call."""
+    match request:
+        case hrana.Execute(stmt):
+            return {"type": "execute", "result": (yield from _execute(stream, stmt))}
+        case hrana.RunBatch(batch):
+            hrana.check_conditions(batch, version=version)
+            return {"type": "batch", "result": (yield from _batch(stream, batch))}
+        case hrana.Sequence(sql, sql_id):
+            yield from _sequence(stream, hrana.statement_sql(sql, sql_id, stream.stored))
+            return {"type": "sequence"}
+        case hrana.Describe(sql, sql_id):
+            result = _describe(stream, hrana.statement_sql(sql, sql_id, stream.stored))
+            return {"type": "describe", "result": result}
+        case hrana.StoreSql(number, text):
+            stream.store(number, text)
+            return {"type": "store_sql"}
+        case hrana.CloseSql(number):
+            stream.unstore(number)
+            return {"type": "close_sql"}
+        case hrana.GetAutocommit():
+            if version < 3:
+                raise ValueError("get_autocommit is only known in version 3")
+            return {"type": "get_autocommit", "is_autocommit": stream.open().autocommit}
+        case _:
+            stream.closing = True
+            return {"type": "close"}
+
+
+def pipeline(stream: Stream, body: hrana.Pipeline, version: int, baton: str, blocked: str | None) -> Work:
+    """Run a pipeline; returns the body of the answer. `baton` names the stream's next use. Raises `HttpError`."""
+    results: list[Any] = []
+    for request in body.requests:
+        try:
+            if stream.closing:
+                raise ValueError("The stream was closed by an earlier request of this pipeline")
+            if blocked is not None and not isinstance(request, hrana.Close):
+                raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+            response = yield from _answer(stream, request, version)
+        except SqlError as error:
+            results.append({"type": "error", "error": error.document()})
+        except ValueError as error:
+            raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+        else:
+            results.append({"type": "ok", "response": response})
+    next_baton = None if stream.closing else baton
+    return hrana.encode({"baton": next_baton, "base_url": None, "results": results})
+
+
+def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str | None) -> Work:
+    """Run the old stateless execute or batch; returns the body of the answer. Raises `HttpError`."""
+    stream.closing = True
+    try:
+        if blocked is not None:
+            raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+        if isinstance(body, hrana.ExecuteV1):
+            result = yield from _execute(stream, body.stmt)
+        else:
+            hrana.check_conditions(body.batch, version=2)
+            result = yield from _batch(stream, body.batch)
+    except SqlError as error:
+        busy = error.code in ("TRANSACTION_TIMEOUT", "SQLITE_BUSY")
+        status = 503 if busy else 400 if error.code.startswith(("SQL_", "ARGS_", "BLOCKED")) else 500
+        raise HttpError(status, error.code, str(error)) from None
+    except ValueError as error:
+        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+    return hrana.encode({"result": result})
+
+
+def cursor(stream: Stream, body: hrana.Cursor, baton: str, blocked: str | None) -> Work:
+    """Run a batch; yields the answer's body as newline-delimited JSON. `HttpError` comes before anything else."""
+    try:
+        hrana.check_conditions(body.batch, version=3)
+    except ValueError as error:
+        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+    lines: list[Any] = [{"baton": baton, "base_url": None}]
+    if blocked is not None:
+        lines.append(
+            {"type": "error", "error": SqlError("BLOCKED", f"The database is suspended: {blocked}").document()}
+        )
+        return hrana.encode_lines(lines)
+    try:
+        connection = stream.open()
+        ok: list[bool] = []
+        failed: list[bool] = []
+        for number, step in enumerate(body.batch.steps):
+            done = broken = False
+            if _holds(step.condition, ok, failed, connection):
+                try:
+                    yield from _cursor_step(stream, number, step.stmt, lines)
+                    done = True
+                except SqlError as problem:
+                    lines.append({"type": "step_error", "step": number, "error": problem.document()})
+                    broken = True
+            ok.append(done)
+            failed.append(broken)
+        lines.append({"type": "replication_index", "replication_index": None})
+    except SqlError as problem:
+        lines.append({"type": "error", "error": problem.document()})
+    except ValueError as problem:
+        # The head may have been sent: a malformed value can only be told in band.
+        lines.append({"type": "error", "error": {"message": str(problem), "code": "PROTOCOL_ERROR"}})
+        stream.closing = True
+    return hrana.encode_lines(lines)
+
+
+def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, lines: list[Any]) -> Work:
+    connection, statement, values = _prepare(stream, stmt)
+    begun = False
+    size = 0
+    running = _rows(stream, connection, statement, values)
+    try:
+        while True:
+            item = next(running)
+            if isinstance(item, Need):
+                yield item
+                continue
+            if not begun:
+                lines.append({"type": "step_begin", "step": number, "cols": statement.columns})
+                begun = True
+            lines.append({"type": "row", "row": [hrana.to_wire(value) for value in item]})
+            size += hrana.wire_size(item)
+            if size > _CHUNK_BYTES:
+                chunk = hrana.encode_lines(lines)
+                lines.clear()
+                size = 0
+                yield chunk
+    except StopIteration as stop:
+        if not begun:
+            lines.append({"type": "step_begin", "step": number, "cols": statement.columns})
+        lines.append({"type": "step_end", "step": number, **stop.value})
+    finally:
+        running.close()

@@ -1,0 +1,238 @@
+"""The data plane's HTTP endpoints: a plain ASGI application that edge workers mount for the database host.
+
+It checks the token, passes the body on to the worker of the database as it came, and streams the answer back. It knows
+nothing of SQL. Every route exists as `/v1/{database}/…` and as bare `/v1/…`, where the token names the database: for a
+database URL without a trailing slash, `@libsql/client` replaces the last segment and asks for `/v1/v2/pipeline`.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from importlib.metadata import version
+from time import perf_counter, time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dataplane.catalog import CatalogIndex
+from dataplane.errors import HttpError
+from dataplane.messages import Catalog
+from dataplane.tokens import TokenError
+from dataplane.upstream import Answer, Upstream
+from dataplane.wire import CallHead, Route
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+OnResponse = Callable[[str, int, float], None]
+
+MAX_BODY_BYTES = 64 << 20
+
+_DATABASE_ID = re.compile(r"db-[a-z2-7]{12}")
+_ROUTES = {
+    "v2/pipeline": Route.PIPELINE_V2,
+    "v3/pipeline": Route.PIPELINE_V3,
+    "v3/cursor": Route.CURSOR_V3,
+    "v1/execute": Route.EXECUTE_V1,
+    "v1/batch": Route.BATCH_V1,
+}
+_PROBES = {"v1": b"Hello, this is HTTP API v1 (Hrana over HTTP)", "v2": b"Hello, this is HTTP API v2 (Hrana over HTTP)"}
+_PROBES["v3"] = b"Hello, this is HTTP API v3 (Hrana over HTTP)"
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"*"),
+)
+_PREFLIGHT = [
+    *_CORS,
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"authorization, content-type, *"),
+    (b"access-control-max-age", b"86400"),
+]
+# hrana-client compares the type exactly: no charset.
+_JSON = (b"content-type", b"application/json")
+_TEXT = (b"content-type", b"text/plain")
+_heads = msgspec.msgpack.Encoder()
+
+
+class Target(NamedTuple):
+    """What a path asks for. `database_id` None: bare form."""
+
+    database_id: str | None
+    endpoint: str
+
+
+def parse_path(path: str) -> Target | None:
+    """Return the target of a request path, or None if it is not one of the data plane's.
+
+    The legacy forms `/v1/{database}` and `/v1/{database}/` have the empty endpoint.
+    """
+    if not path.startswith("/v1/") and path != "/v1":
+        return None
+    first, _, rest = path[4:].partition("/")
+    if _DATABASE_ID.fullmatch(first):
+        return Target(first, rest.strip("/"))
+    return Target(None, path[4:].strip("/"))
+
+
+class DataPlane:
+    """The ASGI application. `on_response(database_id, status, seconds)` is called after every authorised answer."""
+
+    def __init__(self, public_db_url: str, token_key: bytes, on_response: OnResponse | None = None) -> None:
+        self.public_db_url = public_db_url
+        self._index = CatalogIndex(token_key)
+        self._on_response = on_response
+        self._upstreams: dict[str, Upstream] = {}
+        self._heads: dict[tuple[str, int, bool, str | None], bytes] = {}
+        self._version = f"brrrd {version('brrrd')}".encode()
+
+    def __repr__(self) -> str:
+        return f"<DataPlane {self._index!r} [{len(self._upstreams)} workers]>"
+
+    def apply(self, catalog: Catalog) -> None:
+        """Serve this catalog from now on."""
+        self._index.apply(catalog)
+        self._heads.clear()
+
+    async def aclose(self) -> None:
+        """Close the connections to the workers."""
+        for upstream in self._upstreams.values():
+            await upstream.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the data plane serves http, not {scope['type']}")
+        try:
+            await self._serve(scope, receive, send)
+        except HttpError as error:
+            extra = [(b"retry-after", b"1")] if error.status == 503 else []
+            if error.status == 401:
+                extra = [(b"www-authenticate", b"Bearer")]
+            await _respond(send, error.status, error.body(), _JSON, extra)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method: str = scope["method"]
+        if method == "OPTIONS":
+            await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        target = parse_path(scope["path"])
+        if target is None:
+            raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
+        if method in ("GET", "HEAD"):
+            await self._probe(target, send)
+            return
+        route = _ROUTES.get(target.endpoint)
+        if route is None or method != "POST":
+            raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
+        await self._call(target, route, scope, receive, send)
+
+    async def _probe(self, target: Target, send: Send) -> None:
+        """Answer what clients ask to learn which versions there are; needs no token and tells nothing of databases."""
+        endpoint = target.endpoint
+        if endpoint in _PROBES:
+            await _respond(send, 200, _PROBES[endpoint], _TEXT)
+        elif endpoint == "health":
+            await _respond(send, 200, b"", _TEXT)
+        elif endpoint == "version":
+            await _respond(send, 200, self._version, _TEXT)
+        elif endpoint == "v1/jobs":
+            # Old clients ask this to find out whether schema databases exist, and want this very error.
+            await _respond(send, 400, b'{"error":"Invalid namespace"}', _JSON)
+        else:
+            raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
+
+    async def _call(self, target: Target, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        try:
+            access = self._index.authorize(_bearer(scope), target.database_id, time())
+        except TokenError as error:
+            raise HttpError(401, "UNAUTHORIZED", str(error)) from None
+        if access is None:
+            raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist, or this token is not for it")
+        database = access.database
+        key = (database.database_id, database.epoch, access.read_only, database.blocked)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = _heads.encode(CallHead(*key))
+        upstream = self._upstreams.get(database.worker_socket)
+        if upstream is None:
+            upstream = self._upstreams[database.worker_socket] = Upstream(database.worker_socket)
+        status = 499
+        try:
+            body = await _read_body(scope, receive)
+            answer = await upstream.call(route, head, body)
+            try:
+                first = await answer.piece()
+                status = answer.status
+                await _send_answer(answer, first, send)
+            finally:
+                answer.cancel()
+        except HttpError as error:
+            status = error.status
+            raise
+        finally:
+            if self._on_response is not None:
+                self._on_response(database.database_id, status, perf_counter() - started)
+
+
+async def _send_answer(answer: Answer, first: bytes, send: Send) -> None:
+    headers = [_TEXT if answer.ndjson else _JSON, *_CORS]
+    if answer.finished:
+        headers.append((b"content-length", b"%d" % len(first)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    data = first
+    while not answer.finished:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+        try:
+            data = await answer.piece()
+        except HttpError as error:
+            # The head is out: only a broken connection tells the client that the answer is not complete.
+            raise ConnectionAbortedError(str(error)) from None
+    await send({"type": "http.response.body", "body": data})
+
+
+async def _respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: tuple[bytes, bytes],
+    extra: list[tuple[bytes, bytes]] | None = None,
+) -> None:
+    headers = [content_type, *_CORS, (b"content-length", b"%d" % len(body)), *(extra or [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _bearer(scope: Scope) -> str | None:
+    """Return the token of the Authorization header (RFC 6750, section 2.1), or None."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            kind, _, token = value.partition(b" ")
+            return token.strip().decode("latin-1") if kind.lower() == b"bearer" else None
+    return None
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the request body. Raises `HttpError` 413, or `ConnectionAbortedError` if the client is gone."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > MAX_BODY_BYTES:
+            raise _too_large()
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ConnectionAbortedError("the client went away")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        if not message.get("more_body"):
+            return b"".join(pieces)
+        message = await receive()
+
+
+def _too_large() -> HttpError:
+    limit = MAX_BODY_BYTES >> 20
+    return HttpError(413, "REQUEST_TOO_LARGE", f"The request body exceeds {limit} MiB: send it in several requests")

@@ -1,0 +1,173 @@
+"""What a tenant's SQL may not do: decisions for SQLite's authorizer (https://sqlite.org/c3ref/set_authorizer.html).
+
+`decide` is asked while a statement is compiled, for every action in it, triggers and views included, so nothing can be
+hidden in text. Files outside the database, settings that durability or other tenants depend on, and functions of the
+engine that reach the file system or run SQL of their own are refused. TEMP tables and harmless pragmas are allowed.
+"""
+
+from typing import NamedTuple
+
+CREATE_VTABLE = 29
+PRAGMA = 19
+READ = 20
+ATTACH = 24
+DETACH = 25
+FUNCTION = 31
+CREATE_TEMP = frozenset({3, 4, 5, 6})
+
+FORBIDDEN_FUNCTIONS = frozenset(
+    {
+        # Files of the machine.
+        "readfile",
+        "writefile",
+        "edit",
+        "load_extension",
+        # Run SQL given as text, or take pointers.
+        "sha3_query",
+        "fts3_tokenizer",
+        # Settings and keys of the page cipher that is compiled in.
+        "sqlite3mc_config",
+        "sqlite3mc_config_table",
+        "sqlite3mc_codec_data",
+        "sqlite_crypt",
+        # Writes to the server's log.
+        "sqlite_log",
+    }
+)
+FORBIDDEN_TABLES = frozenset({"fsdir", "sqlite_dbpage", "sqlite_stmt", "carray"})
+"""Virtual tables that exist by name alone: the machine's files, raw pages, other statements, memory addresses."""
+
+READ_PRAGMAS = frozenset(
+    {
+        "application_id",
+        "auto_vacuum",
+        "cache_size",
+        "cache_spill",
+        "collation_list",
+        "compile_options",
+        "data_version",
+        "database_list",
+        "encoding",
+        "foreign_key_check",
+        "foreign_key_list",
+        "freelist_count",
+        "function_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "journal_mode",
+        "journal_size_limit",
+        "max_page_count",
+        "mmap_size",
+        "module_list",
+        "page_count",
+        "page_size",
+        "pragma_list",
+        "query_only",
+        "quick_check",
+        "schema_version",
+        "synchronous",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+        "trusted_schema",
+        "user_version",
+        "wal_autocheckpoint",
+    }
+)
+"""May be read. With an argument that is a name or a number of rows to report, still reading."""
+
+WRITE_PRAGMAS = frozenset(
+    {
+        "analysis_limit",
+        "application_id",
+        "automatic_index",
+        "busy_timeout",
+        "case_sensitive_like",
+        "cell_size_check",
+        "count_changes",
+        "defer_foreign_keys",
+        "empty_result_callbacks",
+        "foreign_keys",
+        "full_column_names",
+        "ignore_check_constraints",
+        "incremental_vacuum",
+        "legacy_alter_table",
+        "optimize",
+        "recursive_triggers",
+        "reverse_unordered_selects",
+        "short_column_names",
+        "user_version",
+    }
+)
+"""May be read and set: they touch this connection only, or the tenant's own version numbers and pages."""
+
+_TAKES_ARGUMENT = frozenset(
+    {
+        "foreign_key_check",
+        "foreign_key_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "quick_check",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    }
+)
+
+_HARMLESS_VALUES = {"journal_mode": frozenset({"wal"}), "synchronous": frozenset({"2", "full"})}
+"""Settings asked for by tools although they are in force already."""
+
+
+class Verdict(NamedTuple):
+    """`refusal` is None when allowed. `changes_session`: the connection must not be given to another stream later."""
+
+    refusal: str | None
+    changes_session: bool = False
+
+
+ALLOWED = Verdict(None)
+_SESSION = Verdict(None, changes_session=True)
+
+
+def decide(action: int, first: str | None, second: str | None, *, vacuum: bool) -> Verdict:
+    """Return whether an authorizer `action` with its first two arguments is allowed.
+
+    `vacuum`: the statement is VACUUM, which attaches a nameless temporary database internally.
+    """
+    if action == FUNCTION:
+        if second is not None and second.lower() in FORBIDDEN_FUNCTIONS:
+            return Verdict(f"the function {second} is not available")
+    elif action in (READ, CREATE_VTABLE):
+        name = (first if action == READ else second) or ""
+        if name.lower() in FORBIDDEN_TABLES:
+            return Verdict(f"the table {name} is not available")
+    elif action == PRAGMA:
+        return _decide_pragma((first or "").lower(), second)
+    elif action == ATTACH:
+        if not (vacuum and not first):
+            what = "VACUUM INTO is" if vacuum else "ATTACH is"
+            return Verdict(f"{what} not available: a database is one file")
+    elif action == DETACH:
+        if not vacuum:
+            return Verdict("DETACH is not available: a database is one file")
+    elif action in CREATE_TEMP:
+        return _SESSION
+    return ALLOWED
+
+
+def _decide_pragma(name: str, value: str | None) -> Verdict:
+    if value is None:
+        if name in READ_PRAGMAS or name in WRITE_PRAGMAS:
+            return ALLOWED
+        return Verdict(f"PRAGMA {name} is not available")
+    if name in _TAKES_ARGUMENT:
+        return ALLOWED
+    if name in WRITE_PRAGMAS:
+        return _SESSION
+    if value.lower() in _HARMLESS_VALUES.get(name, ()):
+        return ALLOWED
+    return Verdict(f"PRAGMA {name} cannot be set here")

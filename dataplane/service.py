@@ -1,0 +1,434 @@
+"""What a database worker does with calls: streams, turns to write, waiting, limits. The I/O is in `dataplane.worker`.
+
+Only the leader calls in here. `handle` and `proceed` run SQL and return False when the lead was lost meanwhile; the
+caller must then touch nothing any more.
+"""
+
+import logging
+import shutil
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from dataplane import execution, hrana, wire
+from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
+from dataplane.calls import Call
+from dataplane.database import Database
+from dataplane.errors import HttpError
+from dataplane.execution import Need
+from dataplane.messages import WorkerStats
+from dataplane.peers import Peer
+from dataplane.streams import Stream, Streams
+
+SLOW_SECONDS = 0.002
+"""A statement that runs longer continues beside the loop."""
+MAX_STREAMS_PER_DATABASE = 1000
+CLIENT_STALL_SECONDS = 30.0
+"""A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
+IDLE_DATABASE_SECONDS = 120.0
+log = logging.getLogger("brrrd.dataplane")
+_heads = msgspec.msgpack.Decoder(wire.CallHead)
+
+
+class Service:
+    """All databases, streams and calls of the process."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        statement_seconds: float,
+        give_away: Callable[[], bool],
+        on_aside_done: Callable[[], None],
+    ) -> None:
+        self._directory = directory
+        self._statement_seconds = statement_seconds
+        self._give_away = give_away
+        self._on_aside_done = on_aside_done
+        self._batons = Batons()
+        self._streams = Streams()
+        self._databases: dict[str, Database] = {}
+        self._deleted: set[str] = set()
+        self._current: Call | None = None
+        """The call whose work runs on the leader's thread right now."""
+        self._running: set[Call] = set()
+        self._ready: deque[Call] = deque()
+        self._returned: deque[tuple[Call, Any]] = deque()
+        """Calls whose work ran aside, and what came of it; the only thing that other threads append to."""
+        self._waiting_for_turn: dict[Stream, Call] = {}
+        self._draining = False
+        self._changed = False
+
+    def __repr__(self) -> str:
+        return f"<Service {len(self._databases)} databases, {self._streams!r}, {len(self._running)} calls>"
+
+    @property
+    def active(self) -> bool:
+        """There is something that `tick` has to look after."""
+        return bool(self._databases or self._changed)
+
+    @property
+    def drained(self) -> bool:
+        """No call is being answered."""
+        return not self._running
+
+    # Frames
+
+    def handle(self, peer: Peer, frame: wire.Frame) -> bool:
+        """Take one frame; False if the lead was lost."""
+        if frame.type == wire.Type.CALL:
+            call = Call(peer, frame, _heads.decode(frame.head))
+            peer.calls[frame.call] = call
+            return self._start(call) if frame.flags & wire.END else True
+        known = peer.calls.get(frame.call)
+        if known is None:
+            return True
+        if frame.type == wire.Type.DATA:
+            known.body.append(frame.data)
+            return self._start(known) if frame.flags & wire.END else True
+        if frame.type == wire.Type.WINDOW:
+            known.credit += wire.window_bytes(frame)
+            self._send_chunks(known)
+        elif frame.type == wire.Type.CANCEL:
+            self._cancel(known)
+        return True
+
+    def disconnected(self, peer: Peer) -> None:
+        """The edge worker is gone: nobody waits for its calls."""
+        peer.closed = True
+        for call in list(peer.calls.values()):
+            self._cancel(call)
+
+    def proceed(self) -> bool:
+        """Go on with calls that can; False if the lead was lost."""
+        while self._returned:
+            call, outcome = self._returned.popleft()
+            call.aside = False
+            if not self._settle(call, outcome):
+                return False
+        while self._ready:
+            call = self._ready.popleft()
+            if call in self._running and not self._settle(call, self._advance(call)):
+                return False
+        return True
+
+    # Calls
+
+    def _start(self, call: Call) -> bool:
+        """The body is complete: find the stream and begin."""
+        self._running.add(call)
+        self._changed = True
+        call.started = monotonic()
+        body = call.body[0] if len(call.body) == 1 else b"".join(call.body)
+        call.body = []
+        try:
+            call.work = self._work(call, body)
+        except msgspec.MsgspecError as error:
+            self._refuse(call, HttpError(400, "PROTOCOL_ERROR", f"Cannot decode the request: {error}"))
+            return True
+        except HttpError as error:
+            self._refuse(call, error)
+            return True
+        return self._settle(call, self._advance(call))
+
+    def _work(self, call: Call, body: bytes) -> execution.Work:
+        blocked = call.head.blocked
+        match call.route:
+            case wire.Route.PIPELINE_V2 | wire.Route.PIPELINE_V3:
+                pipeline = hrana.decode_pipeline(body)
+                stream, baton = self._attach(call, pipeline.baton)
+                version = 2 if call.route == wire.Route.PIPELINE_V2 else 3
+                return execution.pipeline(stream, pipeline, version, baton, blocked)
+            case wire.Route.CURSOR_V3:
+                cursor = hrana.decode_cursor(body)
+                stream, baton = self._attach(call, cursor.baton)
+                return execution.cursor(stream, cursor, baton, blocked)
+            case wire.Route.EXECUTE_V1:
+                execute = hrana.decode_execute_v1(body)
+                return execution.one_shot(self._attach(call, None)[0], execute, blocked)
+            case wire.Route.BATCH_V1:
+                batch = hrana.decode_batch_v1(body)
+                return execution.one_shot(self._attach(call, None)[0], batch, blocked)
+            case _:
+                raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
+
+    def _attach(self, call: Call, baton: str | None) -> tuple[Stream, str]:
+        """Give the call its stream, new or named by `baton`; return it with the baton for the next use."""
+        head = call.head
+        if head.database_id in self._deleted:
+            raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
+        if self._draining:
+            raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
+        stream = self._new_stream(head) if baton is None else self._known_stream(head, baton)
+        stream.busy = True
+        stream.answer_bytes = 0
+        stream.sequence += 1
+        call.stream = stream
+        return stream, self._batons.issue(stream.number, stream.sequence, head.database_id, head.epoch)
+
+    def _new_stream(self, head: wire.CallHead) -> Stream:
+        database = self._databases.get(head.database_id)
+        if database is None:
+            database = self._databases[head.database_id] = Database(self._directory, head.database_id)
+        if database.on_closed is not None:
+            raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
+        if database.streams >= MAX_STREAMS_PER_DATABASE:
+            raise HttpError(
+                429, "TOO_MANY_STREAMS", f"The database has {database.streams} open streams: close those not in use"
+            )
+        database.streams += 1
+        stream = Stream(
+            self._streams.next_number(),
+            database,
+            epoch=head.epoch,
+            read_only=head.read_only,
+            statement_seconds=self._statement_seconds,
+            on_slow=self._on_slow,
+        )
+        self._streams.add(stream)
+        return stream
+
+    def _known_stream(self, head: wire.CallHead, baton: str) -> Stream:
+        try:
+            number, sequence = self._batons.read(baton, head.database_id, head.epoch)
+        except InvalidBaton:
+            raise HttpError(400, "BATON_INVALID", "Received an invalid baton") from None
+        except ExpiredBaton:
+            raise HttpError(
+                400, "STREAM_EXPIRED", "The stream has expired: the database worker was restarted since"
+            ) from None
+        stream = self._streams.get(number)
+        if stream is None:
+            raise HttpError(400, "STREAM_EXPIRED", "The stream has expired due to inactivity")
+        if stream.sequence != sequence or stream.busy:
+            raise HttpError(400, "BATON_REUSED", "Received a baton that has already been used")
+        if stream.read_only != head.read_only:
+            raise HttpError(400, "BATON_INVALID", "The baton belongs to a token with other rights")
+        return stream
+
+    def _advance(self, call: Call) -> Any:
+        """Run the call's work to its next need; return it, `StopIteration` at the end, or what went wrong."""
+        assert call.work is not None
+        self._current = call
+        call.started = monotonic()
+        outcome: Any
+        try:
+            outcome = next(call.work)
+        except StopIteration as stop:
+            outcome = stop
+        except HttpError as error:
+            outcome = error
+        except Exception as error:  # the room's door: one call fails, logged, and the others go on
+            log.exception("a call failed on database %s", call.head.database_id)
+            outcome = HttpError(500, "INTERNAL_ERROR", "The database worker failed on this request")
+            outcome.__cause__ = error
+        if call.aside:
+            self._returned.append((call, outcome))
+            self._on_aside_done()
+            return None
+        self._current = None
+        return outcome
+
+    def _on_slow(self, stream: Stream) -> None:
+        """Called within a running statement: if it is the leader who runs it, and for long, let another thread lead."""
+        call = self._current
+        if call is None or call.stream is not stream or call.aside or monotonic() - call.started < SLOW_SECONDS:
+            return
+        call.aside = True
+        self._current = None
+        if not self._give_away():
+            call.aside = False
+            self._current = call
+
+    def _settle(self, call: Call, outcome: Any) -> bool:
+        """Give the call what it needs and go on with it as far as possible; False if the lead was lost."""
+        while True:
+            if outcome is None:
+                return False
+            stream = call.stream
+            assert stream is not None
+            if call.cancelled and not isinstance(outcome, StopIteration | HttpError):
+                self._end(call)
+                return True
+            if outcome is Need.TURN:
+                if not stream.database.writers.ask(stream, monotonic()):
+                    self._waiting_for_turn[stream] = call
+                    return True
+                stream.has_turn = True
+            elif outcome is Need.NO_TURN:
+                self._give_turn_back(stream)
+            elif isinstance(outcome, bytes):
+                call.chunks.append(outcome)
+                self._send_chunks(call, resume=False)
+                if call.chunks:
+                    call.parked_since = monotonic()
+                    return True
+            else:
+                self._finish(call, outcome)
+                return True
+            outcome = self._advance(call)
+
+    def _send_chunks(self, call: Call, *, resume: bool = True) -> None:
+        while call.chunks and call.credit > 0:
+            call.send(call.chunks.popleft(), last=False, ndjson=True)
+        if resume and call.parked_since is not None and not call.chunks:
+            call.parked_since = None
+            self._ready.append(call)
+
+    def _finish(self, call: Call, outcome: StopIteration | HttpError) -> None:
+        if isinstance(outcome, HttpError):
+            assert call.stream is not None
+            call.stream.closing = True
+            self._refuse(call, outcome)
+            return
+        # The last piece may exceed the credit: it is bounded, and nothing waits behind it on this call.
+        call.send(outcome.value, last=True, ndjson=call.route == wire.Route.CURSOR_V3)
+        self._end(call)
+
+    def _refuse(self, call: Call, error: HttpError) -> None:
+        if call.answered:
+            call.peer.send(wire.encode(call.number, wire.Type.CANCEL))
+        else:
+            call.send(error.body(), last=True, status=error.status)
+        self._end(call)
+
+    def _cancel(self, call: Call) -> None:
+        """Nobody waits for the answer: end its stream, whose next baton would reach nobody."""
+        call.cancelled = True
+        stream = call.stream
+        if stream is None:
+            call.peer.calls.pop(call.number, None)
+            return
+        stream.closing = True
+        if call.aside:
+            stream.stop = "The client went away"
+        elif stream in self._waiting_for_turn or call.parked_since is not None:
+            self._end(call)
+
+    def _end(self, call: Call) -> None:
+        """The call is over."""
+        call.peer.calls.pop(call.number, None)
+        self._running.discard(call)
+        if call.work is not None:
+            call.work.close()
+        stream = call.stream
+        if stream is None:
+            return
+        self._waiting_for_turn.pop(stream, None)
+        stream.database.count(stream)
+        stream.busy = False
+        stream.last_used = stream.database.last_used = monotonic()
+        if stream.closing or call.cancelled:
+            self._close_stream(stream)
+
+    # Streams and turns
+
+    def _give_turn_back(self, stream: Stream) -> None:
+        stream.has_turn = False
+        following = stream.database.writers.give_back(stream, monotonic())
+        if following is not None:
+            following.has_turn = True
+            self._ready.append(self._waiting_for_turn.pop(following))
+
+    def _close_stream(self, stream: Stream) -> None:
+        """Roll back, give the turn and the connection back."""
+        self._streams.remove(stream)
+        database = stream.database
+        if stream.connection is not None:
+            connection, stream.connection = stream.connection, None
+            database.put_back(connection, read_only=stream.read_only)
+        self._give_turn_back(stream)
+        database.streams -= 1
+        if database.on_closed is not None and not database.streams:
+            database.on_closed()
+
+    def tick(self, now: float) -> None:
+        """Enforce limits that have passed at `now` (monotonic)."""
+        for database in list(self._databases.values()):
+            holder = database.writers.holder
+            if holder is not None and holder.connection is not None and holder.taken is None:
+                stalled = next((call for call in self._running if call.stream is holder and call.parked_since), None)
+                limit = database.writers.overdue(now, idle=not holder.busy or stalled is not None)
+                # A single statement outside a transaction has a limit of its own.
+                if limit is not None and not holder.connection.autocommit:
+                    if stalled is not None:
+                        self._abort(stalled)
+                    else:
+                        self._take_transaction(holder, limit)
+            if not database.streams and now - database.last_used > IDLE_DATABASE_SECONDS:
+                del self._databases[database.database_id]
+                database.close()
+        for stream in self._streams.expired(now):
+            self._close_stream(stream)
+        for call in list(self._running):
+            if call.parked_since is not None and now - call.parked_since > CLIENT_STALL_SECONDS:
+                self._abort(call)
+
+    def _abort(self, call: Call) -> None:
+        """End a call from this side; its client sees a truncated or failed answer."""
+        call.peer.send(wire.encode(call.number, wire.Type.CANCEL))
+        self._cancel(call)
+
+    def _take_transaction(self, stream: Stream, seconds: float) -> None:
+        log.info("transaction on database %s taken away after %g s", stream.database.database_id, seconds)
+        stream.take_transaction(seconds)
+        if stream.busy:
+            stream.stop = stream.taken  # its own thread rolls back
+            return
+        assert stream.connection is not None
+        stream.connection.rollback()
+        self._give_turn_back(stream)
+
+    # Steering
+
+    def drop(self, database_id: str, *, delete: bool, done: Callable[[], None]) -> None:
+        """Close every stream of a database, delete its files if asked to, then call `done`."""
+        if delete:
+            self._deleted.add(database_id)
+        database = self._databases.get(database_id) or Database(self._directory, database_id)
+
+        def closed() -> None:
+            self._databases.pop(database_id, None)
+            database.close()
+            if delete:
+                shutil.rmtree(self._directory / database_id, ignore_errors=True)
+            done()
+
+        database.on_closed = closed
+        if not database.streams:
+            closed()
+            return
+        for call in list(self._running):
+            if call.stream is not None and call.stream.database is database:
+                self._abort(call)
+        for stream in self._streams.of(database):
+            if not stream.busy:
+                self._close_stream(stream)
+
+    def drain(self) -> None:
+        """Take no new calls; idle streams are rolled back at once."""
+        self._draining = True
+        for stream in self._streams:
+            if not stream.busy:
+                self._close_stream(stream)
+
+    def close(self) -> None:
+        """Close every database that no statement is running on."""
+        busy = {stream.database for stream in self._streams if stream.busy}
+        for database in self._databases.values():
+            if database not in busy:
+                database.close()
+
+    def take_stats(self) -> WorkerStats | None:
+        """Return the counters if something changed since the last call."""
+        if not self._changed:
+            return None
+        self._changed = False
+        return WorkerStats(
+            streams=len(self._streams),
+            databases={name: database.stats() for name, database in self._databases.items()},
+        )

@@ -1,0 +1,165 @@
+"""A stream: one client's session with a database, over as many HTTP requests as its batons connect.
+
+A stream owns a connection from its first statement on, its stored SQL texts, and possibly the database's turn to write.
+State and rules only; `dataplane.worker` decides when things happen, `dataplane.execution` runs statements.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from dataplane.connection import Connection
+from dataplane.errors import SqlError
+
+if TYPE_CHECKING:
+    from dataplane.database import Database
+
+IDLE_SECONDS = 60.0
+IDLE_WRITER_SECONDS = 10.0
+"""Idle expiry of a stream whose transaction keeps another writer waiting."""
+MAX_STORED_SQL_TEXTS = 2_000
+MAX_STORED_SQL_CHARACTERS = 10_000_000
+"""Far above what ORMs need: libsql-server's 50 texts of 5,000 bytes are a frequent complaint (libsql#1280)."""
+
+
+class Stream:
+    """One session. `on_slow(stream)` is called within a running statement, some thousand steps apart."""
+
+    def __init__(
+        self,
+        number: int,
+        database: "Database",
+        *,
+        epoch: int,
+        read_only: bool,
+        statement_seconds: float,
+        on_slow: Callable[["Stream"], None],
+    ) -> None:
+        self.number = number
+        self.database = database
+        self.epoch = epoch
+        self.read_only = read_only
+        self.sequence = 0
+        self.stored: dict[int, str] = {}
+        self.connection: Connection | None = None
+        self.has_turn = False
+        """It may write: it is the holder in `database.writers`."""
+        self.busy = False
+        """A request is being answered; only then may the connection be used by another thread than the leader."""
+        self.closing = False
+        """To be closed when the request that is being answered is done."""
+        self.last_used = 0.0
+        self.taken: str | None = None
+        """Its transaction was taken away: why. Statements fail with it until the client ends the transaction."""
+        self.stop: str | None = None
+        """The running statement is to be ended: why."""
+        self.rows_read = self.rows_written = self.queries = 0
+        self.answer_bytes = 0
+        self._stored_characters = 0
+        self._statement_seconds = statement_seconds
+        self._deadline = 0.0
+        self._on_slow = on_slow
+
+    def __repr__(self) -> str:
+        state = "busy" if self.busy else "idle"
+        turn = ", has the turn" if self.has_turn else ""
+        return f"<Stream {self.number} of {self.database.database_id} [{state}{turn}]>"
+
+    def open(self) -> Connection:
+        """Return the stream's connection, made or taken from the database's pool on first use."""
+        if self.connection is None:
+            self.connection = self.database.take(read_only=self.read_only)
+            self.connection.hook = self._on_progress
+        return self.connection
+
+    def begin_statement(self) -> None:
+        """Start the clock of a statement."""
+        self._deadline = time.monotonic() + self._statement_seconds
+        self.queries += 1
+
+    def _on_progress(self) -> bool:
+        """Called within a statement; True ends it."""
+        if self.stop is None and time.monotonic() >= self._deadline:
+            self.stop = f"The statement was ended after {self._statement_seconds:g} s, the limit for one statement"
+        self._on_slow(self)
+        return self.stop is not None
+
+    def check_clock(self) -> None:
+        """Between rows: raise `SqlError` if the statement has to end."""
+        if self._on_progress():
+            raise self.stopped()
+
+    def stopped(self) -> SqlError:
+        """Return the error of a statement that was ended because of `stop`, which is cleared."""
+        if self.taken is not None:
+            self.stop = None
+            return SqlError("TRANSACTION_TIMEOUT", self.taken)
+        reason, self.stop = self.stop, None
+        return SqlError("SQLITE_INTERRUPT", reason or "The statement was interrupted")
+
+    def take_transaction(self, seconds: float) -> None:
+        """Note that the transaction is lost because it outstayed a limit of `seconds`."""
+        why = " while another writer waited" if seconds < 30 else ""
+        self.taken = (
+            f"The transaction was open for {seconds:g} s{why}, the limit, and was rolled back; "
+            "roll back and run it again"
+        )
+
+    def store(self, sql_id: int, sql: str) -> None:
+        """Keep an SQL text. Raises `SqlError` over the limits, `ValueError` if the id is in use."""
+        if sql_id in self.stored:
+            raise ValueError(f"SQL text {sql_id} is stored already")
+        if len(self.stored) >= MAX_STORED_SQL_TEXTS:
+            raise SqlError("SQL_STORE_TOO_MANY", f"More than {MAX_STORED_SQL_TEXTS} SQL texts stored on one stream")
+        if self._stored_characters + len(sql) > MAX_STORED_SQL_CHARACTERS:
+            raise SqlError("SQL_STORE_TOO_LARGE", f"Stored SQL texts exceed {MAX_STORED_SQL_CHARACTERS} characters")
+        self.stored[sql_id] = sql
+        self._stored_characters += len(sql)
+
+    def unstore(self, sql_id: int) -> None:
+        """Forget an SQL text; unknown ids are no error."""
+        self._stored_characters -= len(self.stored.pop(sql_id, ""))
+
+    def expires_at(self) -> float:
+        """Return the monotonic time at which the idle stream dies."""
+        waited_for = self.has_turn and self.database.writers.contended
+        return self.last_used + (IDLE_WRITER_SECONDS if waited_for else IDLE_SECONDS)
+
+
+class Streams:
+    """The streams of one worker by number."""
+
+    def __init__(self) -> None:
+        self._streams: dict[int, Stream] = {}
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(list(self._streams.values()))
+
+    def __repr__(self) -> str:
+        return f"<Streams [{sum(s.busy for s in self)} busy, {sum(not s.busy for s in self)} idle]>"
+
+    def next_number(self) -> int:
+        """Return a number that was never used."""
+        self._next += 1
+        return self._next - 1
+
+    def add(self, stream: Stream) -> None:
+        self._streams[stream.number] = stream
+
+    def get(self, number: int) -> Stream | None:
+        return self._streams.get(number)
+
+    def remove(self, stream: Stream) -> None:
+        self._streams.pop(stream.number, None)
+
+    def of(self, database: "Database") -> list[Stream]:
+        """Return the streams of one database."""
+        return [stream for stream in self._streams.values() if stream.database is database]
+
+    def expired(self, now: float) -> list[Stream]:
+        """Return idle streams whose time is over at `now` (monotonic)."""
+        return [stream for stream in self._streams.values() if not stream.busy and stream.expires_at() <= now]

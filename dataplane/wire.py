@@ -1,0 +1,145 @@
+"""Wire format between an edge worker and a database worker.
+
+A Unix stream socket carries frames both ways, many calls at once; the edge worker connects. A call is one HTTP
+request to a database: the edge has checked its token and passes the body on as it came, the database worker decodes
+it, runs it and returns the body of the answer, so that JSON is parsed and made once, and not in the edge process.
+Integers are little-endian, offsets in bytes:
+
+    offset size field
+    0      4    length    u32  whole frame, this header included
+    4      4    call      u32  chosen by the edge, never reused on a connection while the call is open
+    8      1    type      u8   see `Type`
+    9      1    flags     u8   bit 0 `END`: last frame of this direction of the call; bit 1 `NDJSON`: see ANSWER
+    10     2    code      u16  `Route` (CALL), HTTP status (ANSWER), else 0
+    12     4    head      u32  bytes of head that follow; the rest of the frame is data
+    16     …    head, then data
+
+    CALL    head: MessagePack array of `CallHead`; data: first bytes of the request body
+    DATA    no head; data: more of the body, possibly none when END is set
+    CANCEL  the edge: nobody waits for the answer any more; the worker: the answer cannot be completed, abort it
+    WINDOW  edge to worker, no head; data: u32, that many more bytes of answer may be sent. The worker may send
+            `WINDOW_BYTES` without one; what is in ANSWER counts
+    ANSWER  no head; data: first bytes of the answer's body. Its type is application/json, or with NDJSON text/plain
+    GOAWAY  call 0; the worker takes no new calls on this connection, what is in flight goes on
+
+Frames of a call that the receiver no longer knows are ignored.
+"""
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+HEADER = struct.Struct("<IIBBHI")
+HEADER_BYTES = HEADER.size
+END = 1
+NDJSON = 2
+WINDOW_BYTES = 1 << 20
+MAX_DATA_BYTES = 256 << 10
+"""Longer bodies are cut into frames of this size, so that calls share the socket fairly."""
+MAX_FRAME_BYTES = 1 << 20
+_U32 = struct.Struct("<I")
+
+
+class Type(IntEnum):
+    """What a frame says."""
+
+    CALL = 1
+    DATA = 2
+    CANCEL = 3
+    WINDOW = 4
+    ANSWER = 5
+    GOAWAY = 6
+
+
+class Route(IntEnum):
+    """Which endpoint was called."""
+
+    PIPELINE_V2 = 1
+    PIPELINE_V3 = 2
+    CURSOR_V3 = 3
+    EXECUTE_V1 = 4
+    BATCH_V1 = 5
+
+
+class CallHead(msgspec.Struct, array_like=True, frozen=True):
+    """Whose call it is. The worker believes the edge."""
+
+    database_id: str
+    epoch: int
+    """Token epoch of the database: a stream opened under another one is dead."""
+    read_only: bool = False
+    blocked: str | None = None
+    """Why every statement is to be refused, if the database is suspended."""
+
+
+class Frame(NamedTuple):
+    """One decoded frame."""
+
+    call: int
+    type: int
+    flags: int
+    code: int
+    head: bytes
+    data: bytes
+
+
+class FrameError(Exception):
+    """The other side broke the format; the connection cannot go on."""
+
+
+def encode(call: int, type: int, *, flags: int = 0, code: int = 0, head: bytes = b"", data: bytes = b"") -> bytes:
+    """Return one frame as bytes."""
+    head_bytes = len(head)
+    return HEADER.pack(HEADER_BYTES + head_bytes + len(data), call, type, flags, code, head_bytes) + head + data
+
+
+def encode_body(call: int, type: int, body: bytes, *, flags: int = 0, code: int = 0, head: bytes = b"") -> bytes:
+    """Return `body` as one frame of `type`, followed by DATA frames for what does not fit."""
+    if len(body) <= MAX_DATA_BYTES:
+        return encode(call, type, flags=flags, code=code, head=head, data=body)
+    pieces = [encode(call, type, flags=flags & ~END, code=code, head=head, data=body[:MAX_DATA_BYTES])]
+    for start in range(MAX_DATA_BYTES, len(body), MAX_DATA_BYTES):
+        last = start + MAX_DATA_BYTES >= len(body)
+        piece_flags = flags if last else flags & ~END
+        pieces.append(encode(call, Type.DATA, flags=piece_flags, data=body[start : start + MAX_DATA_BYTES]))
+    return b"".join(pieces)
+
+
+def encode_window(call: int, nbytes: int) -> bytes:
+    """Return a WINDOW frame."""
+    return encode(call, Type.WINDOW, data=_U32.pack(nbytes))
+
+
+def window_bytes(frame: Frame) -> int:
+    """Return what a WINDOW frame grants. Raises `FrameError`."""
+    if len(frame.data) != _U32.size:
+        raise FrameError(f"WINDOW with {len(frame.data)} bytes")
+    return int(_U32.unpack(frame.data)[0])
+
+
+class Decoder:
+    """Cuts received bytes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, received: bytes) -> list[Frame]:
+        """Take bytes and return the frames that are now complete. Raises `FrameError`."""
+        buffer = self._buffer + received if self._buffer else received
+        frames: list[Frame] = []
+        start, end = 0, len(buffer)
+        unpack = HEADER.unpack_from
+        while end - start >= HEADER_BYTES:
+            length, call, type_, flags, code, head_bytes = unpack(buffer, start)
+            if not HEADER_BYTES + head_bytes <= length <= MAX_FRAME_BYTES:
+                raise FrameError(f"frame of {length} bytes with a head of {head_bytes}")
+            if end - start < length:
+                break
+            body = start + HEADER_BYTES
+            split = body + head_bytes
+            start += length
+            frames.append(Frame(call, type_, flags, code, buffer[body:split], buffer[split:start]))
+        self._buffer = buffer[start:] if start else buffer
+        return frames

@@ -1,0 +1,224 @@
+"""A database worker: `python -m dataplane.worker`, started by the supervisor. Holds a share of the node's databases.
+
+Descriptor 3 is the control channel (`dataplane.messages`), `WorkerSettings.listen_fd` the Unix socket that edge workers
+connect to (`dataplane.wire`). One epoll loop does everything and runs statements itself; a statement that is not done
+within `SLOW_SECONDS` continues on its thread while another thread takes the loop over (`dataplane.relay`). Must never
+open a connection to the network.
+"""
+
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from dataplane import wire
+from dataplane.engine import load
+from dataplane.messages import Drain, Drop, Dropped, Ready, ToWorker, WorkerSettings, WorkerStats
+from dataplane.peers import Peer
+from dataplane.relay import Relay
+from dataplane.service import Service
+from runtime.channel import FD, Decoder, encode
+
+TICK_SECONDS = 0.25
+STATS_SECONDS = 1.0
+HEAP_BYTES = 2 << 30
+"""Bound on the engine's memory: a statement that wants more fails with SQLITE_NOMEM, the worker lives."""
+_PR_SET_PDEATHSIG = 1
+log = logging.getLogger("brrrd.dataplane")
+
+
+class Worker:
+    """The loop of the process. Whoever leads owns all of it."""
+
+    def __init__(self, control: socket.socket, decoder: "Decoder[ToWorker]", settings: WorkerSettings) -> None:
+        self.relay = Relay(self.lead)
+        self.service = Service(
+            Path(settings.directory),
+            statement_seconds=settings.statement_ms / 1000,
+            give_away=self.relay.give_away,
+            on_aside_done=self._wake,
+        )
+        self._control = control
+        self._decoder = decoder
+        self._listener = socket.socket(fileno=settings.listen_fd)
+        self._listener.setblocking(False)
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._peers: dict[int, Peer] = {}
+        self._inbox: deque[tuple[Peer, wire.Frame]] = deque()
+        self._next_tick = self._next_stats = 0.0
+        self._exit_at: float | None = None
+        for descriptor in (control.fileno(), self._listener.fileno(), self._wakeup):
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    def __repr__(self) -> str:
+        return f"<Worker [{len(self._peers)} edge workers | {self.service!r}]>"
+
+    def lead(self) -> None:
+        """Run the loop until the lead was given away."""
+        while self._work():
+            self._flush()
+            now = monotonic()
+            if now >= self._next_tick:
+                self._tick(now)
+                continue
+            busy = self.service.active or self._exit_at is not None
+            self._receive(self._next_tick - now if busy else -1)
+
+    def _work(self) -> bool:
+        """Handle what has arrived; False if the lead was lost on the way."""
+        inbox, service = self._inbox, self.service
+        self._flush()
+        while True:
+            if not service.proceed():
+                return False
+            if not inbox:
+                return True
+            peer, frame = inbox.popleft()
+            try:
+                if not peer.closed and not service.handle(peer, frame):
+                    return False
+            except (wire.FrameError, msgspec.MsgspecError) as error:
+                log.error("edge worker connection closed: %s", error)
+                self._disconnect(peer)
+
+    def _receive(self, timeout: float) -> None:
+        for descriptor, events in self._epoll.poll(timeout):
+            if descriptor == self._wakeup:
+                os.eventfd_read(descriptor)
+            elif descriptor == self._listener.fileno():
+                self._accept()
+            elif descriptor == self._control.fileno():
+                self._receive_control()
+            else:
+                peer = self._peers[descriptor]
+                if events & select.EPOLLOUT:
+                    peer.flush()
+                    self._watch(peer)
+                if events & ~select.EPOLLOUT:
+                    self._receive_frames(peer)
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wakeup, 1)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        sock.setblocking(False)
+        self._peers[sock.fileno()] = Peer(sock)
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def _receive_frames(self, peer: Peer) -> None:
+        try:
+            frames = peer.receive()
+        except wire.FrameError as error:
+            log.error("edge worker connection closed: %s", error)
+            frames = None
+        if frames is None:
+            self._disconnect(peer)
+            return
+        for frame in frames:
+            self._inbox.append((peer, frame))
+
+    def _disconnect(self, peer: Peer) -> None:
+        self._epoll.unregister(peer.sock.fileno())
+        del self._peers[peer.sock.fileno()]
+        peer.sock.close()
+        self.service.disconnected(peer)
+
+    def _flush(self) -> None:
+        for peer in self._peers.values():
+            if peer.has_output and not peer.blocked:
+                peer.flush()
+                if peer.blocked:
+                    self._watch(peer)
+
+    def _watch(self, peer: Peer) -> None:
+        self._epoll.modify(peer.sock.fileno(), select.EPOLLIN | (select.EPOLLOUT if peer.blocked else 0))
+
+    def _tick(self, now: float) -> None:
+        self._next_tick = now + TICK_SECONDS
+        self.service.tick(now)
+        if now >= self._next_stats:
+            self._next_stats = now + STATS_SECONDS
+            if (stats := self.service.take_stats()) is not None:
+                self._tell(stats)
+        if self._exit_at is not None and (now >= self._exit_at or self.service.drained):
+            self._flush()
+            self.service.close()
+            os._exit(0)
+
+    def _tell(self, message: Ready | Dropped | WorkerStats) -> None:
+        try:
+            self._control.sendall(encode(message))
+        except OSError:
+            os._exit(0)
+
+    def _receive_control(self) -> None:
+        data = self._control.recv(65536)
+        if not data:
+            os._exit(0)  # the supervisor is gone; committed data needs nothing from here
+        for message in self._decoder.feed(data):
+            match message:
+                case Drop(database_id, delete):
+                    self.service.drop(database_id, delete=delete, done=partial(self._tell, Dropped(database_id)))
+                case Drain(grace_ms):
+                    self._exit_at = monotonic() + grace_ms / 1000
+                    self._next_tick = 0.0
+                    for peer in self._peers.values():
+                        peer.send(wire.encode(0, wire.Type.GOAWAY))
+                    self.service.drain()
+                case _:
+                    log.error("unexpected control message %r", message)
+
+
+def _receive_settings(control: socket.socket, decoder: "Decoder[ToWorker]") -> WorkerSettings:
+    while data := control.recv(65536):
+        for message in decoder.feed(data):
+            assert isinstance(message, WorkerSettings), message
+            return message
+    sys.exit(0)
+
+
+def _exit_on_sigterm() -> None:
+    """End at once and cleanly on SIGTERM, even while every other thread is inside a statement."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        signal.sigwait({signal.SIGTERM})
+        os._exit(0)
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()
+
+
+def main() -> None:
+    """Run the process; never returns."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    _exit_on_sigterm()
+    # Threads that convert rows must not keep the loop waiting for the default 5 ms.
+    sys.setswitchinterval(0.0005)
+    control = socket.socket(fileno=FD)
+    decoder: Decoder[ToWorker] = Decoder(ToWorker)
+    settings = _receive_settings(control, decoder)
+    load().hard_heap_limit64(HEAP_BYTES)
+    worker = Worker(control, decoder, settings)
+    control.sendall(encode(Ready()))
+    worker.relay.run()
+
+
+if __name__ == "__main__":
+    main()
