@@ -1,0 +1,151 @@
+"""`python -m router.egress`: the egress process. Started by the supervisor with a control channel as descriptor 3.
+
+It exits 0 after `Drain`, when what was in flight is over or the time is, and at once when the supervisor is gone.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+
+import uvloop
+
+from router.egress.connection import Counters, HostConnection
+from router.egress.destination import OwnNames
+from router.egress.exchange import Exchange
+from router.egress.headers import Request
+from router.egress.local import LocalExchange, LocalPool
+from router.egress.network import tls_context
+from router.egress.policy import AddressPolicy
+from router.egress.public import PublicExchange, make_pool
+from router.egress.resolver import Resolver
+from router.messages import Drain, EgressSettings, EgressStats, LocalNames, Ready, ToEgress
+from runtime.channel import Channel, inherited_socket
+
+log = logging.getLogger("router.egress")
+
+STATS_SECONDS = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+class Egress:
+    """The process: its listening socket, its pools, and the connections of isolate hosts."""
+
+    def __init__(self) -> None:
+        self._channel: Channel[ToEgress] | None = None
+        self._server: asyncio.Server | None = None
+        self._own: OwnNames | None = None
+        self._names: list[str] = []
+        self._connections: set[HostConnection] = set()
+        self._counters = Counters()
+        self._reported = (0, 0, 0)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Egress [{len(self._connections)} hosts, {self._in_flight()} in flight]>"
+
+    async def open(self, control: socket.socket) -> None:
+        """Attach to the control channel; everything else begins with `EgressSettings`."""
+        self._channel = await Channel.open(control, ToEgress, self._on_message, self._on_close)
+
+    def _on_message(self, message: ToEgress) -> None:
+        match message:
+            case EgressSettings():
+                self._spawn(self._serve(message))
+            case LocalNames(names=names):
+                self._names = names
+                if self._own is not None:
+                    self._own.replace(names)
+            case Drain(grace_ms=grace_ms):
+                self._spawn(self._drain(grace_ms / 1000))
+
+    def _on_close(self) -> None:
+        # Drained, or the supervisor is gone. Not through the interpreter's own end, which waits for threads that are
+        # inside a name lookup.
+        os._exit(0)
+
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, settings: EgressSettings) -> None:
+        resolver = Resolver(AddressPolicy(settings.allow))
+        own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
+        local = LocalPool(settings.edge_sockets)
+        tls = tls_context()
+
+        def make(connection: HostConnection, stream: int, request: Request, request_id: bytes) -> Exchange:
+            if own.include(request.destination):
+                return LocalExchange(connection, stream, request, request_id, local)
+            if connection.pool is None:
+                connection.pool = make_pool(resolver, tls)
+            return PublicExchange(connection, stream, request, connection.pool)
+
+        def connect() -> HostConnection:
+            connection = HostConnection(make, self._counters, self._closed)
+            self._connections.add(connection)
+            return connection
+
+        listening = socket.socket(fileno=settings.listen_fd)
+        listening.setblocking(False)
+        self._server = await asyncio.get_running_loop().create_unix_server(connect, sock=listening)
+        assert self._channel is not None
+        self._channel.send(Ready())
+        await self._report()
+
+    def _closed(self, connection: HostConnection) -> None:
+        self._connections.discard(connection)
+        if connection.pool is not None:
+            self._spawn(connection.pool.aclose())
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(STATS_SECONDS)
+            self._send_stats()
+
+    def _send_stats(self) -> None:
+        now = (self._counters.requests, self._counters.refused, self._counters.failed)
+        if now != self._reported and self._channel is not None:
+            self._reported = now
+            self._channel.send(EgressStats(requests=now[0], refused=now[1], failed=now[2]))
+
+    async def _drain(self, grace: float) -> None:
+        if self._server is not None:
+            self._server.close()
+        try:
+            async with asyncio.timeout(grace):
+                while self._in_flight():  # noqa: ASYNC110 - once in a process's life, for seconds
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            log.warning("%d outbound requests were cut off at the end of the drain", self._in_flight())
+        for connection in list(self._connections):
+            connection.close()
+        self._send_stats()
+        if self._channel is not None:
+            # What is queued leaves first; then `_on_close` ends the process.
+            self._channel.close()
+
+    def _in_flight(self) -> int:
+        return sum(connection.in_flight for connection in self._connections)
+
+
+async def _main() -> None:
+    egress = Egress()
+    await egress.open(inherited_socket())
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run until drained (`Egress._drain`), or until the supervisor is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    uvloop.run(_main())
+
+
+if __name__ == "__main__":
+    main()

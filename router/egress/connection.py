@@ -1,0 +1,218 @@
+"""A host's connection to the egress process: frames in, exchanges, frames out.
+
+One per isolate host, so one per app build: its limits are the app's, and it holds no connections that another app uses.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from httpcore import AsyncConnectionPool
+
+from isolates.wire import END, HEADER, HEADER_BYTES, FrameError, Type, decode
+from router.egress import headers
+from router.egress.errors import EgressError
+from router.egress.exchange import Exchange
+from router.egress.headers import Request
+
+log = logging.getLogger("router.egress")
+
+MAX_ACTIVE = 100
+"""Requests of one host under way at once."""
+
+MAX_WAITING = 1000
+"""Further ones that wait for their turn; above that they are refused."""
+
+MAX_WAITING_BYTES = 16 << 20
+"""Of their bodies, all together."""
+
+PAUSE_BYTES = 8 << 20
+"""Bytes the host has not read yet above which no more of its frames are."""
+
+_REQUEST = int(Type.REQUEST)
+_DATA = int(Type.DATA)
+_CANCEL = int(Type.CANCEL)
+_WINDOW = int(Type.WINDOW)
+
+Start = Callable[["HostConnection", int, Request, bytes], Exchange]
+"""Makes the exchange for a stream's request with its request id, local or public."""
+
+
+class Counters:
+    """What `EgressStats` reports."""
+
+    __slots__ = ("failed", "refused", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.refused = 0
+        self.failed = 0
+
+
+class HostConnection(asyncio.Protocol):
+    """One accepted connection. `on_close` is called with it when it is gone."""
+
+    def __init__(self, make: Start, counters: Counters, on_close: Callable[["HostConnection"], None]) -> None:
+        self._make = make
+        self._counters = counters
+        self._on_close = on_close
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._exchanges: dict[int, Exchange] = {}
+        self._active: set[int] = set()
+        self._waiting: dict[int, list[tuple[bytes, bool]]] = {}
+        self._waiting_bytes = 0
+        self._buffer = b""
+        self._out: list[bytes] = []
+        self.pool: AsyncConnectionPool | None = None
+        """Connections to the outside that were made for this host, if any; `on_close` closes them."""
+
+    def __repr__(self) -> str:
+        return f"<HostConnection [{len(self._active)} active, {len(self._waiting)} waiting]>"
+
+    @property
+    def in_flight(self) -> int:
+        """Requests not yet answered in full."""
+        return len(self._exchanges)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=PAUSE_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        for stream, exchange in list(self._exchanges.items()):
+            exchange.over = True
+            if stream in self._active:
+                exchange.on_cancel()
+        self._exchanges.clear()
+        self._active.clear()
+        self._waiting.clear()
+        self._on_close(self)
+
+    def pause_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+        try:
+            frames, taken = decode(data)
+            self._buffer = data[taken:]
+            for stream, kind, flags, _, head, body in frames:
+                if kind == _REQUEST:
+                    self._requested(stream, head, body, bool(flags & END))
+                elif (exchange := self._exchanges.get(stream)) is None:
+                    continue
+                elif kind == _DATA:
+                    self._body(exchange, body, bool(flags & END))
+                elif kind == _WINDOW:
+                    exchange.take_window(int.from_bytes(body[:4], "little"))
+                elif kind == _CANCEL:
+                    self._cancelled(exchange)
+        except FrameError as error:
+            log.error("a host broke the frame format: %s", error)
+            if self._transport is not None:
+                self._transport.abort()
+
+    def close(self) -> None:
+        """Close once what is queued has been sent."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; those of one turn of the loop leave in one write."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(frame)
+
+    def finished(self, exchange: Exchange, error: EgressError | None) -> None:
+        """Forget an exchange that is over, count how it went, and let the next one begin."""
+        if error is not None:
+            if error.is_refusal:
+                self._counters.refused += 1
+            else:
+                self._counters.failed += 1
+        self._forget(exchange)
+
+    def _requested(self, stream: int, head: bytes, body: bytes, end: bool) -> None:
+        self._counters.requests += 1
+        if stream in self._exchanges:
+            raise FrameError(f"stream {stream} was opened twice")
+        try:
+            request, request_id = headers.request(head, body, end)
+        except EgressError as error:
+            self._refuse(stream, error)
+            return
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + len(body) > MAX_WAITING_BYTES:
+            self._refuse(stream, EgressError("limit", f"too many requests at once, {MAX_ACTIVE} are being sent"))
+            return
+        exchange = self._make(self, stream, request, request_id)
+        self._exchanges[stream] = exchange
+        if len(self._active) < MAX_ACTIVE:
+            self._active.add(stream)
+            exchange.begin(body, end)
+        else:
+            self._waiting[stream] = [(body, end)]
+            self._waiting_bytes += len(body)
+
+    def _body(self, exchange: Exchange, data: bytes, end: bool) -> None:
+        pieces = self._waiting.get(exchange.stream)
+        if pieces is None:
+            exchange.take_body(data, end)
+            return
+        pieces.append((data, end))
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            exchange.refuse(EgressError("limit", f"too many requests at once, {MAX_ACTIVE} are being sent"))
+
+    def _next(self) -> None:
+        """Begin requests that have waited, now that others are over."""
+        while self._waiting and len(self._active) < MAX_ACTIVE:
+            stream = next(iter(self._waiting))
+            (body, end), *more = self._take_waiting(stream)
+            exchange = self._exchanges[stream]
+            self._active.add(stream)
+            exchange.begin(body, end)
+            for body, end in more:
+                if not exchange.over:
+                    exchange.take_body(body, end)
+
+    def _take_waiting(self, stream: int) -> list[tuple[bytes, bool]]:
+        pieces = self._waiting.pop(stream)
+        self._waiting_bytes -= sum(len(data) for data, _ in pieces)
+        return pieces
+
+    def _refuse(self, stream: int, error: EgressError) -> None:
+        self._counters.failed += 1
+        head = f"{error.code}\n{error.detail}".encode("latin-1", "replace")
+        length = HEADER_BYTES + len(head)
+        self.send(HEADER.pack(length, stream, int(Type.REFUSE), 0, 502, len(head)) + head)
+
+    def _cancelled(self, exchange: Exchange) -> None:
+        exchange.over = True
+        if exchange.stream in self._active:
+            exchange.on_cancel()
+        self._forget(exchange)
+
+    def _forget(self, exchange: Exchange) -> None:
+        stream = exchange.stream
+        self._exchanges.pop(stream, None)
+        self._active.discard(stream)
+        if stream in self._waiting:
+            self._take_waiting(stream)
+        if self._waiting:
+            # Not at once: a request that fails as soon as it begins would come back here, once for each that waits.
+            self._loop.call_soon(self._next)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self._transport is not None:
+            self._transport.write(b"".join(out) if len(out) > 1 else out[0])

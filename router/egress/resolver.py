@@ -1,0 +1,88 @@
+"""Host names to addresses that may be connected to.
+
+Every address of an answer is checked, and the connection is made to the checked address itself, so that a name whose
+answer changes between check and connection (DNS rebinding) gains nothing.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from router.egress.errors import EgressError
+from router.egress.policy import Address, AddressPolicy
+
+LOOKUP_THREADS = 32
+"""getaddrinfo blocks; one app's slow names must not hold up another's."""
+
+
+class Resolver:
+    """Looks names up by the machine's own resolver and applies the policy."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self.policy = policy
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, "resolver")
+        self._lookups: dict[str, asyncio.Task[list[Address]]] = {}
+
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """Return the addresses of `host` that may be connected to on `port`, best first, at least one.
+
+        Raises `EgressError`: dns when there is no such name, blocked when none of its addresses is permitted.
+        """
+        addresses = await self._lookup(host)
+        permitted = [address for address in addresses if self._permits(address, host, port)]
+        if not permitted:
+            raise EgressError(
+                "blocked", f"{host} is not on the public internet; the operator can permit it with egress_allow"
+            )
+        return permitted
+
+    def close(self) -> None:
+        """Let the threads end; a lookup that is under way is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _permits(self, address: Address, host: str, port: int) -> bool:
+        if self.policy.allows(address, host, port):
+            return True
+        # A public address of this very machine reaches services behind its firewall.
+        return self.policy.permits(address, host, port) and not _is_own(address)
+
+    async def _lookup(self, host: str) -> list[Address]:
+        try:
+            return [ipaddress.ip_address(host)]
+        except ValueError:
+            pass
+        task = self._lookups.get(host)
+        if task is None:
+            task = asyncio.create_task(self._ask(host))
+            self._lookups[host] = task
+            task.add_done_callback(lambda done: self._forget(host, done))
+        return await asyncio.shield(task)
+
+    def _forget(self, host: str, task: asyncio.Task[list[Address]]) -> None:
+        del self._lookups[host]
+        if not task.cancelled():
+            task.exception()  # Taken, in case every caller has gone.
+
+    async def _ask(self, host: str) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.run_in_executor(self._threads, _getaddrinfo, host)
+        except (OSError, UnicodeError):
+            raise EgressError("dns", f"the name {host} cannot be resolved") from None
+        return list(dict.fromkeys(ipaddress.ip_address(str(answer[4][0])) for answer in answers))
+
+
+def _getaddrinfo(host: str) -> list[tuple[int, int, int, str, tuple[str | int | bytes, ...]]]:
+    return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)  # type: ignore[return-value]
+
+
+def _is_own(address: Address) -> bool:
+    """Tell whether `address` belongs to an interface of this machine: only such can be bound to."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,215 @@
+"""The two neighbours of an egress process in its tests: the supervisor that starts it, and a host that fetches."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import cast
+
+from isolates.wire import END, WINDOW_BYTES, Frame, Type, decode, encode
+from router.messages import EgressSettings, EgressStats, FromEgress, Ready
+from runtime.channel import Channel
+
+
+class Answer:
+    """What a fetch came to."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = ""
+        self.fields: list[tuple[str, str]] = []
+        self.body = b""
+        self.frames: list[Frame] = []
+        self.code = ""
+        self.detail = ""
+        self.broken = ""
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.fields if key == name), None)
+
+
+class Fetch:
+    """One stream. Its body is read as `Host.fetch` says; `done` is set when nothing more can come."""
+
+    def __init__(self, host: "Host", stream: int, *, window: bool) -> None:
+        self.answer = Answer()
+        self.done = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.granted = WINDOW_BYTES
+        self._host = host
+        self._stream = stream
+        self._window = window
+
+    def send(self, data: bytes, *, end: bool = False) -> None:
+        self._host.write(encode(self._stream, Type.DATA, flags=END if end else 0, data=data))
+
+    def grant(self, count: int) -> None:
+        self._host.write(encode(self._stream, Type.WINDOW, data=count.to_bytes(4, "little")))
+
+    def cancel(self) -> None:
+        self._host.write(encode(self._stream, Type.CANCEL, head=b"no longer wanted"))
+
+    def on_frame(self, frame: Frame) -> None:
+        answer = self.answer
+        answer.frames.append(frame)
+        head = frame.head.decode("latin-1").split("\n")
+        match frame.type:
+            case Type.RESPONSE:
+                answer.status, answer.reason = frame.status, head[0]
+                answer.fields = list(zip(head[1::2], head[2::2], strict=True))
+            case Type.REFUSE:
+                answer.code, answer.detail = head
+                self.done.set()
+            case Type.CANCEL:
+                answer.broken = head[0]
+                self.done.set()
+            case Type.WINDOW:
+                self.granted += int.from_bytes(frame.data, "little")
+        if frame.type in (Type.RESPONSE, Type.DATA):
+            answer.body += frame.data
+            if self._window and frame.data:
+                self.grant(len(frame.data))
+            if frame.flags & END:
+                self.done.set()
+        self.changed.set()
+
+
+class Host(asyncio.Protocol):
+    """An isolate host's connection to the egress process."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._fetches: dict[int, Fetch] = {}
+        self._next = 1
+        self.closed = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        frames, taken = decode(self._buffer)
+        self._buffer = self._buffer[taken:]
+        for frame in frames:
+            self._fetches[frame.stream].on_frame(frame)
+
+    def write(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def close(self) -> None:
+        assert self._transport is not None
+        self._transport.close()
+
+    def start(
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]] = (),
+        data: bytes = b"",
+        *,
+        end: bool = True,
+        window: bool = True,
+    ) -> Fetch:
+        """Send a REQUEST. With `window`, the response's window is opened as it is read."""
+        stream, self._next = self._next, self._next + 1
+        fetch = self._fetches[stream] = Fetch(self, stream, window=window)
+        head = "\n".join([method, url, "req-1", *(part for field in headers for part in field)]).encode("latin-1")
+        self.write(encode(stream, Type.REQUEST, flags=END if end else 0, head=head, data=data))
+        return fetch
+
+    async def fetch(self, method: str, url: str, headers: Iterable[tuple[str, str]] = (), data: bytes = b"") -> Answer:
+        """Send a request and return what it came to."""
+        fetch = self.start(method, url, headers, data)
+        async with asyncio.timeout(20):
+            await fetch.done.wait()
+        return fetch.answer
+
+
+class Egress:
+    """The real process with its control channel."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel[FromEgress], path: str) -> None:
+        self.process = process
+        self.channel = channel
+        self.path = path
+        self.stats: list[EgressStats] = []
+        self.stats_changed = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def host(self) -> Host:
+        _, host = await asyncio.get_running_loop().create_unix_connection(Host, self.path)
+        return host
+
+
+@contextlib.asynccontextmanager
+async def egress(
+    *,
+    allow: Iterable[str] = (),
+    edge_sockets: Iterable[str] = (),
+    edge_authorities: Iterable[str] = (),
+    db_hosts: Iterable[str] = ("db.localhost", "localhost", "127.0.0.1"),
+    environment: dict[str, str] | None = None,
+) -> AsyncIterator[Egress]:
+    """Start `python -m router.egress` as the supervisor does, ready to be connected to."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = str(Path(directory) / "egress.sock")
+        # Out of the way of descriptor 3.
+        listening = socket.socket(fileno=fcntl.fcntl(socket.socket(socket.AF_UNIX).detach(), fcntl.F_DUPFD_CLOEXEC, 64))
+        listening.bind(path)
+        listening.listen(128)
+        ours, theirs = socket.socketpair()
+        process = _start(theirs, listening, environment or {})
+        theirs.close()
+        ready = asyncio.Event()
+        started: list[Egress] = []
+
+        def on_message(message: FromEgress) -> None:
+            if isinstance(message, Ready):
+                ready.set()
+            else:
+                started[0].stats.append(message)
+                started[0].stats_changed.set()
+
+        channel: Channel[FromEgress] = await Channel.open(ours, FromEgress, on_message, lambda: started[0].closed.set())
+        running = Egress(process, channel, path)
+        started.append(running)
+        channel.send(
+            EgressSettings(
+                listen_fd=listening.fileno(),
+                allow=list(allow),
+                edge_sockets=list(edge_sockets),
+                edge_authorities=list(edge_authorities),
+                db_hosts=list(db_hosts),
+            )
+        )
+        try:
+            async with asyncio.timeout(20):
+                await ready.wait()
+            yield running
+        finally:
+            channel.close()
+            listening.close()
+            process.kill()
+            await asyncio.to_thread(process.wait)
+
+
+def _start(control: socket.socket, listening: socket.socket, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start the process with `control` as descriptor 3; Popen itself passes descriptors on under their own numbers."""
+    fd = control.fileno()
+    move = f"import os, sys; os.dup2({fd}, 3); os.execv(sys.executable, [sys.executable, '-m', 'router.egress'])"
+    return subprocess.Popen(
+        [sys.executable, "-c", move],
+        pass_fds=(fd, listening.fileno()),
+        env={**os.environ, **environment},
+    )
