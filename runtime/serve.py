@@ -31,6 +31,7 @@ from runtime.data_dir import TOKEN_FILE, DataDir
 from runtime.state import node
 from runtime.state.schema import SchemaError
 from runtime.state.store import Store
+from runtime.supervisor.slot import StartFailed
 from runtime.supervisor.sockets import listen_tcp
 from runtime.supervisor.supervisor import Supervisor
 from runtime.telemetry import metrics, node_log
@@ -66,7 +67,7 @@ def run(config: Config, on_ready: Callable[[Addresses], None] | None = None) -> 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(serve(config, on_ready))
-        except (ConfigError, SchemaError) as error:
+        except (ConfigError, SchemaError, StartFailed) as error:
             print(f"brrrd: {error}", file=sys.stderr)
             return STATUS_REFUSED
         except sqlite3.Error as error:
@@ -75,7 +76,7 @@ def run(config: Config, on_ready: Callable[[Addresses], None] | None = None) -> 
 
 
 async def serve(config: Config, on_ready: Callable[[Addresses], None] | None = None) -> int:
-    """As `run`, on the running loop. Raises `ConfigError`, `SchemaError` and `sqlite3.Error`."""
+    """As `run`, on the running loop. Raises `ConfigError`, `SchemaError`, `StartFailed` and `sqlite3.Error`."""
     data_dir = DataDir.open(Path(config.data_dir))
     try:
         return await _serve(config, data_dir, on_ready)
@@ -115,17 +116,24 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
     api = asyncio.create_task(_serve_control(services, token, control_socket, stopping))
     start = asyncio.create_task(serving.start())
     try:
-        if not await _first(start, stopping):
-            return await _end(start, api, supervisor, store, logs, stopping)
-        finishing = asyncio.create_task(serving.finish_drops())
-        token_file = None if config.operator_token else data_dir.path / TOKEN_FILE
-        _announce(Addresses(supervisor.edge_address, control, supervisor.public_db_url, token_file), on_ready)
-        await stopping.wait()
-        finishing.cancel()
-        return await _end(start, api, supervisor, store, logs, stopping)
-    except BaseException:
+        if await _first(start, stopping):
+            finishing = asyncio.create_task(serving.finish_drops())
+            token_file = None if config.operator_token else data_dir.path / TOKEN_FILE
+            _announce(Addresses(supervisor.edge_address, control, supervisor.public_db_url, token_file), on_ready)
+            await stopping.wait()
+            finishing.cancel()
+        log.info("draining")
+        start.cancel()
+        await supervisor.stop()
+        await asyncio.wait([api], timeout=CONTROL_DRAIN_SECONDS + 1)
+        log.info("stopped")
+    finally:
+        # After an error the processes are still there; their channels close with this process.
         supervisor.kill()
-        raise
+        api.cancel()
+        await store.close()
+        logs.close()
+    return 0
 
 
 async def _first(start: asyncio.Task[None], stopping: asyncio.Event) -> bool:
@@ -137,25 +145,6 @@ async def _first(start: asyncio.Task[None], stopping: asyncio.Event) -> bool:
         start.result()
         return True
     return False
-
-
-async def _end(
-    start: asyncio.Task[None],
-    api: asyncio.Task[None],
-    supervisor: Supervisor,
-    store: Store,
-    logs: AppLogs,
-    stopping: asyncio.Event,
-) -> int:
-    log.info("draining")
-    start.cancel()
-    await supervisor.stop()
-    await asyncio.wait([api], timeout=CONTROL_DRAIN_SECONDS + 1)
-    api.cancel()
-    await store.close()
-    logs.close()
-    log.info("stopped")
-    return 0
 
 
 def _stop_on_signal(supervisor: Supervisor) -> asyncio.Event:

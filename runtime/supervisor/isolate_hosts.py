@@ -51,6 +51,7 @@ class IsolateHosts:
     def __init__(
         self,
         run_dir: Path,
+        cache_dir: Path,
         egress_socket: Path,
         on_change: Callable[[], None],
         telemetry: HostTelemetry,
@@ -61,6 +62,7 @@ class IsolateHosts:
             "isolates.zygote",
             FromZygote,
             fds=[],
+            arguments=["--cache", str(cache_dir)],
             first=list,
             on_message=self._from_zygote,
             on_down=self._zygote_down,

@@ -53,12 +53,12 @@ class Process:
         types: Any,
         on_message: Callable[[Any], None],
         on_exit: Callable[[int], None],
-        environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
     ) -> "Process":
         """Start `python -m module`; `fds` become descriptors 4, 5, … in the child. Raises `OSError`."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            pid = _spawn(module, [theirs.fileno(), *fds], {**child_environment(os.environ), **(environment or {})})
+            pid = _spawn([module, *arguments], [theirs.fileno(), *fds], child_environment(os.environ))
         except BaseException:
             ours.close()
             raise
@@ -110,7 +110,7 @@ class Process:
         return await asyncio.shield(self._exited)
 
 
-def _spawn(module: str, fds: Sequence[int], environment: Mapping[str, str]) -> int:
+def _spawn(command: Sequence[str], fds: Sequence[int], environment: Mapping[str, str]) -> int:
     # Sources are first moved above every target, so that no dup2 overwrites a descriptor that is still to be copied.
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64 + len(fds)) for fd in fds]
     actions: list[tuple[Any, ...]] = [
@@ -122,7 +122,7 @@ def _spawn(module: str, fds: Sequence[int], environment: Mapping[str, str]) -> i
         return os.posix_spawn(
             sys.executable,
             # -P: the operator's working directory must not be able to shadow a room by a folder of the same name.
-            [sys.executable, "-P", "-m", module],
+            [sys.executable, "-P", "-m", *command],
             environment,
             file_actions=actions,
             setpgroup=0,  # Ctrl-C in a terminal is for the supervisor alone

@@ -17,7 +17,14 @@ from runtime.supervisor.process import Process
 READY_SECONDS = 30.0
 """A process that is not ready by then is ended and started again."""
 
+FIRST_STARTS = 3
+"""A process that dies this often before it was ever ready will not come up by itself."""
+
 log = logging.getLogger("brrrd.supervisor")
+
+
+class StartFailed(Exception):
+    """A process of the node cannot be started at all."""
 
 
 class Slot:
@@ -30,6 +37,7 @@ class Slot:
         types: Any,
         *,
         fds: Sequence[int],
+        arguments: Sequence[str] = (),
         first: Callable[[], Sequence[msgspec.Struct]],
         on_message: Callable[[Any], None],
         on_up: Callable[[], None] = lambda: None,
@@ -39,9 +47,11 @@ class Slot:
         self.ready = asyncio.Event()
         self.process: Process | None = None
         self.restarts = 0
+        self._first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._module = module
         self._types = types
         self._fds = fds
+        self._arguments = arguments
         self._first = first
         self._on_message = on_message
         self._on_up = on_up
@@ -79,7 +89,7 @@ class Slot:
         loop = asyncio.get_running_loop()
         try:
             self.process = await Process.spawn(
-                self.name, self._module, self._fds, self._types, self._received, self._exited
+                self.name, self._module, self._fds, self._types, self._received, self._exited, self._arguments
             )
         except OSError as error:
             log.error("cannot start %s: %s", self.name, error.strerror)
@@ -88,6 +98,10 @@ class Slot:
         self._deadline = loop.call_later(READY_SECONDS, self._too_slow)
         for message in self._first():
             self.send(message)
+
+    async def first_ready(self) -> None:
+        """Wait until it was ready once. Raises `StartFailed` when it keeps dying before that."""
+        await asyncio.shield(self._first_ready)
 
     def send(self, message: msgspec.Struct) -> None:
         """Queue a message; dropped when the process is down, since its next start gets the whole state."""
@@ -100,6 +114,8 @@ class Slot:
             self._deadline.cancel()
         log.debug("%s is ready (pid %s)", self.name, self.pid)
         self.ready.set()
+        if not self._first_ready.done():
+            self._first_ready.set_result(None)
         self._on_up()
 
     def kill(self) -> None:
@@ -154,4 +170,9 @@ class Slot:
             return
         loop = asyncio.get_running_loop()
         self.restarts += 1
+        if self.restarts >= FIRST_STARTS and not self._first_ready.done():
+            sentence = f"{self.name} does not start; what it said is above"
+            self._first_ready.set_exception(StartFailed(sentence))
+            self._first_ready.exception()  # seen: nobody may be waiting any more
+            return
         self._pending = loop.call_later(self._backoff.died(loop.time()), self.start)

@@ -60,7 +60,7 @@ class Supervisor:
         self._desired = Desired()
         self._dirty: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
-        self.hosts = IsolateHosts(run_dir, run_dir / "egress.s", self._hosts_changed, telemetry)
+        self.hosts = IsolateHosts(run_dir, data_dir / "cache", run_dir / "egress.s", self._hosts_changed, telemetry)
         self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
         self.egress = self._egress_slot()
         self.databases = [self._database_slot(i) for i in range(config.database_worker_count())]
@@ -104,11 +104,14 @@ class Supervisor:
         return f"http://{host}:{self.port}"
 
     async def start(self, desired: Desired) -> None:
-        """Start all processes with `desired` and wait until they are up, and every app was tried once."""
+        """Start all processes with `desired` and wait until they are up, and every app was tried once.
+
+        Raises `StartFailed`.
+        """
         self._desired = desired
         for slot in self.slots():
             slot.start()
-        await asyncio.gather(*(slot.ready.wait() for slot in self.slots()))
+        await asyncio.gather(*(slot.first_ready() for slot in self.slots()))
         await self.hosts.restore(desired.apps)
 
     async def apply(self, desired: Desired) -> None:

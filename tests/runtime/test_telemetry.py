@@ -1,0 +1,89 @@
+"""Counters over restarts, app logs and their followers."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from isolates.messages import Log
+from runtime.telemetry import app_logs
+from runtime.telemetry.app_logs import AppLogs
+from runtime.telemetry.totals import Totals
+
+
+def message(line: bytes) -> str:
+    return msgspec.json.decode(line, type=app_logs.Line).message
+
+
+def log(text: str) -> Log:
+    return Log(time=1.0, level="info", request_id="r", message=text)
+
+
+def test_counters_survive_the_process_that_counted() -> None:
+    totals: Totals[int] = Totals()
+    totals.report(0, {"app": {"requests": 5}})
+    totals.report(1, {"app": {"requests": 2}, "other": {"requests": 1}})
+    totals.ended(0)
+    totals.report(0, {"app": {"requests": 1}})
+    totals.report(0, {"app": {"requests": 3}})
+    assert totals.sums() == {"app": {"requests": 10}, "other": {"requests": 1}}
+    assert totals.sums(["none"]) == {"none": {}}
+
+
+async def test_the_newest_lines_are_kept_over_a_restart(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    for number in range(5):
+        logs.write("app-1", "bld-1", log(str(number)))
+    assert [message(line) for line in logs.tail("app-1", 2)] == ["3", "4"]
+    logs.close()
+    again = AppLogs(tmp_path)
+    assert [message(line) for line in again.tail("app-1", 3)] == ["2", "3", "4"]
+    assert again.tail("app-2", 3) == []
+    again.close()
+
+
+async def test_files_rotate_and_are_bounded(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    text = "x" * 60_000
+    for _ in range(4 * app_logs.FILE_BYTES // len(text)):
+        logs.write("app-1", "bld-1", log(text))
+    logs.close()
+    files = sorted(file.name for file in tmp_path.iterdir())
+    assert files == ["app-1.log", "app-1.log.1", "app-1.log.2"]
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= app_logs.FILES * app_logs.FILE_BYTES
+    logs.remove("app-1")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_over_long_message_is_cut(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    logs.write("app-1", "bld-1", log("x" * 100_000))
+    assert "34464 characters cut" in message(logs.tail("app-1", 1)[0])
+    logs.close()
+
+
+async def test_a_follower_gets_old_and_new_lines(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    logs.write("app-1", "bld-1", log("old"))
+    lines = logs.follow("app-1", 10)
+    assert message(await anext(lines)) == "old"
+    following = asyncio.ensure_future(anext(lines))
+    await asyncio.sleep(0)
+    logs.write("app-1", "bld-1", log("new"))
+    assert message(await following) == "new"
+    await lines.aclose()  # type: ignore[attr-defined]
+    logs.close()
+
+
+async def test_a_slow_follower_loses_lines_and_is_told(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    lines = logs.follow("app-1", 0)
+    first = asyncio.ensure_future(anext(lines))
+    await asyncio.sleep(0)
+    for number in range(app_logs.FOLLOWER_LINES + 10):
+        logs.write("app-1", "bld-1", log(str(number)))
+    await first
+    rest = [message(await anext(lines)) for _ in range(app_logs.FOLLOWER_LINES)]
+    assert rest[-1] == "10 lines were left out: the reader is too slow"
+    await lines.aclose()  # type: ignore[attr-defined]
+    logs.close()
