@@ -6,6 +6,7 @@ a lost connection fail with 503, because whether they took effect is not known.
 
 import asyncio
 from collections import deque
+from typing import cast
 
 from dataplane import wire
 from dataplane.errors import HttpError
@@ -120,8 +121,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass
         self.usable = True
 
     def data_received(self, data: bytes) -> None:
