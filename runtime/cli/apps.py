@@ -11,6 +11,13 @@ from runtime.cli.tables import moment, plain, size, table
 
 group = typer.Typer(help="Apps of a project and their builds.", no_args_is_help=True, rich_markup_mode=None)
 
+CLEANED_UP = {
+    "routing": "host names",
+    "isolates": "running isolate hosts",
+    "artifacts": "packages",
+    "environment": "variables",
+}
+
 
 @client_command(group, "create")
 def create(
@@ -26,10 +33,7 @@ def create(
 def list_apps(node: Node, project: ProjectOption = DEFAULT_PROJECT) -> Shown:
     """List the apps of a project."""
     answer = node.get(path_of("projects", project, "apps"))
-    rows = (
-        (app.get("name"), app.get("app_id"), app.get("status"), app.get("build_id"), app.get("hosts"))
-        for app in answer["apps"]
-    )
+    rows = ((app["name"], app["app_id"], app["status"], app["build_id"], app["hosts"]) for app in answer["apps"])
     empty = f"No apps in project {project}. Create one with: brrrd deploy DIR --app NAME"
     return Shown(answer, lambda: table(["NAME", "ID", "STATUS", "BUILD", "HOSTS"], rows, empty))
 
@@ -55,7 +59,12 @@ def delete(
     name = one_of(name, app, "app")
     confirm(f"Delete app {name} of project {project} with all its builds, environment and hosts?", yes)
     answer = node.delete(path_of("projects", project, "apps", name))
-    return Shown(answer, lambda: plain(answer))
+    return Shown(answer, lambda: _deleted(answer, name))
+
+
+def _deleted(answer: dict[str, Any], name: str) -> str:
+    counts = ", ".join(f"{answer.get(key)} {noun}" for key, noun in CLEANED_UP.items())
+    return f"Deleted app {name}: {counts}."
 
 
 @client_command(group, "builds")
@@ -67,12 +76,11 @@ def builds(
     answer = node.get(path_of("projects", project, "apps", name, "builds"))
     empty = f"App {name} has no builds. Create one with: brrrd deploy DIR --app {name}"
     rows = (_build_row(build) for build in answer["builds"])
-    return Shown(answer, lambda: table(["BUILD", "ACTIVE", "CREATED", "SIZE>"], rows, empty))
+    return Shown(answer, lambda: table(["BUILD", "ACTIVE", "CREATED", "SIZE>", "ENV REF"], rows, empty))
 
 
 def _build_row(build: dict[str, Any]) -> tuple[Any, ...]:
-    packed = build.get("size", build.get("packed_bytes"))
-    return build.get("build_id"), build.get("active"), moment(build.get("created_at")), size(packed)
+    return build["build_id"], build["active"], moment(build["created_at"]), size(build["size"]), build["env_ref"]
 
 
 @client_command(group, "rollback")

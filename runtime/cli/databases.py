@@ -61,8 +61,7 @@ def list_databases(node: Node, project: ProjectOption = DEFAULT_PROJECT) -> Show
     """List the databases of a project."""
     answer = node.get(path_of("projects", project, "databases"))
     rows = (
-        (entry.get("name"), entry.get("database_id"), entry.get("status"), entry.get("database_url"))
-        for entry in answer["databases"]
+        (entry["name"], entry["database_id"], entry["status"], entry["database_url"]) for entry in answer["databases"]
     )
     empty = f"No databases in project {project}. Create one with: brrrd databases create NAME"
     return Shown(answer, lambda: table(["NAME", "ID", "STATUS", "URL"], rows, empty))
@@ -74,7 +73,7 @@ def show(
 ) -> Shown:
     """Show one database: status, worker, generation, WAL frame numbers."""
     answer = node.get(_path(node, project, one_of(name, database, "database")))
-    return Shown(answer, lambda: plain(answer.get("database", answer)))
+    return Shown(answer, lambda: plain(answer["database"]))
 
 
 @client_command(group, "usage")
@@ -83,7 +82,7 @@ def usage(
 ) -> Shown:
     """Show what a database has used: rows read and written, queries, storage."""
     answer = node.get(_path(node, project, one_of(name, database, "database"), "usage"))
-    return Shown(answer, lambda: plain(answer.get("usage", answer)))
+    return Shown(answer, lambda: plain(answer["usage"]))
 
 
 @client_command(group, "rotate")
@@ -113,6 +112,7 @@ def query_token(
         int, typer.Option("--ttl-seconds", "--ttl", metavar="SECONDS", min=1, max=3600, help="How long it is good for.")
     ] = 300,
     audience: Annotated[str, typer.Option("--audience", help="Who will use it, for the audit log.")] = "cli",
+    read_only: Annotated[bool, typer.Option("--read-only", help="Good for reading only.")] = False,
     reason: Annotated[
         str, typer.Option("--reason", help="What for, for the audit log.")
     ] = "brrrd databases query-token",
@@ -120,7 +120,8 @@ def query_token(
 ) -> Shown:
     """Issue a token for one database that expires by itself."""
     name = one_of(name, database, "database")
-    body = {"ttl_seconds": ttl_seconds, "audience": audience, "reason": reason}
+    access = "ro" if read_only else "rw"
+    body = {"ttl_seconds": ttl_seconds, "audience": audience, "reason": reason, "access": access}
     answer = node.post(_path(node, project, name, "query-token"), body)
     return Shown(answer, lambda: plain(answer))
 
@@ -163,7 +164,7 @@ def delete(
 
 def _url(node: Node, path: str) -> str:
     answer = node.get(path)
-    return str(answer.get("database", answer)["database_url"])
+    return str(answer["database"]["database_url"])
 
 
 def _path(node: Node, project: str, database: str, *rest: str) -> str:

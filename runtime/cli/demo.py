@@ -9,17 +9,19 @@ import signal
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runtime.cli.errors import CommandError
 from runtime.cli.options import DEFAULT_PROJECT
 from runtime.config import Config, parse_address
+
+if TYPE_CHECKING:
+    from runtime.serve import Addresses
 
 PACKAGE = Path(__file__).parent.parent / "demo"
 NAME = "demo"
@@ -59,7 +61,7 @@ def run_with_demo(config: Config, check: bool) -> int:
 
     setup = Setup(config, check)
     setup.start()
-    status = run(config)
+    status = run(config, setup.node_is_ready)
     setup.join(timeout=5)
     if setup.failure is not None:
         raise setup.failure
@@ -102,13 +104,23 @@ class Setup(threading.Thread):
         self.failure: CommandError | None = None
         self._config = config
         self._check = check
+        self._ready = threading.Event()
+        self._node: Addresses | None = None
+
+    def node_is_ready(self, addresses: "Addresses") -> None:
+        """Called by the node, on its loop."""
+        self._node = addresses
+        self._ready.set()
 
     def run(self) -> None:
         try:
-            addresses = deploy_demo(self._config)
-            print(addresses.text(), flush=True)
+            self._ready.wait(START_SECONDS)
+            if self._node is None:
+                raise CommandError(f"the node was not ready within {START_SECONDS:.0f} s; its log above says why")
+            demo = deploy_demo(self._node, self._config)
+            print(demo.text(), flush=True)
             if self._check:
-                visit(addresses)
+                demo.visit()
                 print("The demo works: page, database and stream answered.", flush=True)
         except CommandError as error:
             self.failure = error
@@ -116,44 +128,14 @@ class Setup(threading.Thread):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-class Addresses:
-    """Where the demo is."""
-
-    def __init__(self, config: Config, host: str, database: dict[str, Any], token: str) -> None:
-        self.edge = config.listen
-        self.host = host
-        self.control = config.control
-        self.database_url = str(database["database_url"])
-        self.token = token
-
-    def text(self) -> str:
-        port = self.edge.rpartition(":")[2]
-        return f"""
-brrrd is running.
-
-  App           http://{self.host}:{port}/
-  Database      {self.database_url}
-  its token     {self.token}
-  Control API   http://{self.control}/
-
-Try in another terminal:
-  brrrd status --api http://{self.control}
-  brrrd logs --app {NAME} --follow --api http://{self.control}
-
-Ctrl-C stops the node.
-"""
-
-
-def deploy_demo(config: Config) -> Addresses:
-    """Create the demo's database and app on the node of `config`, as soon as it is ready."""
+def deploy_demo(addresses: "Addresses", config: Config) -> "Demo":
+    """Create the demo's database and app on the node."""
     from runtime.cli.deploy import deploy_package
     from runtime.cli.node import Node, path_of
 
-    api = f"http://{config.control}"
-    wait_ready(api)
-    with Node(api, config.operator_token or None) as node:
+    with Node(f"http://{addresses.control}", config.operator_token or None) as node:
         database = node.post(path_of("projects", DEFAULT_PROJECT, "databases"), {"name": NAME})
-        token = database.get("database_token")
+        token = database["database_token"]
         if not token:
             # The data folder of an earlier demo: the token was shown then and is kept nowhere.
             token = node.post(path_of("databases", database["database_id"], "token", "rotate"))["database_token"]
@@ -161,41 +143,60 @@ def deploy_demo(config: Config) -> Addresses:
         if not node.exists(app):
             node.post(path_of("projects", DEFAULT_PROJECT, "apps"), {"name": NAME})
         for key, value in {"DATABASE_URL": database["database_url"], "DATABASE_TOKEN": token}.items():
-            node.put(f"{app}/environment/{key}", {"value": value, "secret": False})
+            node.put(f"{app}/environment/{key}", {"value": value})
         answer = deploy_package(node, PACKAGE, DEFAULT_PROJECT, NAME, {})
-    return Addresses(config, answer["hosts"][0], database, token)
+    return Demo(addresses, answer["hosts"][0], database["database_url"], token)
 
 
-def wait_ready(api: str) -> None:
-    """Return when the node at `api` is ready; raises `CommandError` when it is not within `START_SECONDS`."""
-    import httpx
+class Demo:
+    """A deployed demo: where it is, and a check that it works."""
 
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{api}/readyz", trust_env=False, timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise CommandError(f"the node at {api} was not ready within {START_SECONDS:.0f} s; its log above says why")
+    def __init__(self, addresses: "Addresses", host: str, database_url: str, token: str) -> None:
+        self.addresses = addresses
+        self.host = host
+        self.database_url = database_url
+        self.token = token
 
+    def __repr__(self) -> str:
+        return f"<Demo {self.host} {self.addresses!r}>"
 
-def visit(addresses: Addresses) -> None:
-    """Use every part of the demo once; raises `CommandError` naming the part that does not work."""
-    import httpx
+    def text(self) -> str:
+        """Return what to print."""
+        port = self.addresses.edge.rpartition(":")[2]
+        api = f"http://{self.addresses.control}"
+        option = "" if self.addresses.control.endswith(":8081") else f" --api {api}"
+        return f"""
+brrrd is running.
 
-    def expect(part: str, response: httpx.Response, text: str) -> None:
-        if not response.is_success or text not in response.text:
-            raise CommandError(f"demo check: {part}: status {response.status_code}: {response.text[:500]}")
+  App            http://{self.host}:{port}/
+  Database       {self.database_url}
+  with token     {self.token}
+  Control API    {api}
 
-    headers = {"host": addresses.host}
-    with httpx.Client(base_url=f"http://{addresses.edge}", headers=headers, trust_env=False, timeout=30) as client:
-        try:
-            expect("page", client.get("/"), "<title>")
-            entry = {"name": "demo", "message": "written by brrrd demo --check"}
-            expect("write to the database", client.post("/api/entries", json=entry), entry["message"])
-            expect("read from the database", client.get("/api/entries"), entry["message"])
-            expect("stream", client.get("/api/stream"), "10")
-        except httpx.HTTPError as error:
-            raise CommandError(f"demo check: {type(error).__name__}: {error}") from None
+Try in another terminal:
+  brrrd status{option}
+  brrrd logs --app {NAME} --follow{option}
+
+Ctrl-C stops the node.
+"""
+
+    def visit(self) -> None:
+        """Use every part of the demo once; raises `CommandError` naming the part that does not work."""
+        import httpx
+
+        def expect(part: str, response: httpx.Response, text: str) -> None:
+            if not response.is_success or text not in response.text:
+                raise CommandError(f"demo check: {part}: status {response.status_code}: {response.text[:500]}")
+
+        headers = {"host": self.host}
+        with httpx.Client(
+            base_url=f"http://{self.addresses.edge}", headers=headers, trust_env=False, timeout=30
+        ) as client:
+            try:
+                expect("page", client.get("/"), "<title>")
+                entry = {"name": "demo", "message": "written by brrrd demo --check"}
+                expect("write to the database", client.post("/api/entries", json=entry), entry["message"])
+                expect("read from the database", client.get("/api/entries"), entry["message"])
+                expect("stream", client.get("/api/stream"), "10")
+            except httpx.HTTPError as error:
+                raise CommandError(f"demo check: {type(error).__name__}: {error}") from None

@@ -48,7 +48,7 @@ def register(application: typer.Typer) -> None:
             "max_concurrent_requests": str(max_concurrent_requests or ""),
         }
         answer = deploy_package(node, path, project, app, {key: value for key, value in params.items() if value})
-        return Shown(answer, lambda: _view(answer, app))
+        return Shown(answer, lambda: _view(node, answer, app))
 
 
 def deploy_package(node: Node, source: Path, project: str, app: str, params: dict[str, str]) -> dict[str, Any]:
@@ -134,9 +134,16 @@ def progress(package: Package) -> Iterator[Iterator[bytes]]:
         yield watched()
 
 
-def _view(answer: dict[str, Any], app: str) -> str:
-    """Return what a person needs after a deploy: the build and where it answers."""
-    hosts = answer.get("hosts") or []
-    lines = [f"App {app} now serves build {answer.get('build_id')}."]
-    lines += [f"  {host}" for host in hosts]
-    return "\n".join(lines)
+def _view(node: Node, answer: dict[str, Any], app: str) -> str:
+    """Return what a person needs after a deploy: the build, and where it answers."""
+    edge = str(node.get(path_of("status"))["edge"])
+    lines = [f"  {address(host, edge)}" for host in answer["hosts"]]
+    return "\n".join([f"App {app} now serves build {answer['build_id']}.", *lines])
+
+
+def address(host: str, edge: str) -> str:
+    """Return a link for local names; where other names are served from is not the node's business alone."""
+    if host != "localhost" and not host.endswith(".localhost"):
+        return host
+    port = edge.rpartition(":")[2]
+    return f"http://{host}/" if port == "80" else f"http://{host}:{port}/"

@@ -7,7 +7,7 @@ import typer
 from runtime.cli.client_command import Shown, client_command
 from runtime.cli.node import Node, path_of
 from runtime.cli.options import DEFAULT_PROJECT, OnlyAppOption, ProjectOption
-from runtime.cli.tables import plain, table
+from runtime.cli.tables import table
 
 group = typer.Typer(help="Host names that lead to an app.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -18,7 +18,7 @@ DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="Host name
 def list_domains(node: Node, app: OnlyAppOption, project: ProjectOption = DEFAULT_PROJECT) -> Shown:
     """List the host names of an app."""
     answer = node.get(_path(project, app))
-    rows = ((domain.get("domain"), domain.get("status"), domain.get("dns_mode")) for domain in answer["domains"])
+    rows = ((domain["domain"], domain["status"], domain["dns_mode"]) for domain in answer["domains"])
     empty = f"App {app} has no domains. Add one with: brrrd domains add DOMAIN --app {app}"
     return Shown(answer, lambda: table(["DOMAIN", "STATUS", "DNS"], rows, empty))
 
@@ -36,8 +36,16 @@ def add(
     """Attach a host name to an app; repeating it is safe."""
     body = {"domain": domain} | ({"dns_mode": dns_mode} if dns_mode else {})
     answer = node.post(_path(project, app), body)
-    return Shown(
-        answer, lambda: plain(answer.get("domain", answer)) if isinstance(answer.get("domain"), dict) else plain(answer)
+    return Shown(answer, lambda: _attached(answer["domain"]["status"], domain, app, project))
+
+
+def _attached(status: str, domain: str, app: str, project: str) -> str:
+    if status == "active":
+        return f"{domain} now leads to app {app}."
+    return (
+        f"{domain} is attached to app {app}. Point its DNS records at this node, then:\n"
+        f"  brrrd domains finalize {domain} --app {app}"
+        + ("" if project == DEFAULT_PROJECT else f" --project {project}")
     )
 
 

@@ -16,13 +16,7 @@ group = typer.Typer(help="Environment variables of an app.", no_args_is_help=Tru
 def list_variables(node: Node, app: OnlyAppOption, project: ProjectOption = DEFAULT_PROJECT) -> Shown:
     """List the variables of an app with their values."""
     answer = node.get(_path(project, app))
-    environment = answer["environment"]
-    pairs = (
-        environment.items()
-        if isinstance(environment, dict)
-        else ((entry.get("key"), entry.get("value")) for entry in environment)
-    )
-    return Shown(answer, lambda: table(["KEY", "VALUE"], pairs, f"App {app} has no variables."))
+    return Shown(answer, lambda: table(["KEY", "VALUE"], answer["environment"].items(), f"App {app} has no variables."))
 
 
 @client_command(group, "set")
@@ -36,7 +30,7 @@ def set_variables(
     variables = dict(parse_assignment(assignment) for assignment in assignments)
     answer = {}
     for key, value in variables.items():
-        answer = node.put(_path(project, app, key), {"value": value, "secret": False})
+        answer = node.put(_path(project, app, key), {"value": value})
     return Shown(answer, lambda: f"Set {', '.join(variables)} of app {app}.")
 
 

@@ -1,8 +1,8 @@
 """Text for people: tables, times and sizes."""
 
 import sys
-import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,10 +63,11 @@ def text(value: Any) -> str:
 
 
 def moment(value: Any) -> str:
-    """Return local time for seconds since the epoch or an ISO 8601 string; anything else as it is."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
-    return text(value)
+    """Return an RFC 3339 time as local time without a fraction; anything else as its text."""
+    try:
+        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (TypeError, ValueError):
+        return text(value)
 
 
 def size(count: int | None) -> str:
@@ -88,4 +89,10 @@ def label(key: str) -> str:
 
 def plain(value: dict[str, Any]) -> "Table":
     """Return every field of an object that this command has no better layout for."""
-    return details((label(key), moment(item) if key.endswith("_at") else item) for key, item in value.items())
+    return details((label(key), _field(key, item)) for key, item in value.items())
+
+
+def _field(key: str, value: Any) -> Any:
+    if key.endswith("_at") or key == "since":
+        return moment(value)
+    return size(value) if key.endswith("_bytes") and isinstance(value, int) else value
