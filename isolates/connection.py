@@ -38,7 +38,8 @@ class Connection:
         self._send = sock.send
 
     def __repr__(self) -> str:
-        return f"<Connection {self.number}, {len(self._leftover)} bytes of a frame in, {len(self.pending)} bytes waiting out>"
+        waiting = f"{len(self._leftover)} bytes of a frame in, {len(self.pending)} bytes out"
+        return f"<Connection {self.number}, waiting: {waiting}>"
 
     def receive(self, buffer: memoryview, start: int) -> int | None:
         """Read into `buffer` from `start` on and return where the last whole frame ends (`start` if there is none).

@@ -17,7 +17,7 @@ from typing import NoReturn
 from isolates import wire
 from isolates.link import Link
 from isolates.log_budget import MAX_LINE_BYTES, LogBudget
-from isolates.messages import Drain, FromHost, HostStats, Limits, Load, LoadFailed, Loaded, Log, Retiring, ToHost
+from isolates.messages import Drain, FromHost, HostStats, Limits, Load, Loaded, LoadFailed, Log, Retiring, ToHost
 from isolates.operations import Operations
 from isolates.process import bound_memory
 from isolates.ring import BUFFER_BYTES, Counters, Ring
@@ -64,6 +64,7 @@ class Host:
         self._limits = Limits()
         self._isolate = self._prepare(self._limits.memory_mb)
         self._ring: Ring
+        self._watchdog: Watchdog
         self._egress_socket = ""
         self._log_budget = LogBudget(time.monotonic())
         self._load_started = 0.0
@@ -146,12 +147,13 @@ class Host:
         operations = Operations(buffers[2], flush=self._ring.flush, read=modules.read)
         isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
         isolate.set(native, "call", isolate.function(self._guarded(operations.call)))
-        Watchdog(
+        self._watchdog = Watchdog(
             limit=(load.limits.wall_ms + WALL_GRACE_MS) / 1000,
             status=EXIT_RETIRED,
             busy_since=lambda: self._ring.busy_since,
             expire=self._on_stuck,
-        ).start()
+        )
+        self._watchdog.start()
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
         return isolate.call(boot, native, isolate.call(parse, isolate.string(self._config(load))))
@@ -276,7 +278,7 @@ class Host:
                 self._ring.watch(self._listener.fileno(), self._accept)
                 self._link.send(Loaded((time.monotonic() - self._load_started) * 1000))
             elif frame.type == wire.Type.FAILED:
-                file, line, column = (frame.head.decode("latin-1").split("\n") + ["", "", ""])[:3]
+                file, line, column = [*frame.head.decode("latin-1").split("\n"), "", "", ""][:3]
                 message = frame.data.decode("utf-8", "replace")
                 self._link.send(LoadFailed(message, file, _number(line), _number(column)))
                 self._exit(EXIT_LOAD_FAILED)
@@ -332,8 +334,15 @@ class Host:
         self._isolate.terminate()
 
     def _on_heap_limit(self, current: int) -> int:
+        """End JavaScript if the heap is full, with some room to do so.
+
+        V8 also asks when a buffer outside the heap could not be had; then the answer is no, and a RangeError is thrown.
+        """
+        if self._isolate.heap_bytes() < current * 3 // 4:
+            return current
         self._retire("memory_mb", self._memory_message("the heap is full"))
         self._isolate.terminate()
+        self._watchdog.end_soon()
         return current + HEAP_GRACE_BYTES
 
     def _on_fatal(self, reason: str, out_of_memory: bool) -> None:

@@ -8,8 +8,6 @@ import socket
 import threading
 from collections.abc import Iterator
 
-import msgspec
-
 from isolates.messages import FromHost, ToHost
 from runtime.channel import Decoder, encode
 

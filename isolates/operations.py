@@ -87,7 +87,7 @@ class Operations:
         raise NotImplementedError(f"operation {op}")
 
     def _read_file(self, path: str, offset: int) -> int:
-        """Put a piece of a file into the buffer and return the file's size; the last file is kept for the next piece."""
+        """Put a piece of a file into the buffer and return the file's size. The file is kept for its next piece."""
         if offset < 0:
             raise ValueError(offset)
         if offset == 0 or self._file[0] != path:

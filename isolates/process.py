@@ -40,7 +40,7 @@ def bound_memory(heap_mb: int) -> None:
     """Let this process's private memory grow by the heap, as much again in buffers, and some spare.
 
     Only the JavaScript heap has a limit in V8: typed arrays and WebAssembly memories have none, and beyond RLIMIT_DATA
-    they throw a RangeError. V8's code range (512 MB of address space) counts, so the bound starts from what is mapped now.
+    they throw a RangeError. V8's code range (512 MB of address space) counts, so the bound starts from what is mapped.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmData:"):

@@ -1,13 +1,14 @@
 """The host's event loop as JavaScript sees it: `native.poll()` and the three shared buffers.
 
-JavaScript calls `poll`, which sends what JavaScript wrote, waits, fills the input buffer with whole frames and returns; the
-isolate's thread therefore is the event loop, and a batch of requests costs one crossing. Layout of the buffers, integers
-little-endian, the first `HEADER_BYTES` of each a header:
+JavaScript calls `poll`, which sends what JavaScript wrote, waits, fills the input buffer with whole frames and returns;
+the isolate's thread therefore is the event loop, and a batch of requests costs one crossing. Layout of the buffers,
+integers little-endian, the first `HEADER_BYTES` of each a header:
 
     input   u32 bytes of segments, u32 flags (bit 0 leave the loop, bit 1 draining), f64 wall clock in ms,
             f64 monotonic clock in ms
-    output  u32 bytes of segments, u32 flags (bit 0 more work is ready: do not wait), f64 ms until the next timer (-1: none),
-            u32 active requests, queued, requests so far, refused so far, exceptions so far, background work
+    output  u32 bytes of segments, u32 flags (bit 0 more work is ready: do not wait),
+            f64 ms until the next timer, counted from the last input's clock (-1: none), u32 active requests,
+            queued, requests so far, refused so far, exceptions so far, background work
     scratch used by `operations.py`
 
 A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connection 0 is the host, 1 the egress process,
@@ -37,6 +38,7 @@ _INPUT = struct.Struct("<IIdd")
 _OUTPUT = struct.Struct("<IIdIIIIII")
 _SEGMENT = struct.Struct("<II")
 _U32 = struct.Struct("<I")
+_LONGEST_WAIT = 3600.0
 _TASK_TURNS = 64
 """V8's own tasks run whenever the loop is idle, and after this many turns without a rest."""
 
@@ -67,9 +69,9 @@ class Engine(Protocol):
 class Ring:
     """The loop. The host registers further descriptors and is called on every turn; see the constructor.
 
-    `on_frames(view)` gets the frames for connection 0. `on_turn(now)` is called each turn after microtasks and output, and
-    returns the monotonic time in seconds at which it wants to be called again at the latest. `connect_egress()` returns a
-    connected socket or raises OSError.
+    `on_frames(view)` gets the frames for connection 0. `on_turn(now)` is called each turn after microtasks and output,
+    and returns the monotonic time in seconds at which it wants to be called again at the latest. `connect_egress()`
+    returns a connected socket or raises OSError.
     """
 
     def __init__(
@@ -164,7 +166,7 @@ class Ring:
             if flags & MORE_WORK or self._flags & LEAVE or self._closed:
                 wait = 0.0
             else:
-                wait = until - now
+                wait = min(until - now, _LONGEST_WAIT)
                 if (wait > 0 or self._turns_since_tasks > _TASK_TURNS) and self._run_tasks():
                     continue
             filled = self._fill(wait)

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 
-DEATH_SECONDS = 2.0
-"""How long JavaScript may take to end after it was told to, before the process ends."""
+DEATH_SECONDS = 0.5
+"""How long JavaScript may take to end after it was told to, before the process does. A native loop does not listen:
+`fill` of a huge array goes on for seconds, while callers wait for an answer that can no longer come."""
 
 
 def seconds_left(busy_since: float | None, now: float, limit: float) -> float:
@@ -22,7 +23,7 @@ def seconds_left(busy_since: float | None, now: float, limit: float) -> float:
 
 
 class Watchdog(threading.Thread):
-    """Calls `expire` once when `busy_since()` has been the same for `limit` seconds, and exits with `status` after that.
+    """Calls `expire` once when `busy_since()` has been the same for `limit` seconds, and then exits with `status`.
 
     `busy_since` returns when the loop handed over to JavaScript, by the monotonic clock, or None while it waits.
     """
@@ -35,18 +36,20 @@ class Watchdog(threading.Thread):
         self._status = status
         self._busy_since = busy_since
         self._expire = expire
+        self._ending = threading.Event()
 
     def __repr__(self) -> str:
         return f"<Watchdog {self._limit} s>"
 
     def run(self) -> None:
         while (left := seconds_left(self._busy_since(), time.monotonic(), self._limit)) > 0:
-            time.sleep(left)
-        self._expire()
-        exit_after(DEATH_SECONDS, self._status)
+            if self._ending.wait(left):
+                break
+        else:
+            self._expire()
+        time.sleep(DEATH_SECONDS)
+        os._exit(self._status)
 
-
-def exit_after(seconds: float, status: int) -> None:
-    """Wait, then end the process, whatever its other threads do."""
-    time.sleep(seconds)
-    os._exit(status)
+    def end_soon(self) -> None:
+        """End the process in `DEATH_SECONDS`, whatever its other threads do. For another limit than time."""
+        self._ending.set()

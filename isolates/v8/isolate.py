@@ -1,8 +1,8 @@
 """One V8 isolate with one context, entered on the calling thread for the rest of the process's life.
 
-A handle (`Handle`) is the address of a slot that V8's garbage collector keeps up to date: it is valid until the callback
-from JavaScript in which it was obtained returns, or for good if obtained outside any callback or through `keep`. All
-methods except `terminate` belong to the thread that created the isolate.
+A handle (`Handle`) is the address of a slot that V8's garbage collector keeps up to date: it is valid until the
+callback from JavaScript in which it was obtained returns, or for good if obtained outside any callback or through
+`keep`. All methods except `terminate` belong to the thread that created the isolate.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ _KEEP_FRAMES = 0
 
 
 class Catch:
-    """A `v8::TryCatch` around calls into JavaScript: `with isolate.catch() as caught: … if not result: raise caught.error()`."""
+    """A `v8::TryCatch` around calls into JavaScript: `with isolate.catch() as caught:`, then `raise caught.error()`."""
 
     def __init__(self, isolate: "Isolate", *, messages: bool = True) -> None:
         self._isolate = isolate
@@ -78,9 +78,9 @@ class Catch:
 class Isolate:
     """See the module. `heap_mb` bounds the old generation; what to do at the bound is the caller's.
 
-    `on_heap_limit(bytes)` is called within a garbage collection when the heap reaches the bound and returns a new bound in
-    bytes (it normally raises it a little and terminates). `on_fatal(reason, out_of_memory)` is called just before V8 aborts
-    the process. Neither may call back into JavaScript.
+    `on_heap_limit(bytes)` is called within a garbage collection when the heap reaches the bound and returns a new bound
+    in bytes (it normally raises it a little and terminates). `on_fatal(reason, out_of_memory)` is called just before V8
+    aborts the process. Neither may call back into JavaScript.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Isolate:
         return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
     def function(self, call: Callable[[], None]) -> Handle:
-        """Return a JavaScript function that ignores its arguments, calls `call` on this thread and returns undefined."""
+        """Return a JavaScript function that ignores its arguments, calls `call` and returns undefined."""
 
         def callback(_info: int) -> None:
             call()
@@ -203,7 +203,7 @@ class Isolate:
     # -- running
 
     def catch(self, *, messages: bool = True) -> Catch:
-        """Return a scope that catches exceptions. Without `messages`, throwing is cheaper and `error` knows no place."""
+        """Return a scope that catches exceptions. Without `messages`, throwing costs less and `error` knows no place."""
         return Catch(self, messages=messages)
 
     def evaluate(self, source: str | bytes, name: str) -> Handle:
@@ -235,7 +235,7 @@ class Isolate:
         self.engine.perform_microtask_checkpoint(self.pointer)
 
     def run_tasks(self) -> bool:
-        """Run one task of V8's own (WebAssembly compilation, finalisation) if one is due; tell whether there was one."""
+        """Run one task of V8's own (WebAssembly, finalisation) if one is due; tell whether there was one."""
         return bool(self.engine.pump_message_loop(self.engine.platform, self.pointer, 0))
 
     def terminate(self) -> None:

@@ -1,8 +1,8 @@
 """ES modules of one package: static imports, `import()`, top-level await and `import.meta.url`.
 
-A module's name is `file:///` and its path within the package. Specifiers are relative to the importing module (`./x`,
-`../x`), to the package (`/x`, `file:///x`), and nothing else: bundlers resolve packages before a build is made. No path,
-and no symbolic link, leads out of the package.
+A module's name is `file:///` and its path within the package. Specifiers are relative to the importing module
+(`./x`, `../x`), to the package (`/x`, `file:///x`), and nothing else: bundlers resolve packages before a build is made.
+No path, and no symbolic link, leads out of the package.
 """
 
 import ctypes
@@ -28,7 +28,8 @@ _BRIDGE = """(() => {
     importModule: (specifier) => import(specifier),
     settle: (evaluation, namespace) => then(evaluation, () => namespace),
     locate: (error, file, line, column) => {
-      try { define(error, "__location", { value: { file, line: +line, column: +column }, configurable: true }); } catch {}
+      const value = { file, line: +line, column: +column };
+      try { define(error, "__location", { value, configurable: true }); } catch {}
     },
   };
 })()"""

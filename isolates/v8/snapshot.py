@@ -1,8 +1,8 @@
 """A start-up snapshot: a V8 heap in which the web platform has already been evaluated.
 
-An isolate made from one is ready in a few milliseconds instead of the time it takes to evaluate the bundle. Some scripts
-make V8 abort while the snapshot is taken, so that is done in a forked child of a process that has no isolate; if it
-fails, the caller evaluates the bundle in each isolate.
+An isolate made from one is ready in a few milliseconds instead of the time it takes to evaluate the bundle. Some
+scripts make V8 abort while the snapshot is taken, so that is done in a forked child of a process that has no isolate;
+if it fails, the caller evaluates the bundle in each isolate.
 """
 
 import contextlib

@@ -263,8 +263,8 @@ class Engine:
     def _find_handle_level(self) -> int:
         """Return where an isolate keeps its handle scope's nesting level (a 32-bit integer), in bytes.
 
-        Opening a handle scope is inline in V8's headers, so no symbol does it. `SealHandleScope` reads the fields beside
-        the level: given a block of counting words instead of an isolate, it tells where they are.
+        Opening a handle scope is inline in V8's headers, so no symbol does it. `SealHandleScope` reads the fields
+        beside the level: given a block of counting words instead of an isolate, it tells where they are.
         """
         words = (ctypes.c_uint32 * 4096)(*range(4096))
         scope = (ctypes.c_uint32 * 16)()

@@ -1,4 +1,4 @@
-"""Drives a real zygote and real hosts from a test: the supervisor's and the edge worker's side, with blocking sockets."""
+"""Drives a real zygote and real hosts from a test: the side of supervisor and edge worker, with blocking sockets."""
 
 import contextlib
 import os
@@ -66,7 +66,11 @@ class Edge:
     def __init__(self, path: str) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(TIMEOUT)
-        self.sock.connect(path)
+        try:
+            self.sock.connect(path)
+        except OSError:
+            self.sock.close()
+            raise
         self._buffer = b""
         self._frames: list[wire.Frame] = []
 
@@ -104,6 +108,7 @@ class Host:
 
     def __init__(self, zygote: "Zygote", host_id: str, folder: Path) -> None:
         self._zygote = zygote
+        self._edges: list[Edge] = []
         self.host_id = host_id
         self.folder = folder
         self.path = str(folder / f"{host_id}.sock")
@@ -139,7 +144,14 @@ class Host:
         return self.connect()
 
     def connect(self) -> Edge:
-        return Edge(self.path)
+        self._edges.append(Edge(self.path))
+        return self._edges[-1]
+
+    def close(self) -> None:
+        """Let go of the host, which ends it."""
+        for edge in self._edges:
+            edge.sock.close()
+        self.end.sock.close()
 
     def exit_status(self) -> int:
         """Wait until the zygote has reported the end of this host."""
@@ -153,7 +165,7 @@ class Zygote:
 
     def __init__(self, folder: Path, cache: Path, *, platform: Path | None = STUB) -> None:
         self.folder = folder
-        self._count = 0
+        self._hosts: list[Host] = []
         ours, theirs = socket.socketpair()
         arguments = [sys.executable, "-m", "isolates.zygote", "--cache", str(cache)]
         if platform is not None:
@@ -170,16 +182,22 @@ class Zygote:
                 os.close(saved)
         theirs.close()
         self.end = End(ours, FromZygote)
-        self.engine = self.end.expect(ZygoteReady).engine
+        try:
+            self.engine = self.end.expect(ZygoteReady).engine
+        except EOFError:
+            self.__exit__(None, None, None)
+            raise
 
     def fork(self) -> Host:
-        self._count += 1
-        return Host(self, f"host-{self._count}", self.folder)
+        self._hosts.append(Host(self, f"host-{len(self._hosts) + 1}", self.folder))
+        return self._hosts[-1]
 
     def __enter__(self) -> "Zygote":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for host in self._hosts:
+            host.close()
         self.end.sock.close()
         try:
             self.process.wait(10)

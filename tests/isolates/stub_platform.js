@@ -73,7 +73,7 @@ globalThis.__brrrd_boot = (native, config) => {
     native.importModule(config.main).then(
       (module) => { handler = module.default; frame(0, 0, LOADED, 0, 0, '', ''); },
       (error) => {
-        const place = error.__location ?? { file: '', line: '', column: '' };
+        const place = error?.__location ?? { file: '', line: '', column: '' };
         frame(0, 0, FAILED, 0, 0, [place.file, place.line, place.column].join('\n'), String(error));
       },
     );
