@@ -167,7 +167,7 @@ async def _serve_control(services: Services, token: str, sock: socket.socket, st
     settings = hypercorn.config.Config()
     settings.bind = [f"fd://{sock.detach()}"]
     settings.accesslog = None
-    settings.errorlog = logging.getLogger("brrrd.control")
+    settings.errorlog = logging.getLogger("hypercorn.error")
     settings.include_server_header = False
     settings.graceful_timeout = CONTROL_DRAIN_SECONDS
     settings.h11_max_incomplete_size = MAX_BODY_BYTES // 16

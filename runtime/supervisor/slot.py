@@ -123,6 +123,11 @@ class Slot:
         if self.process is not None:
             self.process.kill()
 
+    def abandon(self) -> None:
+        """End the process now, for good."""
+        self._stopping = True
+        self.kill()
+
     async def stop(self, message: msgspec.Struct | None, seconds: float) -> None:
         """End for good: send `message` (a Drain), wait up to `seconds`, then kill."""
         self._stopping = True

@@ -167,9 +167,9 @@ class Supervisor:
             sock.close()
 
     def kill(self) -> None:
-        """End every process at once (second signal)."""
+        """End every process at once, for good."""
         for slot in self.slots():
-            slot.kill()
+            slot.abandon()
 
     # Edge workers
 
