@@ -118,8 +118,9 @@ class Dispatcher:
                 async with asyncio.timeout(min(left, RECONNECT_SECONDS)):
                     await self._changed.wait()
             except TimeoutError:
-                # The table still names this host: perhaps only the connection broke.
-                current.link = self._link(current.app, None)
+                if current.link is None or current.link.gone:
+                    # The table still names this host: perhaps only the connection broke.
+                    current.link = self._link(current.app, None)
 
     @property
     def in_flight(self) -> int:
@@ -150,17 +151,20 @@ class Dispatcher:
             return None
         if before is not None and before.link is not None:
             link = before.link
-            if link.usable and link.host_id == app.host_id and link.path == app.host_socket:
+            if not (link.gone or link.retired) and link.host_id == app.host_id and link.path == app.host_socket:
                 link.wall_seconds = app.wall_ms / 1000
                 return link
-        link = HostLink(app.host_id, app.host_socket, app.wall_ms / 1000, self._gone)
+        link = HostLink(app.host_id, app.host_socket, app.wall_ms / 1000, self._link_changed)
         self._links.add(link)
         return link
 
-    def _gone(self, link: HostLink) -> None:
-        self._links.discard(link)
-        if not link.retired:
-            self._on_host_gone(link.host_id)
+    def _link_changed(self, link: HostLink) -> None:
+        if link.gone:
+            self._links.discard(link)
+            if not link.retired:
+                self._on_host_gone(link.host_id)
+        else:
+            self._announce()
 
     def _announce(self) -> None:
         self._changed.set()

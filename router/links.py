@@ -124,32 +124,34 @@ class Stream:
 
 
 class HostLink(asyncio.Protocol):
-    """The connection to one host. Usable at once: what is sent before it is connected waits.
+    """The connection to one host, which begins to connect when it is made.
 
-    `on_gone` is called once when the connection ended, could not be made, or broke the wire format.
+    `on_change` is called when it became usable, and when it is gone: it ended, could not be made, or broke the wire
+    format.
     """
 
-    def __init__(self, host_id: str, path: str, wall_seconds: float, on_gone: Callable[["HostLink"], None]) -> None:
+    def __init__(self, host_id: str, path: str, wall_seconds: float, on_change: Callable[["HostLink"], None]) -> None:
         self.host_id = host_id
         self.path = path
         self.wall_seconds = wall_seconds
         self.streams: dict[int, Stream] = {}
-        self._on_gone = on_gone
+        self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._scheduled = False
         self._partial = b""
         self._next_id = 0
-        self.usable = True
-        """Whether new requests may be opened: neither gone nor retired."""
+        self.usable = False
+        """Whether new requests may be opened: connected, and neither gone nor retired."""
         self.retired = False
         """The host sent GOAWAY, or the routing table no longer names it."""
-        self._gone = False
+        self.gone = False
+        """The connection is no more, or never was."""
         self._connecting = self._loop.create_task(self._connect())
 
     def __repr__(self) -> str:
-        state = "gone" if self._gone else "retired" if self.retired else "open" if self._transport else "connecting"
+        state = "gone" if self.gone else "retired" if self.retired else "open" if self._transport else "connecting"
         return f"<HostLink {self.host_id} {state}, {len(self.streams)} streams>"
 
     def retire(self) -> None:
@@ -164,8 +166,9 @@ class HostLink(asyncio.Protocol):
         self._fail()
 
     def open(self, stream: Stream, head: bytes, body: bytes, end: bool, now: float) -> None:
-        """Send a request. `body` is what is known of it (at most `MAX_DATA_BYTES`), `end` whether that is all.
+        """Send a request on a usable link.
 
+        `body` is what is here of its body (at most `MAX_DATA_BYTES`), `end` whether that is all.
         `now` is monotonic seconds and must not go back from one call to the next: the deadline sweep relies on it.
         """
         stream_id = self._free_id()
@@ -218,7 +221,8 @@ class HostLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._flush()
+        self.usable = not self.retired
+        self._on_change(self)
 
     def data_received(self, data: bytes) -> None:
         if self._partial:
@@ -309,15 +313,15 @@ class HostLink(asyncio.Protocol):
             self._fail()
 
     def _close_when_done(self) -> None:
-        if self.retired and not self.streams and not self._gone:
+        if self.retired and not self.streams and not self.gone:
             self._flush()
             self._fail()
 
     def _fail(self) -> None:
         """End the connection; every stream still open on it is lost. Runs once."""
-        if self._gone:
+        if self.gone:
             return
-        self._gone = True
+        self.gone = True
         self.usable = False
         self._connecting.cancel()
         if self._transport is not None:
@@ -328,4 +332,4 @@ class HostLink(asyncio.Protocol):
             stream.link = None
         for stream in lost:
             stream.on_lost(Loss.HOST)
-        self._on_gone(self)
+        self._on_change(self)

@@ -38,6 +38,7 @@ STALL_SECONDS = 30.0
 LINGER_SECONDS = 2.0
 """How long a client that still sends is read from after its answer, so that a reset does not destroy the answer."""
 
+_SLASH = ord("/")
 _NOTED = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 
 
@@ -114,7 +115,8 @@ class EdgeProtocol(asyncio.Protocol):
                 self.data_received(rest)
             return
         except httptools.HttpParserInvalidMethodError:
-            self._refuse(EdgeError(501))
+            # Letters could be the method of some extension; anything else is not HTTP (TLS, say).
+            self._refuse(EdgeError(501 if data[:1].isalpha() else 400))
             return
         except httptools.HttpParserError:
             self._refuse(EdgeError(400, "This is not a valid HTTP/1.1 request."))
@@ -160,7 +162,7 @@ class EdgeProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         parser = self._parser
         request = Request(parser.get_method(), self._url, self._headers, self._host or b"", parser.should_keep_alive())
-        if self._hosts != 1 or self._url[0] != 47:
+        if self._hosts != 1 or request.method == b"TRACE" or self._url[0] != _SLASH or b"#" in self._url:
             self._settle_target(request)
         if (version := parser.get_http_version()) != "1.1":
             self._settle_version(request, version)
@@ -291,7 +293,9 @@ class EdgeProtocol(asyncio.Protocol):
     def _settle_target(self, request: Request) -> None:
         """Deal with targets other than a path, and with the number of Host headers (RFC 9112 §3.2)."""
         target = request.target
-        if target[:1] != b"/" and target != b"*" and request.method not in (b"CONNECT",):
+        if b"#" in target:
+            request.problem = EdgeError(400, "The request target has a fragment.")
+        elif target[:1] != b"/" and target != b"*" and request.method != b"CONNECT":
             parts = urlsplit(target)
             authority = parts.netloc.rpartition(b"@")[2]
             if parts.scheme.lower() not in (b"http", b"https") or not authority:

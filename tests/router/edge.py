@@ -131,10 +131,11 @@ class RawClient:
 
 @asynccontextmanager
 async def edge_process(**changes: Any) -> AsyncIterator[EdgeProcess]:
-    """Start an edge worker; `changes` are fields of `EdgeSettings`, or `module`."""
+    """Start an edge worker; `changes` are fields of `EdgeSettings`, or `module`, or `listener`, a socket to keep."""
     module = changes.pop("module", "tests.router.edge_process")
     directory = Path(tempfile.mkdtemp(prefix="brrrd-edge-"))
-    tcp = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    kept = changes.pop("listener", None)
+    tcp = kept or socket.create_server(("127.0.0.1", 0), backlog=1024)
     unix = socket.socket(socket.AF_UNIX)
     unix_path = str(directory / "edge.sock")
     unix.bind(unix_path)
@@ -161,7 +162,8 @@ async def edge_process(**changes: Any) -> AsyncIterator[EdgeProcess]:
     finally:
         edge.channel.close()
         await asyncio.to_thread(_end, process)
-        tcp.close()
+        if kept is None:
+            tcp.close()
         unix.close()
 
 

@@ -121,8 +121,8 @@ class WireHost(asyncio.Protocol):
             "body": request.body.decode("latin-1"),
             "pid": os.getpid(),
         }
-        head = b"\ncontent-type\napplication/json"
-        self.send(request.stream, Type.RESPONSE, flags=END, status=200, head=head, data=json.dumps(shown).encode())
+        self.send(request.stream, Type.RESPONSE, status=200, head=b"\ncontent-type\napplication/json")
+        await self.send_all(request, json.dumps(shown).encode(), True)
 
     async def do_echo(self, request: Request) -> None:
         self.send(
