@@ -71,4 +71,8 @@ def show(shown: Shown, as_json: bool) -> None:
         return
     from runtime.cli.tables import console
 
-    console().print(view)
+    terminal = console()
+    with terminal.capture() as captured:
+        terminal.print(view)
+    # Tables fill their last column with blanks, which are in the way in a pipe.
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))

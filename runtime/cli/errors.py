@@ -41,11 +41,11 @@ class Refused(CommandError):
     `status` is the HTTP status; `problem` the RFC 9457 object, or `{}` if the answer was something else.
     """
 
-    def __init__(self, status: int, problem: dict[str, Any], hint: str = "") -> None:
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
         self.status = status
         self.problem = problem
         sentence = str(problem.get("detail") or problem.get("title") or f"the node answered with status {status}")
-        super().__init__("\n".join(filter(None, (place(problem) + sentence, hint))))
+        super().__init__(place(problem) + sentence)
 
 
 def place(problem: dict[str, Any]) -> str:

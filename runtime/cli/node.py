@@ -127,17 +127,19 @@ class Node:
 
     def _refusal(self, response: "httpx.Response") -> Refused:
         problem = _json_object(response) or {}
-        hint = ""
         if response.status_code == 401:
-            if self._token.value:
-                hint = f"The token came from {self._token.tried[-1]}; the node at {self.api} has another one."
-            else:
-                hint = (
-                    f"No operator token was found. Tried: {'; '.join(self._token.tried)}.\n"
-                    "The node keeps it in the file operator-token of its data folder: pass it with --token or "
-                    "BRRRD_OPERATOR_TOKEN."
-                )
-        return Refused(response.status_code, problem, hint)
+            return Refused(401, {"detail": self._token_refused()})
+        return Refused(response.status_code, problem)
+
+    def _token_refused(self) -> str:
+        tried = self._token.tried
+        if self._token.value:
+            return f"the node at {self.api} has another operator token than {tried[-1]}"
+        return (
+            f"no operator token was found. Tried: {'; '.join(tried)}.\n"
+            "The node keeps it in the file operator-token of its data folder: pass it with --token or "
+            "BRRRD_OPERATOR_TOKEN."
+        )
 
 
 def _json_object(response: "httpx.Response") -> dict[str, Any] | None:

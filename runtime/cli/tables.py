@@ -58,7 +58,7 @@ def text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(text(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {text(item)}" for key, item in value.items())
+        return ", ".join(f"{label(key)} {text(item)}" for key, item in value.items())
     return str(value)
 
 

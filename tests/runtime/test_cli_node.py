@@ -58,7 +58,7 @@ def test_a_wrong_token_says_where_it_came_from(node: Node) -> None:
 def test_without_a_token_it_says_what_was_tried(node: Node, tmp_path: Path) -> None:
     done = brrrd(node, "apps", "list", cwd=tmp_path, XDG_STATE_HOME=str(tmp_path))
     assert done.returncode == 1
-    assert "No operator token was found. Tried: --token (not given); BRRRD_OPERATOR_TOKEN (not set)" in done.stderr
+    assert "no operator token was found. Tried: --token (not given); BRRRD_OPERATOR_TOKEN (not set)" in done.stderr
 
 
 def test_an_app_is_deployed_and_listed(node: Node, app: str) -> None:
