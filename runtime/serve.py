@@ -4,6 +4,7 @@ Called by the command line. SIGTERM and SIGINT drain, a second one ends at once.
 """
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
@@ -40,6 +41,7 @@ from runtime.telemetry.reports import Reports
 
 log = logging.getLogger("brrrd.node")
 
+PR_SET_CHILD_SUBREAPER = 36
 STATUS_REFUSED = 1
 STATUS_SECOND_SIGNAL = 130
 CONTROL_DRAIN_SECONDS = 5
@@ -64,6 +66,7 @@ def run(config: Config, on_ready: Callable[[Addresses], None] | None = None) -> 
     Children are told to die with the thread that started them, so that thread has to be the process's main one.
     """
     node_log.set_up(config.log_format, config.log_level)
+    _inherit_orphans()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(serve(config, on_ready))
@@ -73,6 +76,11 @@ def run(config: Config, on_ready: Callable[[Addresses], None] | None = None) -> 
         except sqlite3.Error as error:
             print(f"brrrd: the state file {config.data_dir}/state.db cannot be used: {error}", file=sys.stderr)
             return STATUS_REFUSED
+
+
+def _inherit_orphans() -> None:
+    """Hosts whose zygote died become children of this process, which reaps them (`prctl(2)`)."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 async def serve(config: Config, on_ready: Callable[[Addresses], None] | None = None) -> int:

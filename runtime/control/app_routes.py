@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from runtime.control import names, views
 from runtime.control.deployments import Request
-from runtime.control.endpoint import Endpoint, Parameter
+from runtime.control.endpoint import Answered, Endpoint, Parameter
 from runtime.control.problems import Problem
 from runtime.control.services import NodeCall, Services
 from runtime.state import apps, builds, domains, environment
@@ -125,10 +125,10 @@ async def list_domains(call: NodeCall) -> views.Domains:
     return views.Domains([_domain(domain) for domain in bound])
 
 
-async def attach_domain(call: NodeCall) -> Response | views.OneDomain:
+async def attach_domain(call: NodeCall) -> Answered:
     app = await _app(call)
-    domain, _ = await call.services.deployments.attach(app, call.body.domain, call.body.dns_mode)
-    return views.OneDomain(_domain(domain))
+    domain, is_new = await call.services.deployments.attach(app, call.body.domain, call.body.dns_mode)
+    return Answered(201 if is_new else 200, views.OneDomain(_domain(domain)))
 
 
 async def finalize_domain(call: NodeCall) -> views.OneDomain:
@@ -173,7 +173,7 @@ ENDPOINTS = [
     Endpoint("GET", APP + "/builds", list_builds, "Builds of an app, newest first", views.Builds),
     Endpoint(
         "POST", APP + "/rollbacks", rollback, "Serve an earlier build; without a body the previous one",
-        views.Activated, views.Rollback, 201,
+        views.Activated, views.Rollback,
     ),
     Endpoint("GET", APP + "/environment", show_environment, "Variables of an app", views.Environment),
     Endpoint(

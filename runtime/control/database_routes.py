@@ -1,7 +1,7 @@
 """Databases over HTTP: `/v1/projects/{project}/databases` and `/v1/databases/{database}/…`."""
 
 from runtime.control import names, views
-from runtime.control.endpoint import Endpoint
+from runtime.control.endpoint import Answered, Endpoint
 from runtime.control.services import NodeCall, Services
 from runtime.state import databases
 from runtime.state.databases import Database
@@ -10,16 +10,17 @@ OF_PROJECT = "/v1/projects/{project}/databases"
 ONE = "/v1/databases/{database}"
 
 
-async def create(call: NodeCall) -> views.CreatedDatabase:
+async def create(call: NodeCall) -> Answered:
     project = names.new_or_id(call.path("project"), "project")
     name = names.new_name(call.body.name, "database")
     database, token = await call.services.databases.create(project, name)
-    return views.CreatedDatabase(
+    created = views.CreatedDatabase(
         database_id=database.database_id,
         database_url=call.services.databases.url(database.database_id),
         created=token is not None,
         database_token=token,
     )
+    return Answered(200 if token is None else 201, created)
 
 
 async def list_all(call: NodeCall) -> views.Databases:

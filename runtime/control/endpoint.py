@@ -1,6 +1,7 @@
 """The table of what the control API offers: one `Endpoint` per operation, read by the router and by `openapi.py`.
 
-A handler gets a `Call` and returns a `msgspec.Struct`, which is sent as JSON with the endpoint's status, or a Response.
+A handler gets a `Call` and returns a `msgspec.Struct`, which is sent as JSON with the endpoint's status, or an `Answered`
+with another one, or a Response.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -63,6 +64,13 @@ class Call(Generic[Services]):
         return self._request.stream()
 
 
+class Answered(NamedTuple):
+    """An answer with another status than the endpoint's own."""
+
+    status: int
+    body: Any
+
+
 class Endpoint(NamedTuple):
     """One operation."""
 
@@ -92,7 +100,8 @@ def starlette_endpoint(endpoint: Endpoint, services: Any) -> Callable[[Request],
             return problems.from_error(error)
         if isinstance(answer, Response):
             return answer
-        return Response(msgspec.json.encode(answer), endpoint.status, media_type=endpoint.media_type)
+        status, data = answer if isinstance(answer, Answered) else (endpoint.status, answer)
+        return Response(msgspec.json.encode(data), status, media_type=endpoint.media_type)
 
     return respond
 

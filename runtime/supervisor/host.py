@@ -61,8 +61,11 @@ class Host:
     def forked(self, pid: int) -> None:
         """The zygote told its process id. The pidfd makes a later kill hit this process or nothing."""
         self.pid = pid
+        if self.state is HostState.GONE:
+            return
         with contextlib.suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(pid)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
 
     def load(self, message: Load) -> None:
         """Send the build to evaluate; `loaded` tells the result."""
@@ -80,12 +83,10 @@ class Host:
 
     def kill(self) -> None:
         """End it now, whatever it does."""
-        if self.state is HostState.GONE:
-            return
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        elif self._channel is not None:
+        elif self._channel is not None and self.state is not HostState.GONE:
             self._channel.close()  # not forked yet, or its pid is unknown: end of file ends it
 
     def reason(self) -> str:
@@ -119,11 +120,16 @@ class Host:
                 self.retiring = message
             self._on_said(self, message)
 
+    def _ended(self) -> None:
+        """Reap it if the zygote cannot, because it died first and this process inherited its children."""
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        os.close(self._pidfd)
+        self._pidfd = -1
+
     def _closed(self) -> None:
         self.state = HostState.GONE
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
         if self._channel is not None:
             self._channel.close()
         self.socket_path.unlink(missing_ok=True)
