@@ -59,7 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = "127.0.0.1:8081"
 
     server: Annotated[
-        str,
+        Literal["uvicorn", "hypercorn"],
         _text(
             "HTTP server in front of the edge's ASGI application. The default is the one that measured best; the "
             "others are for features that it lacks."

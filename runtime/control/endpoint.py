@@ -1,7 +1,7 @@
 """The table of what the control API offers: one `Endpoint` per operation, read by the router and by `openapi.py`.
 
-A handler gets a `Call` and returns a `msgspec.Struct`, which is sent as JSON with the endpoint's status, or an `Answered`
-with another one, or a Response.
+A handler gets a `Call` and returns a `msgspec.Struct`, which is sent as JSON with the endpoint's status, or an
+`Answered` with another one, or a Response.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

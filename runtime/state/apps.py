@@ -27,9 +27,9 @@ _SELECT = """
 
 def find(connection: sqlite3.Connection, project: str, key: str) -> App:
     """By project and app, each name or id. Raises `NotFound`."""
-    column = "app_id" if ids.is_id(key) else "apps.name"
-    project_id = projects.find(connection, project).project_id
-    row = connection.execute(_SELECT + f"WHERE project_id = ? AND {column} = ?", (project_id, key)).fetchone()
+    app = "app_id" if ids.is_id(key) else "apps.name"
+    owner = "project_id" if ids.is_id(project) else "projects.name"
+    row = connection.execute(_SELECT + f"WHERE {owner} = ? AND {app} = ?", (project, key)).fetchone()
     if row is None:
         raise NotFound(f"There is no app {key!r} in project {project!r}.")
     return App(*row)
