@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dataplane.connection import Connection
+from dataplane.limits import Limits
 from dataplane.messages import DatabaseStats
 from dataplane.streams import Stream
 from dataplane.writers import Writers
@@ -16,10 +17,10 @@ _POOLED_CONNECTIONS = 8
 class Database:
     """State of an open database. `take` may be called by any SQL thread, everything else by the leader only."""
 
-    def __init__(self, directory: Path, database_id: str) -> None:
+    def __init__(self, directory: Path, database_id: str, limits: Limits) -> None:
         self.database_id = database_id
         self.path = directory / database_id / FILE_NAME
-        self.writers: Writers[Stream] = Writers()
+        self.writers: Writers[Stream] = Writers(limits)
         self.streams = 0
         self.last_used = 0.0
         self.on_closed: Callable[[], None] | None = None

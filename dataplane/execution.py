@@ -17,7 +17,6 @@ from dataplane.connection import Connection, Statement, Value
 from dataplane.errors import HttpError, SqlError
 from dataplane.streams import Stream
 
-MAX_ANSWER_BYTES = 32 << 20
 _CHUNK_BYTES = 64 << 10
 _ROWS_PER_CHECK = 256
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
@@ -167,13 +166,14 @@ def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
                 encoded = hrana.encode([hrana.to_wire(value) for value in item])
                 rows.append(msgspec.Raw(encoded))
                 stream.answer_bytes += len(encoded)
-                if stream.answer_bytes > MAX_ANSWER_BYTES:
+                if stream.answer_bytes > stream.limits.max_answer_bytes:
                     running.close()
                     if stream.has_turn and connection.autocommit:
                         yield Need.NO_TURN
                     raise SqlError(
                         "RESPONSE_TOO_LARGE",
-                        f"The answer exceeds {MAX_ANSWER_BYTES >> 20} MiB: select less, or read it through a cursor",
+                        f"The answer exceeds {stream.limits.max_answer_bytes >> 20} MiB: "
+                        "select less, or read it through a cursor",
                     )
     except StopIteration as stop:
         return {"cols": statement.columns, "rows": rows, **stop.value}

@@ -5,6 +5,7 @@ nothing of SQL. Every route exists as `/v1/{database}/…` and as bare `/v1/…`
 database URL without a trailing slash, `@libsql/client` replaces the last segment and asks for `/v1/v2/pipeline`.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.metadata import version
@@ -26,6 +27,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 OnResponse = Callable[[str, int, float], None]
 
 MAX_BODY_BYTES = 64 << 20
+CLIENT_GONE = 499
+"""Status for the counters only, as nginx has it: nobody reads this answer."""
 
 _DATABASE_ID = re.compile(r"db-[a-z2-7]{12}")
 _ROUTES = {
@@ -71,6 +74,35 @@ def parse_path(path: str) -> Target | None:
     if _DATABASE_ID.fullmatch(first):
         return Target(first, rest.strip("/"))
     return Target(None, path[4:].strip("/"))
+
+
+class Departure:
+    """Cancels an answer when its client leaves. Begins to watch after a while: a task for every call would cost too
+    much.
+    """
+
+    AFTER_SECONDS = 0.1
+
+    def __init__(self, answer: Answer, receive: Receive) -> None:
+        self._answer = answer
+        self._receive = receive
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(self.AFTER_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._answer.cancel()
+        self._answer.fail(HttpError(CLIENT_GONE, "CLIENT_GONE", "The client went away"))
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
 
 class DataPlane:
@@ -156,15 +188,17 @@ class DataPlane:
         upstream = self._upstreams.get(database.worker_socket)
         if upstream is None:
             upstream = self._upstreams[database.worker_socket] = Upstream(database.worker_socket)
-        status = 499
+        status = CLIENT_GONE
         try:
             body = await _read_body(scope, receive)
             answer = await upstream.call(route, head, body)
+            departure = Departure(answer, receive)
             try:
                 first = await answer.piece()
                 status = answer.status
                 await _send_answer(answer, first, send)
             finally:
+                departure.close()
                 answer.cancel()
         except HttpError as error:
             status = error.status

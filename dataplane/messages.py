@@ -33,6 +33,17 @@ class WorkerSettings(msgspec.Struct, tag="worker_settings", frozen=True):
     directory: str
     """Folder of database files, `<database_id>/…`, shared by all workers; a database belongs to one worker."""
     statement_ms: int = 30_000
+    """Longest run of one statement."""
+    transaction_ms: int = 30_000
+    """Longest transaction."""
+    contended_transaction_ms: int = 5_000
+    """Age at which the transaction of an idle client is taken away because another writer waits."""
+    idle_ms: int = 60_000
+    """Idle expiry of a stream."""
+    idle_writer_ms: int = 10_000
+    """The same while its transaction keeps another writer waiting."""
+    max_answer_bytes: int = 32 << 20
+    """Of a pipeline or batch; a cursor has no limit."""
 
 
 class Drop(msgspec.Struct, tag="drop", frozen=True):

@@ -20,6 +20,7 @@ from dataplane.calls import Call
 from dataplane.database import Database
 from dataplane.errors import HttpError
 from dataplane.execution import Need
+from dataplane.limits import Limits
 from dataplane.messages import WorkerStats
 from dataplane.peers import Peer
 from dataplane.streams import Stream, Streams
@@ -41,12 +42,12 @@ class Service:
         self,
         directory: Path,
         *,
-        statement_seconds: float,
+        limits: Limits,
         give_away: Callable[[], bool],
         on_aside_done: Callable[[], None],
     ) -> None:
         self._directory = directory
-        self._statement_seconds = statement_seconds
+        self._limits = limits
         self._give_away = give_away
         self._on_aside_done = on_aside_done
         self._batons = Batons()
@@ -173,7 +174,7 @@ class Service:
     def _new_stream(self, head: wire.CallHead) -> Stream:
         database = self._databases.get(head.database_id)
         if database is None:
-            database = self._databases[head.database_id] = Database(self._directory, head.database_id)
+            database = self._databases[head.database_id] = Database(self._directory, head.database_id, self._limits)
         if database.on_closed is not None:
             raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
         if database.streams >= MAX_STREAMS_PER_DATABASE:
@@ -186,7 +187,7 @@ class Service:
             database,
             epoch=head.epoch,
             read_only=head.read_only,
-            statement_seconds=self._statement_seconds,
+            limits=self._limits,
             on_slow=self._on_slow,
         )
         self._streams.add(stream)
@@ -389,7 +390,7 @@ class Service:
         """Close every stream of a database, delete its files if asked to, then call `done`."""
         if delete:
             self._deleted.add(database_id)
-        database = self._databases.get(database_id) or Database(self._directory, database_id)
+        database = self._databases.get(database_id) or Database(self._directory, database_id, self._limits)
 
         def closed() -> None:
             self._databases.pop(database_id, None)

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 from dataplane.connection import Connection
 from dataplane.errors import SqlError
+from dataplane.limits import Limits
 
 if TYPE_CHECKING:
     from dataplane.database import Database
 
-IDLE_SECONDS = 60.0
-IDLE_WRITER_SECONDS = 10.0
-"""Idle expiry of a stream whose transaction keeps another writer waiting."""
 MAX_STORED_SQL_TEXTS = 2_000
 MAX_STORED_SQL_CHARACTERS = 10_000_000
 """Far above what ORMs need: libsql-server's 50 texts of 5,000 bytes are a frequent complaint (libsql#1280)."""
@@ -32,7 +30,7 @@ class Stream:
         *,
         epoch: int,
         read_only: bool,
-        statement_seconds: float,
+        limits: Limits,
         on_slow: Callable[["Stream"], None],
     ) -> None:
         self.number = number
@@ -56,7 +54,7 @@ class Stream:
         self.rows_read = self.rows_written = self.queries = 0
         self.answer_bytes = 0
         self._stored_characters = 0
-        self._statement_seconds = statement_seconds
+        self.limits = limits
         self._deadline = 0.0
         self._on_slow = on_slow
 
@@ -74,13 +72,14 @@ class Stream:
 
     def begin_statement(self) -> None:
         """Start the clock of a statement."""
-        self._deadline = time.monotonic() + self._statement_seconds
+        self._deadline = time.monotonic() + self.limits.statement_seconds
         self.queries += 1
 
     def _on_progress(self) -> bool:
         """Called within a statement; True ends it."""
         if self.stop is None and time.monotonic() >= self._deadline:
-            self.stop = f"The statement was ended after {self._statement_seconds:g} s, the limit for one statement"
+            limit = self.limits.statement_seconds
+            self.stop = f"The statement was ended after {limit:g} s, the limit for one statement"
         self._on_slow(self)
         return self.stop is not None
 
@@ -99,7 +98,7 @@ class Stream:
 
     def take_transaction(self, seconds: float) -> None:
         """Note that the transaction is lost because it outstayed a limit of `seconds`."""
-        why = " while another writer waited" if seconds < 30 else ""
+        why = " while another writer waited" if seconds < self.limits.transaction_seconds else ""
         self.taken = (
             f"The transaction was open for {seconds:g} s{why}, the limit, and was rolled back; "
             "roll back and run it again"
@@ -123,7 +122,7 @@ class Stream:
     def expires_at(self) -> float:
         """Return the monotonic time at which the idle stream dies."""
         waited_for = self.has_turn and self.database.writers.contended
-        return self.last_used + (IDLE_WRITER_SECONDS if waited_for else IDLE_SECONDS)
+        return self.last_used + (self.limits.idle_writer_seconds if waited_for else self.limits.idle_seconds)
 
 
 class Streams:

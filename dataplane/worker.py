@@ -23,6 +23,7 @@ import msgspec
 
 from dataplane import wire
 from dataplane.engine import load
+from dataplane.limits import Limits
 from dataplane.messages import Drain, Drop, Dropped, Ready, ToWorker, WorkerSettings, WorkerStats
 from dataplane.peers import Peer
 from dataplane.relay import Relay
@@ -44,7 +45,7 @@ class Worker:
         self.relay = Relay(self.lead)
         self.service = Service(
             Path(settings.directory),
-            statement_seconds=settings.statement_ms / 1000,
+            limits=Limits.of(settings),
             give_away=self.relay.give_away,
             on_aside_done=self._wake,
         )

@@ -9,10 +9,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-WAITED_FOR_SECONDS = 5.0
-"""A transaction older than this is taken away once another writer waits …"""
-LONGEST_SECONDS = 30.0
-"""… and at this age in any case."""
+from dataplane.limits import Limits
 
 Stream = TypeVar("Stream", bound=Hashable)
 
@@ -20,8 +17,9 @@ Stream = TypeVar("Stream", bound=Hashable)
 class Writers(Generic[Stream]):
     """The turn of one database. A stream is anything hashable."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.holder: Stream | None = None
+        self._limits = limits
         self._since = 0.0
         self._waiting: deque[Stream] = deque()
 
@@ -57,13 +55,13 @@ class Writers(Generic[Stream]):
         """Return the limit (seconds) that the holder has outstayed, or None.
 
         `idle`: the holder's client has the turn but no request running. A batch at work is not interrupted for the
-        sake of another writer, or large imports would fail whenever anybody else writes; 30 s bound it all the same.
+        sake of another writer, or large imports would fail whenever anybody else writes; the longest age bounds it
+        all the same.
         """
         if self.holder is None:
             return None
         age = now - self._since
-        if age >= LONGEST_SECONDS:
-            return LONGEST_SECONDS
-        if self._waiting and idle and age >= WAITED_FOR_SECONDS:
-            return WAITED_FOR_SECONDS
-        return None
+        longest, contended = self._limits.transaction_seconds, self._limits.contended_transaction_seconds
+        if age >= longest:
+            return longest
+        return contended if self._waiting and idle and age >= contended else None

@@ -16,6 +16,13 @@ async def plane() -> AsyncIterator[Plane]:
 
 @pytest.fixture
 async def hasty_plane() -> AsyncIterator[Plane]:
-    """The same with a limit of half a second for one statement."""
-    async with serve_plane(statement_ms=500) as served:
+    """The same with short limits."""
+    async with serve_plane(
+        statement_ms=500,
+        transaction_ms=2000,
+        contended_transaction_ms=500,
+        idle_ms=1000,
+        idle_writer_ms=1000,
+        max_answer_bytes=1 << 20,
+    ) as served:
         yield served

@@ -29,12 +29,12 @@ Message = TypeVar("Message")
 class WorkerProcess:
     """One database worker, started as the supervisor starts it."""
 
-    def __init__(self, directory: Path, listener: socket.socket, statement_ms: int) -> None:
+    def __init__(self, directory: Path, listener: socket.socket, limits: dict[str, int]) -> None:
         self.directory = directory
         self.messages: asyncio.Queue[FromWorker] = asyncio.Queue()
         self.closed = asyncio.Event()
         self._listener = listener
-        self._statement_ms = statement_ms
+        self._limits = limits
 
     async def start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -53,7 +53,7 @@ class WorkerProcess:
         self.channel: Channel[FromWorker] = await Channel.open(
             ours, FromWorker, self.messages.put_nowait, self.closed.set
         )
-        self.channel.send(WorkerSettings(0, listener, str(self.directory), statement_ms=self._statement_ms))
+        self.channel.send(WorkerSettings(0, listener, str(self.directory), **self._limits))
         await self.expect(Ready)
 
     async def expect(self, kind: type[Message], where: Callable[[Message], bool] = lambda _: True) -> Message:
@@ -137,7 +137,7 @@ class Plane:
         )
 
     async def requests(
-        self, *requests: Any, baton: str | None = None, database_id: str = MAIN, path: str = "v3"
+        self, *requests: Any, baton: str | None = None, database_id: str = MAIN, version: int = 3
     ) -> Any:
         """Run a pipeline; return its decoded answer."""
         response = await self.post(
@@ -200,14 +200,14 @@ def execute(sql: str, *args: Any, **stmt: Any) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def serve_plane(statement_ms: int = 30_000) -> AsyncIterator[Plane]:
-    """Run a worker and an HTTP server with two databases."""
+async def serve_plane(**limits: int) -> AsyncIterator[Plane]:
+    """Run a worker and an HTTP server with two databases; `limits` are fields of `WorkerSettings`."""
     directory = Path(tempfile.mkdtemp(prefix="brrrd-plane-"))
     socket_path = directory / "worker.sock"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(socket_path))
     listener.listen(64)
-    worker = WorkerProcess(directory / "databases", listener, statement_ms)
+    worker = WorkerProcess(directory / "databases", listener, limits)
     worker.directory.mkdir()
     app = DataPlane("http://db.localhost", KEY)
     tcp = socket.create_server(("127.0.0.1", 0))

@@ -1,6 +1,8 @@
 """The pipeline endpoints, as bytes on the wire."""
 
-from tests.dataplane.plane import Plane, execute
+from typing import Any
+
+from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 
 
 async def test_a_select_answers_in_the_exact_form_that_clients_expect(plane: Plane) -> None:
@@ -30,3 +32,271 @@ async def test_a_select_answers_in_the_exact_form_that_clients_expect(plane: Pla
             {"type": "ok", "response": {"type": "close"}},
         ],
     }
+
+
+async def test_every_value_comes_back_as_it_was_sent(plane: Plane) -> None:
+    values = [
+        {"type": "null"},
+        {"type": "integer", "value": "9223372036854775807"},
+        {"type": "integer", "value": "-9223372036854775808"},
+        {"type": "integer", "value": "2147483648"},
+        {"type": "float", "value": 0.1},
+        {"type": "float", "value": -2.0},
+        {"type": "text", "value": "nul \0 inside, é, 🎉"},
+        {"type": "text", "value": ""},
+        {"type": "blob", "base64": "AP8"},
+        {"type": "blob", "base64": ""},
+    ]
+    marks = ", ".join("?" * len(values))
+    result = await plane.execute(f"SELECT {marks}", *values)
+    assert result["rows"] == [values]
+
+
+async def test_base64_is_taken_with_and_without_padding(plane: Plane) -> None:
+    padded, bare = {"type": "blob", "base64": "AP8="}, {"type": "blob", "base64": "AP8"}
+    assert await plane.values("SELECT ? = ?", padded, bare) == [[1]]
+
+
+async def test_infinity_is_a_number_that_clients_read_as_infinity(plane: Plane) -> None:
+    result = await plane.execute("SELECT 9e999, -9e999")
+    assert [value["value"] for value in result["rows"][0]] == [float("inf"), float("-inf")]
+
+
+async def test_text_of_five_megabytes_survives(plane: Plane) -> None:
+    text = "é" * 2_500_000
+    assert await plane.values("SELECT ?", text) == [[text]]
+
+
+async def test_an_integer_that_is_no_decimal_string_refuses_the_whole_request(plane: Plane) -> None:
+    for bad in (7, "7.0", "1_000", " 7", "9223372036854775808", "", "٣"):
+        response = await plane.post(
+            "v2/pipeline", {"requests": [execute("SELECT ?", {"type": "integer", "value": bad})]}
+        )
+        assert response.status_code == 400, bad
+        assert response.headers["content-type"] == "application/json"
+        assert response.json().keys() == {"message", "code", "error"}
+
+
+async def test_parameters_may_be_named_in_all_three_spellings(plane: Plane) -> None:
+    named = [{"name": name, "value": {"type": "text", "value": name}} for name in (":a", "b", "$c", "unused")]
+    result = await plane.execute("SELECT :a, @b, $c, :a", named_args=named)
+    assert [value["value"] for value in result["rows"][0]] == [":a", "b", "$c", ":a"]
+
+
+async def test_numbered_parameters_take_positional_arguments(plane: Plane) -> None:
+    assert await plane.values("SELECT ?2, ?1, ?2", 1, 2) == [[2, 1, 2]]
+
+
+async def test_wrong_arguments_are_named_errors(plane: Plane) -> None:
+    named = [{"name": "a", "value": {"type": "null"}}]
+    assert (await plane.failure("SELECT ?, ?", 1))["code"] == "ARGS_INVALID"
+    assert (await plane.failure("SELECT ?", 1, 2))["code"] == "ARGS_INVALID"
+    assert (await plane.failure("SELECT :a, :b", named_args=named))["code"] == "ARGS_INVALID"
+    assert (await plane.failure("SELECT :a", 1, named_args=named))["code"] == "ARGS_BOTH_POSITIONAL_AND_NAMED"
+
+
+async def test_errors_carry_primary_and_extended_codes_and_sqlites_words(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a UNIQUE, b NOT NULL)")
+    await plane.execute("INSERT INTO t VALUES (1, 1)")
+    assert await plane.failure("INSERT INTO t VALUES (1, 1)") == {
+        "message": "SQLite error: UNIQUE constraint failed: t.a",
+        "code": "SQLITE_CONSTRAINT",
+        "extended_code": "SQLITE_CONSTRAINT_UNIQUE",
+    }
+    assert (await plane.failure("INSERT INTO t VALUES (2, NULL)"))["extended_code"] == "SQLITE_CONSTRAINT_NOTNULL"
+    assert await plane.failure("SELECT nope FROM t") == {
+        "message": "SQLite error: no such column: nope (at offset 7)",
+        "code": "SQLITE_ERROR",
+        "extended_code": "SQLITE_ERROR",
+    }
+    assert (await plane.failure("SELEC 1"))["code"] == "SQL_PARSE_ERROR"
+    assert (await plane.failure("SELECT 'a\0b'"))["code"] == "SQL_PARSE_ERROR"
+    assert (await plane.failure(" -- nothing\n;"))["code"] == "SQL_NO_STATEMENT"
+    assert (await plane.failure("SELECT 1; SELECT 2"))["code"] == "SQL_MANY_STATEMENTS"
+    assert await plane.values("SELECT 1; -- and no more") == [[1]]
+
+
+async def test_a_failed_request_does_not_stop_later_ones(plane: Plane) -> None:
+    answer = await plane.requests(execute("SELECT nope"), execute("SELECT 1"), {"type": "close"})
+    assert [result["type"] for result in answer["results"]] == ["error", "ok", "ok"]
+
+
+async def test_columns_have_their_declared_types(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b VARCHAR(10), c)")
+    result = await plane.execute("SELECT a, b, c, a + 1 FROM t")
+    assert [column["decltype"] for column in result["cols"]] == ["INTEGER", "VARCHAR(10)", None, None]
+
+
+async def test_a_cached_statement_follows_a_change_of_schema(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.execute("INSERT INTO t VALUES (1)")
+    await plane.execute("SELECT * FROM t")
+    await plane.execute("ALTER TABLE t RENAME COLUMN a TO renamed")
+    assert [column["name"] for column in (await plane.execute("SELECT * FROM t"))["cols"]] == ["renamed"]
+    await plane.execute("ALTER TABLE t ADD COLUMN more")
+    result = await plane.execute("SELECT * FROM t")
+    assert [column["name"] for column in result["cols"]] == ["renamed", "more"]
+    assert len(result["rows"][0]) == 2
+
+
+async def test_writes_report_what_they_changed(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a)")
+    inserted = await plane.execute("INSERT INTO t (a) VALUES (1), (2), (3)")
+    assert (inserted["affected_row_count"], inserted["last_insert_rowid"]) == (3, "3")
+    assert inserted["rows_written"] == 3
+    updated = await plane.execute("UPDATE t SET a = 0 WHERE id > 1")
+    assert updated["affected_row_count"] == 2
+    returned = await plane.execute("INSERT INTO t (id, a) VALUES (9007199254740993, 1) RETURNING id")
+    assert returned["rows"] == [[{"type": "integer", "value": "9007199254740993"}]]
+    assert returned["last_insert_rowid"] == "9007199254740993"
+    assert (await plane.execute("SELECT * FROM t"))["affected_row_count"] == 0
+
+
+async def test_rows_can_be_left_out(plane: Plane) -> None:
+    result = await plane.execute("SELECT 1 AS a", want_rows=False)
+    assert result["rows"] == []
+    assert [column["name"] for column in result["cols"]] == ["a"]
+
+
+async def test_batch_steps_run_on_their_conditions(plane: Plane) -> None:
+    def step(sql: str, condition: object = None) -> dict[str, object]:
+        return {"stmt": {"sql": sql}, "condition": condition}
+
+    steps = [
+        step("CREATE TABLE t (a UNIQUE)"),
+        step("INSERT INTO t VALUES (1)", {"type": "ok", "step": 0}),
+        step("INSERT INTO t VALUES (1)", {"type": "ok", "step": 1}),
+        step("INSERT INTO t VALUES (2)", {"type": "ok", "step": 2}),
+        step("INSERT INTO t VALUES (3)", {"type": "error", "step": 2}),
+        step("INSERT INTO t VALUES (4)", {"type": "not", "cond": {"type": "ok", "step": 3}}),
+        step(
+            "INSERT INTO t VALUES (5)",
+            {"type": "and", "conds": [{"type": "ok", "step": 0}, {"type": "ok", "step": 3}]},
+        ),
+        step(
+            "INSERT INTO t VALUES (6)",
+            {"type": "or", "conds": [{"type": "is_autocommit"}, {"type": "ok", "step": 3}]},
+        ),
+    ]
+    answer = await plane.requests({"type": "batch", "batch": {"steps": steps}}, {"type": "close"})
+    result = answer["results"][0]["response"]["result"]
+    assert [entry is not None for entry in result["step_results"]] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert [entry is not None for entry in result["step_errors"]] == [False] * 2 + [True] + [False] * 5
+    assert await plane.values("SELECT a FROM t ORDER BY a") == [[1], [3], [4], [6]]
+
+
+async def test_a_condition_on_a_later_step_refuses_the_request(plane: Plane) -> None:
+    steps = [{"stmt": {"sql": "SELECT 1"}, "condition": {"type": "ok", "step": 0}}]
+    response = await plane.post("v3/pipeline", {"requests": [{"type": "batch", "batch": {"steps": steps}}]})
+    assert response.status_code == 400
+
+
+async def test_sequence_runs_a_script_with_triggers_and_stops_at_the_first_error(plane: Plane) -> None:
+    script = """
+    CREATE TABLE t (a); CREATE TABLE log (a); -- a comment; with a semicolon
+    CREATE TRIGGER tr AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.a); INSERT INTO log VALUES ('x;y'); END;
+    /* another; one */ INSERT INTO t VALUES ('a;b');
+    INSERT INTO nope VALUES (1);
+    INSERT INTO t VALUES ('never')
+    """
+    answer = await plane.requests({"type": "sequence", "sql": script}, {"type": "close"})
+    assert answer["results"][0]["error"]["message"].startswith("SQLite error: no such table: nope")
+    assert await plane.values("SELECT a FROM log") == [["a;b"], ["x;y"]]
+    assert await plane.values("SELECT a FROM t") == [["a;b"]]
+
+
+async def test_describe_tells_parameters_columns_and_kind(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a INTEGER, b)")
+    answer = await plane.requests(
+        {"type": "describe", "sql": "SELECT a, b FROM t WHERE a = :x AND b = ?"},
+        {"type": "describe", "sql": "INSERT INTO t VALUES (?, ?)"},
+        {"type": "describe", "sql": "EXPLAIN SELECT 1"},
+        {"type": "describe", "sql": "SELECT nope"},
+        {"type": "close"},
+    )
+    select, insert, explain = (result["response"]["result"] for result in answer["results"][:3])
+    assert select == {
+        "params": [{"name": ":x"}, {"name": None}],
+        "cols": [{"name": "a", "decltype": "INTEGER"}, {"name": "b", "decltype": None}],
+        "is_explain": False,
+        "is_readonly": True,
+    }
+    assert (insert["is_readonly"], insert["cols"], len(insert["params"])) == (False, [], 2)
+    assert explain["is_explain"]
+    assert answer["results"][3]["error"]["code"] == "SQLITE_ERROR"
+
+
+async def test_stored_sql_is_known_on_its_stream_until_closed(plane: Plane) -> None:
+    stored = {"type": "execute", "stmt": {"sql_id": 3}}
+    answer = await plane.requests({"type": "store_sql", "sql_id": 3, "sql": "SELECT 42"}, stored)
+    assert answer["results"][1]["type"] == "ok"
+    answer = await plane.requests(
+        stored, {"type": "close_sql", "sql_id": 3}, stored, {"type": "close"}, baton=answer["baton"]
+    )
+    assert [result["type"] for result in answer["results"]] == ["ok", "ok", "error", "ok"]
+    assert "SQL text 3 not found" in answer["results"][2]["error"]["message"]
+
+
+async def test_get_autocommit_is_of_version_three(plane: Plane) -> None:
+    ask = {"type": "get_autocommit"}
+    answer = await plane.requests(ask, execute("BEGIN"), ask, {"type": "close"})
+    assert [answer["results"][i]["response"]["is_autocommit"] for i in (0, 2)] == [True, False]
+    assert (await plane.post("v2/pipeline", {"requests": [ask]})).status_code == 400
+
+
+async def test_a_body_that_is_no_request_is_refused(plane: Plane) -> None:
+    bodies: list[Any] = [
+        {},
+        [],
+        {"requests": [{"type": "nope"}]},
+        {"requests": [{"type": "execute"}]},
+        {"requests": None},
+    ]
+    for body in bodies:
+        response = await plane.post("v3/pipeline", body)
+        assert response.status_code == 400, body
+        assert response.json()["message"]
+
+
+async def test_an_answer_over_the_limit_names_it(hasty_plane: Plane) -> None:
+    error = await hasty_plane.failure("SELECT hex(zeroblob(600000))")
+    assert error["code"] == "RESPONSE_TOO_LARGE"
+    assert "1 MiB" in error["message"]
+
+
+async def test_libsqls_own_features_work(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2))")
+    await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e))")
+    await plane.execute("INSERT INTO v (e) VALUES (vector32('[1,1]')), (vector32('[9,-9]'))")
+    assert await plane.values("SELECT id FROM vector_top_k('vi', vector32('[1,1]'), 1)") == [[1]]
+    await plane.execute("CREATE VIRTUAL TABLE f USING fts5(a)")
+    await plane.execute("INSERT INTO f VALUES ('hello world'), ('other')")
+    assert await plane.values("SELECT a FROM f('hello')") == [["hello world"]]
+    await plane.execute("CREATE TABLE parent (a PRIMARY KEY)")
+    await plane.execute("CREATE TABLE child (a REFERENCES parent)")
+    assert (await plane.failure("INSERT INTO child VALUES (1)"))["extended_code"] == "SQLITE_CONSTRAINT_FOREIGNKEY"
+
+
+async def test_the_old_stateless_endpoints_answer(plane: Plane) -> None:
+    response = await plane.post("v1/execute", {"stmt": {"sql": "SELECT 1"}})
+    assert response.json()["result"]["rows"] == [[{"type": "integer", "value": "1"}]]
+    response = await plane.post("v1/batch", {"batch": {"steps": [{"stmt": {"sql": "SELECT 1"}}]}})
+    assert len(response.json()["result"]["step_results"]) == 1
+    response = await plane.post("v1/execute", {"stmt": {"sql": "SELEC"}})
+    assert (response.status_code, response.json()["code"]) == (400, "SQL_PARSE_ERROR")
+
+
+async def test_a_database_belongs_to_its_own_files(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    assert (plane.worker.directory / MAIN / "data.db").exists()
+    answer = await plane.requests(execute("SELECT * FROM t"), {"type": "close"}, database_id=OTHER)
+    assert answer["results"][0]["error"]["message"].startswith("SQLite error: no such table: t")

@@ -1,0 +1,118 @@
+"""Paths, tokens, probes, CORS: what a request meets before any SQL."""
+
+import asyncio
+import time
+
+from dataplane.front import MAX_BODY_BYTES, Target, parse_path
+from dataplane.tokens import new_database_token, new_query_token
+from tests.dataplane.plane import KEY, MAIN, OTHER, Plane, execute
+
+SELECT = {"requests": [execute("SELECT 1"), {"type": "close"}]}
+
+
+def test_paths() -> None:
+    assert parse_path(f"/v1/{MAIN}/v2/pipeline") == Target(MAIN, "v2/pipeline")
+    assert parse_path("/v1/v2/pipeline") == Target(None, "v2/pipeline")
+    assert parse_path("/v1/v1/execute") == Target(None, "v1/execute")
+    assert parse_path("/v1/db-short/v2/pipeline") == Target(None, "db-short/v2/pipeline")
+    assert parse_path("/docs") is None
+    assert parse_path("/v1x/v2/pipeline") is None
+
+
+async def test_the_bare_form_finds_the_database_by_its_token(plane: Plane) -> None:
+    for path in ("/v1/v2/pipeline", "/v1/v3/pipeline"):
+        response = await plane.http.post(path, json=SELECT, headers={"authorization": f"Bearer {plane.tokens[MAIN]}"})
+        assert response.status_code == 200
+
+
+async def test_probes_need_no_token(plane: Plane) -> None:
+    for path in (f"/v1/{MAIN}/v2", f"/v1/{MAIN}/v3", "/v1/v2", "/v1/v3", f"/v1/{MAIN}/health", f"/v1/{MAIN}/version"):
+        response = await plane.http.get(path)
+        assert (response.status_code, response.headers["content-type"]) == (200, "text/plain"), path
+    assert (await plane.http.get(f"/v1/{MAIN}/v3-protobuf")).status_code == 404
+
+
+async def test_wrong_tokens_get_401_whether_the_database_exists_or_not(plane: Plane) -> None:
+    answers = set()
+    for database_id in (MAIN, "db-cccccccccccc"):
+        for token in ("nonsense", new_database_token(MAIN), new_database_token("db-cccccccccccc"), "q.x.y", "é" * 5000):
+            response = await plane.http.post(
+                f"/v1/{database_id}/v2/pipeline",
+                json=SELECT,
+                headers={b"authorization": f"Bearer {token}".encode()},
+            )
+            answers.add((response.status_code, response.text))
+    response = await plane.http.post(f"/v1/{MAIN}/v2/pipeline", json=SELECT)
+    answers.add((response.status_code, response.text))
+    assert len(answers) == 1
+    assert answers.pop()[0] == 401
+
+
+async def test_another_databases_token_gets_404_whether_the_database_exists_or_not(plane: Plane) -> None:
+    existing = await plane.post("v2/pipeline", SELECT, token=plane.tokens[OTHER])
+    missing = await plane.post("v2/pipeline", SELECT, database_id="db-cccccccccccc", token=plane.tokens[OTHER])
+    assert existing.status_code == missing.status_code == 404
+    assert existing.text == missing.text
+    assert existing.json().keys() == {"message", "code", "error"}
+
+
+async def test_rotation_ends_database_and_query_tokens(plane: Plane) -> None:
+    old = plane.tokens[MAIN]
+    query = new_query_token(
+        KEY, database_id=MAIN, epoch=1, ttl_seconds=60, audience="shell", access="rw", now=time.time()
+    )
+    assert (await plane.post("v2/pipeline", SELECT, token=query)).status_code == 200
+    plane.serve(MAIN, epoch=2)
+    assert (await plane.post("v2/pipeline", SELECT, token=old)).status_code == 401
+    assert (await plane.post("v2/pipeline", SELECT, token=query)).status_code == 401
+    assert (await plane.post("v2/pipeline", SELECT)).status_code == 200
+
+
+async def test_a_read_only_token_reads_and_cannot_write(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    token = new_query_token(
+        KEY, database_id=MAIN, epoch=1, ttl_seconds=60, audience="shell", access="ro", now=time.time()
+    )
+    statements = ["SELECT * FROM t", "INSERT INTO t VALUES (1)", "BEGIN IMMEDIATE", "PRAGMA query_only = 0"]
+    statements += ["PRAGMA user_version = 5", "CREATE TEMP TABLE x (a)"]
+    document = {"requests": [execute(sql) for sql in statements]}
+    results = (await plane.post("v2/pipeline", document, token=token)).json()["results"]
+    assert [result["type"] for result in results] == ["ok"] + ["error"] * 5
+    assert results[1]["error"]["code"] == "SQLITE_READONLY"
+
+
+async def test_a_suspended_database_answers_blocked_with_the_reason(plane: Plane) -> None:
+    plane.serve(MAIN, blocked="unpaid")
+    error = await plane.failure("SELECT 1")
+    assert (error["code"], error["message"]) == ("BLOCKED", "The database is suspended: unpaid")
+
+
+async def test_nothing_but_database_paths_is_served(plane: Plane) -> None:
+    for path in ("/", "/docs", "/metrics", "/v1", "/v1/projects", f"/v1/{MAIN}", f"/v1/{MAIN}/nope", "/openapi.json"):
+        assert (await plane.http.get(path)).status_code == 404, path
+        assert (await plane.http.post(path)).status_code == 404, path
+    assert (await plane.http.get("/v1/v1/jobs")).json() == {"error": "Invalid namespace"}
+
+
+async def test_browsers_may_call_from_anywhere(plane: Plane) -> None:
+    preflight = await plane.http.options(
+        f"/v1/{MAIN}/v3/pipeline", headers={"origin": "https://x.test", "access-control-request-method": "POST"}
+    )
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert "authorization" in preflight.headers["access-control-allow-headers"]
+    assert (await plane.post("v3/pipeline", SELECT)).headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_body_over_the_limit_gets_413_before_it_is_sent(plane: Plane) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(plane.root.rpartition(":")[2]))
+    head = (
+        f"POST /v1/{MAIN}/v2/pipeline HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {plane.tokens[MAIN]}\r\n"
+        f"content-length: {MAX_BODY_BYTES + 1}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    answer = await reader.readuntil(b"}")
+    writer.close()
+    await writer.wait_closed()
+    assert b" 413 " in answer
+    assert b"64 MiB" in answer

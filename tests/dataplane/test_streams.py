@@ -1,0 +1,194 @@
+"""Batons, transactions over several requests, the order of writers, and what ends a stream."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+
+SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
+CLOSE = {"type": "close"}
+
+
+async def test_a_transaction_spans_requests_and_is_seen_by_nobody_else(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    first = await plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES (1)"))
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+    second = await plane.requests(execute("SELECT count(*) FROM t"), baton=first["baton"])
+    assert second["results"][0]["response"]["result"]["rows"] == [[{"type": "integer", "value": "1"}]]
+    third = await plane.requests(execute("COMMIT"), CLOSE, baton=second["baton"])
+    assert third["baton"] is None
+    assert await plane.values("SELECT count(*) FROM t") == [[1]]
+
+
+async def test_closing_a_stream_rolls_back(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.requests(execute("BEGIN"), execute("INSERT INTO t VALUES (1)"), CLOSE)
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+
+
+async def test_a_baton_serves_once_and_only_its_database(plane: Plane) -> None:
+    first = await plane.requests(execute("SELECT 1"))
+    second = await plane.requests(execute("SELECT 1"), baton=first["baton"])
+    document = {"requests": [execute("SELECT 1")]}
+    reused = await plane.post("v3/pipeline", {**document, "baton": first["baton"]})
+    assert (reused.status_code, reused.json()["message"]) == (400, "Received a baton that has already been used")
+    elsewhere = await plane.post("v3/pipeline", {**document, "baton": second["baton"]}, database_id=OTHER)
+    assert (elsewhere.status_code, elsewhere.json()["message"]) == (400, "Received an invalid baton")
+    changed = second["baton"][:-1] + ("A" if second["baton"][-1] != "A" else "B")
+    assert (await plane.post("v3/pipeline", {**document, "baton": changed})).status_code == 400
+    assert (await plane.post("v3/pipeline", {**document, "baton": "é"})).status_code == 400
+    await plane.requests(CLOSE, baton=second["baton"])
+
+
+async def test_a_closed_or_lost_stream_says_expired(plane: Plane) -> None:
+    first = await plane.requests(execute("SELECT 1"))
+    await plane.requests(CLOSE, baton=first["baton"])
+    lost = await plane.requests(execute("SELECT 1"))
+    await plane.worker.kill()
+    await plane.worker.restart()
+    response = await plane.post("v3/pipeline", {"baton": lost["baton"], "requests": []})
+    assert (response.status_code, response.json()["code"]) == (400, "STREAM_EXPIRED")
+
+
+async def test_a_rotation_ends_streams(plane: Plane) -> None:
+    first = await plane.requests(execute("BEGIN"))
+    plane.serve(MAIN, epoch=2)
+    response = await plane.post("v3/pipeline", {"baton": first["baton"], "requests": [execute("SELECT 1")]})
+    assert response.status_code == 400
+
+
+async def test_writers_wait_for_their_turn_in_order_and_never_see_busy(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a)")
+    holder = await plane.requests(execute("BEGIN IMMEDIATE"))
+    waiting = []
+    for number in range(5):
+        waiting.append(asyncio.create_task(plane.execute("INSERT INTO t (a) VALUES (?)", number)))
+        await plane.execute("SELECT 1")  # the worker has taken the insert before this read
+    assert not any(task.done() for task in waiting)
+    await plane.requests(execute("COMMIT"), CLOSE, baton=holder["baton"])
+    await asyncio.gather(*waiting)
+    assert await plane.values("SELECT a FROM t ORDER BY id") == [[n] for n in range(5)]
+
+
+async def test_readers_go_on_beside_a_writer(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    holder = await plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES (1)"))
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+    await plane.requests(CLOSE, baton=holder["baton"])
+
+
+async def test_a_transaction_is_taken_away_when_another_writer_waits(hasty_plane: Plane) -> None:
+    await hasty_plane.execute("CREATE TABLE t (a)")
+    holder = await hasty_plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES ('lost')"))
+    await hasty_plane.execute("INSERT INTO t VALUES ('kept')")
+    # Nothing of the rest of the transaction may take effect on its own.
+    answer = await hasty_plane.requests(
+        execute("INSERT INTO t VALUES ('lost')"), execute("COMMIT"), execute("SELECT 1"), CLOSE, baton=holder["baton"]
+    )
+    errors = [result["error"] for result in answer["results"][:2]]
+    assert [error["code"] for error in errors] == ["TRANSACTION_TIMEOUT"] * 2
+    assert "0.5 s while another writer waited" in errors[0]["message"]
+    assert answer["results"][2]["type"] == "ok"
+    assert await hasty_plane.values("SELECT a FROM t") == [["kept"]]
+
+
+async def test_rollback_of_a_transaction_that_was_taken_away_succeeds(hasty_plane: Plane) -> None:
+    await hasty_plane.execute("CREATE TABLE t (a)")
+    holder = await hasty_plane.requests(execute("BEGIN IMMEDIATE"))
+    await hasty_plane.execute("INSERT INTO t VALUES (1)")
+    answer = await hasty_plane.requests(execute("ROLLBACK"), execute("SELECT 1"), CLOSE, baton=holder["baton"])
+    assert [result["type"] for result in answer["results"]] == ["ok"] * 3
+
+
+async def test_a_transaction_at_work_is_not_taken_away_before_its_longest_age(hasty_plane: Plane) -> None:
+    await hasty_plane.execute("CREATE TABLE t (a)")
+    steps = [{"stmt": {"sql": "BEGIN IMMEDIATE"}}]
+    steps += [{"stmt": {"sql": SLOW.format(1_000_000)}} for _ in range(100)]
+    steps += [{"stmt": {"sql": "INSERT INTO t VALUES (1)"}}, {"stmt": {"sql": "COMMIT"}}]
+    working = asyncio.create_task(hasty_plane.requests({"type": "batch", "batch": {"steps": steps}}, CLOSE))
+    await asyncio.sleep(0.1)
+    started = time.monotonic()
+    await hasty_plane.execute("INSERT INTO t VALUES (2)")
+    assert 1 < time.monotonic() - started < 4
+    errors = (await working)["results"][0]["response"]["result"]["step_errors"]
+    assert errors[-1]["code"] == "TRANSACTION_TIMEOUT"
+    assert "2 s, the limit" in errors[-1]["message"]
+    assert await hasty_plane.values("SELECT a FROM t") == [[2]]
+
+
+async def test_a_transaction_nobody_waits_for_is_left_alone(hasty_plane: Plane) -> None:
+    await hasty_plane.execute("CREATE TABLE t (a)")
+    holder = await hasty_plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES (1)"))
+    await asyncio.sleep(0.8)
+    answer = await hasty_plane.requests(execute("COMMIT"), CLOSE, baton=holder["baton"])
+    assert answer["results"][0]["type"] == "ok"
+
+
+async def test_an_idle_stream_expires(hasty_plane: Plane) -> None:
+    first = await hasty_plane.requests(execute("SELECT 1"))
+    await hasty_plane.worker.stats(lambda stats: stats.streams == 1)
+    await asyncio.sleep(1.5)
+    response = await hasty_plane.post("v3/pipeline", {"baton": first["baton"], "requests": []})
+    assert (response.status_code, response.json()["code"]) == (400, "STREAM_EXPIRED")
+    assert response.json()["message"] == "The stream has expired due to inactivity"
+
+
+async def test_a_stale_read_cannot_be_written_over_and_the_error_says_what_to_do(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    reader = await plane.requests(execute("BEGIN"), execute("SELECT * FROM t"))
+    await plane.execute("INSERT INTO t VALUES (1)")
+    answer = await plane.requests(execute("INSERT INTO t VALUES (2)"), CLOSE, baton=reader["baton"])
+    error = answer["results"][0]["error"]
+    assert (error["code"], error["extended_code"]) == ("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT")
+    assert "BEGIN IMMEDIATE" in error["message"]
+
+
+async def test_a_slow_statement_delays_neither_its_own_database_nor_another(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    slow = asyncio.create_task(plane.execute(SLOW.format(8_000_000)))
+    await asyncio.sleep(0.1)
+    for _ in range(5):
+        await plane.execute("SELECT 1", database_id=OTHER)
+        await plane.execute("INSERT INTO t VALUES (1)")
+    assert not slow.done()
+    await slow
+
+
+async def test_a_statement_over_the_limit_is_ended_with_words(hasty_plane: Plane) -> None:
+    started = time.monotonic()
+    error = await hasty_plane.failure(SLOW.format(1_000_000_000))
+    assert time.monotonic() - started < 3
+    assert error["code"] == "SQLITE_INTERRUPT"
+    assert "0.5 s, the limit for one statement" in error["message"]
+    assert await hasty_plane.values("SELECT 1") == [[1]]
+
+
+async def test_a_slow_result_over_the_limit_is_ended_too(hasty_plane: Plane) -> None:
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 1 FROM n"
+    assert (await hasty_plane.failure(rows, want_rows=False))["code"] == "SQLITE_INTERRUPT"
+
+
+async def test_a_client_that_leaves_takes_its_statement_and_its_transaction_along(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    holder = await plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES (1)"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await plane.requests(execute(SLOW.format(10_000_000_000)), baton=holder["baton"])
+    started = time.monotonic()
+    await plane.execute("INSERT INTO t VALUES (2)")
+    assert time.monotonic() - started < 3
+    assert await plane.values("SELECT a FROM t") == [[2]]
+
+
+async def test_session_settings_and_temporary_tables_do_not_reach_the_next_stream(plane: Plane) -> None:
+    await plane.requests(execute("PRAGMA foreign_keys = OFF"), execute("CREATE TEMP TABLE mine (a)"), CLOSE)
+    assert await plane.values("PRAGMA foreign_keys") == [[1]]
+    assert "no such table" in (await plane.failure("SELECT * FROM mine"))["message"]
+
+
+async def test_last_insert_rowid_does_not_reach_the_next_stream(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.execute("INSERT INTO t VALUES (1)")
+    assert (await plane.execute("SELECT 1"))["last_insert_rowid"] == "0"
