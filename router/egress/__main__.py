@@ -12,14 +12,15 @@ import socket
 
 import uvloop
 
+from router.egress.client import ClientExchange
 from router.egress.connection import Counters, HostConnection
 from router.egress.destination import OwnNames
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
-from router.egress.local import LocalExchange, LocalPool
-from router.egress.network import tls_context
+from router.egress.local import LocalConnector
 from router.egress.policy import AddressPolicy
-from router.egress.public import PublicExchange, make_pool
+from router.egress.pool import Pool
+from router.egress.public import PublicConnector, tls_context
 from router.egress.resolver import Resolver
 from router.messages import Drain, EgressSettings, EgressStats, LocalNames, Ready, ToEgress
 from runtime.channel import Channel, inherited_socket
@@ -74,15 +75,15 @@ class Egress:
     async def _serve(self, settings: EgressSettings) -> None:
         resolver = Resolver(AddressPolicy(settings.allow))
         own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
-        local = LocalPool(settings.edge_sockets)
+        local = Pool(LocalConnector(settings.edge_sockets))
         tls = tls_context()
 
         def make(connection: HostConnection, stream: int, request: Request, request_id: bytes) -> Exchange:
             if own.include(request.destination):
-                return LocalExchange(connection, stream, request, request_id, local)
+                return ClientExchange(connection, stream, request, request_id, local)
             if connection.pool is None:
-                connection.pool = make_pool(resolver, tls)
-            return PublicExchange(connection, stream, request, connection.pool)
+                connection.pool = Pool(PublicConnector(resolver, tls))
+            return ClientExchange(connection, stream, request, request_id, connection.pool)
 
         def connect() -> HostConnection:
             connection = HostConnection(make, self._counters, self._closed)
@@ -99,7 +100,7 @@ class Egress:
     def _closed(self, connection: HostConnection) -> None:
         self._connections.discard(connection)
         if connection.pool is not None:
-            self._spawn(connection.pool.aclose())
+            connection.pool.close()
 
     async def _report(self) -> None:
         while True:

@@ -8,13 +8,12 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
-from httpcore import AsyncConnectionPool
-
 from isolates.wire import END, HEADER, HEADER_BYTES, FrameError, Type, decode
 from router.egress import headers
 from router.egress.errors import EgressError
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
+from router.egress.pool import Pool
 
 log = logging.getLogger("router.egress")
 
@@ -65,7 +64,7 @@ class HostConnection(asyncio.Protocol):
         self._waiting_bytes = 0
         self._buffer = b""
         self._out: list[bytes] = []
-        self.pool: AsyncConnectionPool | None = None
+        self.pool: Pool | None = None
         """Connections to the outside that were made for this host, if any; `on_close` closes them."""
 
     def __repr__(self) -> str:

@@ -87,9 +87,9 @@ def _length(declared: bytes | None, data: bytes, end: bool) -> int | None:
     return int(declared)
 
 
-def outbound(request: Request) -> list[tuple[bytes, bytes]]:
-    """Return the fields of a request that leaves the node, Host first."""
-    fields = [(b"host", request.destination.authority), *request.fields]
+def public_head(request: Request) -> bytes:
+    """Return the head of a request that leaves the node, as HTTP/1.1."""
+    fields = list(request.fields)
     names = {name for name, _ in request.fields}
     for name, value in (
         (b"accept", b"*/*"),
@@ -98,7 +98,7 @@ def outbound(request: Request) -> list[tuple[bytes, bytes]]:
     ):
         if name not in names:
             fields.append((name, value))
-    return fields + _framing(request)
+    return _head(request, fields)
 
 
 def local_head(request: Request, request_id: bytes) -> bytes:
@@ -107,15 +107,18 @@ def local_head(request: Request, request_id: bytes) -> bytes:
     What an app says about a client in front of it is left out: between app and edge there is none. Compressing for a
     Unix socket would be work for nothing.
     """
+    fields = [field for field in request.fields if field[0] not in _FORWARDING and field[0] != b"accept-encoding"]
+    if request.destination.scheme == "https":
+        fields.append((b"x-forwarded-proto", b"https"))
+    if request_id:
+        fields.append((b"x-request-id", request_id))
+    return _head(request, fields)
+
+
+def _head(request: Request, fields: Fields) -> bytes:
     destination = request.destination
     lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method, destination.target, destination.authority)]
-    lines += [
-        b"%b: %b" % field for field in request.fields if field[0] not in _FORWARDING and field[0] != b"accept-encoding"
-    ]
-    if destination.scheme == "https":
-        lines.append(b"x-forwarded-proto: https")
-    if request_id:
-        lines.append(b"x-request-id: " + request_id)
+    lines += [b"%b: %b" % field for field in fields]
     lines += [b"%b: %b" % field for field in _framing(request)]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
@@ -127,11 +130,6 @@ def _framing(request: Request) -> list[tuple[bytes, bytes]]:
     if request.length or request.method in (b"POST", b"PUT", b"PATCH"):
         return [(b"content-length", b"%d" % request.length)]
     return []
-
-
-def response_fields(fields: Fields) -> list[tuple[bytes, bytes]]:
-    """Return a response's end-to-end fields, names in lower case, order and duplicates kept."""
-    return [(lower, value) for name, value in fields if (lower := name.lower()) not in HOP_BY_HOP]
 
 
 def has_body(method: bytes, status: int) -> bool:
