@@ -17,7 +17,9 @@ MAX_PENDING_BYTES = 64 << 20
 """Unsent bytes at which a connection counts as broken. Windows of the streams keep it far below."""
 SOCKET_BYTES = 1 << 20
 
-_U32 = struct.Struct("<I")
+GONE = -1
+
+_length = struct.Struct("<I").unpack_from
 
 
 class Connection:
@@ -32,6 +34,8 @@ class Connection:
         """Bytes that the socket has not taken yet."""
         self.busy = False
         """Whether the last read brought several frames."""
+        self.broken = False
+        """Whether the other side is gone, or does not read."""
         self._socket = sock
         self._leftover = b""
         self._receive_into = sock.recv_into
@@ -41,10 +45,10 @@ class Connection:
         waiting = f"{len(self._leftover)} bytes of a frame in, {len(self.pending)} bytes out"
         return f"<Connection {self.number}, waiting: {waiting}>"
 
-    def receive(self, buffer: memoryview, start: int) -> int | None:
+    def receive(self, buffer: memoryview, start: int) -> int:
         """Read into `buffer` from `start` on and return where the last whole frame ends (`start` if there is none).
 
-        None: the other side is gone, or broke the format.
+        `GONE`: the other side is gone, or broke the format.
         """
         filled = start
         leftover = self._leftover
@@ -52,22 +56,21 @@ class Connection:
             filled += len(leftover)
             buffer[start:filled] = leftover
         try:
-            count = self._receive_into(buffer[filled:], min(READ_BYTES, len(buffer) - filled))
+            count = self._receive_into(buffer[filled : filled + READ_BYTES])
         except BlockingIOError:
             self.busy = False
             return start
         except OSError:
-            return None
+            return GONE
         if not count:
-            return None
+            return GONE
         filled += count
         position = start
-        unpack = _U32.unpack_from
         frames = 0
         while filled - position >= 4:
-            length = unpack(buffer, position)[0]
+            length = _length(buffer, position)[0]
             if not wire.HEADER_BYTES <= length <= wire.MAX_FRAME_BYTES:
-                return None
+                return GONE
             if position + length > filled:
                 break
             position += length
@@ -80,19 +83,22 @@ class Connection:
         return position
 
     def send(self, data: memoryview) -> bool:
-        """Send, or keep what does not fit; False if the other side is gone or does not read."""
+        """Send; False if not all was taken: then the rest is kept in `pending`, or the connection is `broken`."""
         if self.pending:
             self.pending += data
-            return len(self.pending) <= MAX_PENDING_BYTES
+            self.broken = len(self.pending) > MAX_PENDING_BYTES
+            return not self.broken
         try:
             sent = self._send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
+            self.broken = True
             return False
-        if sent < len(data):
-            self.pending += data[sent:]
-        return True
+        if sent == len(data):
+            return True
+        self.pending += data[sent:]
+        return False
 
     def send_pending(self) -> bool:
         """Send more of what is kept; tell whether nothing is left."""

@@ -38,6 +38,8 @@ HEAP_GRACE_BYTES = 64 << 20
 STATS_SECONDS = 1.0
 DRAIN_QUIET_SECONDS = 0.25
 """How long requests that crossed the GOAWAY on the wire are waited for."""
+MIN_HEAP_MB = 16
+_RESOURCE = "brrrd:host"
 _LEVELS = ("debug", "info", "warn", "error")
 _BUFFERS = ("input", "output", "scratch")
 
@@ -59,21 +61,24 @@ class Host:
         self._platform = platform
         self._snapshot = snapshot
         self._version = version
+        self._isolate: Isolate
+        self._native: Handle
+        self._ring: Ring
+        self._operations: Operations
+        self._watchdog: Watchdog
         self._link = Link(channel)
         self._listener = listener
-        self._limits = Limits()
-        self._isolate = self._prepare(self._limits.memory_mb)
-        self._ring: Ring
-        self._watchdog: Watchdog
         self._egress_socket = ""
         self._log_budget = LogBudget(time.monotonic())
         self._load_started = 0.0
         self._loaded = False
         self._ending = False
-        self._stats_due = math.inf
+        self._stats_due = 0.0
         self._sent_stats: Counters | None = None
         self._drain_until: float | None = None
         self._last_busy = 0.0
+        self._limits = Limits()
+        self._prepare(self._limits.memory_mb)
 
     def __repr__(self) -> str:
         state = "draining" if self._drain_until else "serving" if self._loaded else "standby"
@@ -92,28 +97,56 @@ class Host:
 
     # -- preparing
 
-    def _prepare(self, heap_mb: int) -> Isolate:
-        """Make an isolate in which the platform's bundle has been evaluated."""
-        isolate = Isolate(
+    def _prepare(self, heap_mb: int) -> None:
+        """Make an isolate in which the platform's bundle has been evaluated, and the event loop for it."""
+        isolate = self._isolate = Isolate(
             self._engine,
-            heap_mb=heap_mb,
+            heap_mb=max(heap_mb, MIN_HEAP_MB),
             snapshot=self._snapshot,
             on_heap_limit=self._on_heap_limit,
             on_fatal=self._on_fatal,
         )
         if self._snapshot is None:
-            isolate.evaluate(self._platform, "brrrd:platform")
-        return isolate
+            isolate.evaluate(self._platform, _RESOURCE)
+        native = self._native = isolate.evaluate("({})", _RESOURCE)
+        for name in _BUFFERS:
+            isolate.set(native, name, isolate.evaluate(f"new ArrayBuffer({BUFFER_BYTES})", _RESOURCE))
+        extras = self._engine.context_extras(isolate.context)
+        for name in ("get", "set"):
+            function = isolate.get(extras, f"{name}ContinuationPreservedEmbedderData")
+            isolate.set(native, f"{name}Continuation", function)
+        read, write, scratch = (isolate.buffer(isolate.get(native, name), BUFFER_BYTES) for name in _BUFFERS)
+        self._ring = Ring(
+            (read, write),
+            run_microtasks=isolate.run_microtasks,
+            run_tasks=isolate.run_tasks,
+            on_frames=self._on_frames,
+            on_due=self._on_due,
+            connect_egress=self._connect_egress,
+        )
+        self._ring.watch(self._link.descriptor, self._on_channel)
+        self._operations = Operations(scratch, flush=self._ring.flush)
+        isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
+        isolate.set(native, "call", isolate.function(self._guarded(self._operations.call)))
 
     def _serve(self, load: Load) -> NoReturn:
         self._load_started = time.monotonic()
         if load.limits.memory_mb != self._limits.memory_mb:
+            self._ring.close()
             self._isolate.dispose()
-            self._isolate = self._prepare(load.limits.memory_mb)
+            self._prepare(load.limits.memory_mb)
         self._limits = load.limits
         self._egress_socket = load.egress_socket
-        bound_memory(load.limits.memory_mb)
         self._link.unblock()
+        self._ring.busy_since = self._load_started
+        self._watchdog = Watchdog(
+            limit=(load.limits.wall_ms + WALL_GRACE_MS) / 1000,
+            status=EXIT_RETIRED,
+            busy_since=lambda: self._ring.busy_since,
+            expire=self._on_stuck,
+        )
+        self._watchdog.start()
+        bound_memory(load.limits.memory_mb)
         try:
             self._isolate.call(self._boot(load), messages=False)
         except Terminated:
@@ -124,39 +157,14 @@ class Host:
         self._exit(0)
 
     def _boot(self, load: Load) -> Handle:
-        """Connect the isolate's two halves and return JavaScript's event loop, a function."""
+        """Give the isolate its app and return JavaScript's event loop, a function."""
         isolate = self._isolate
         modules = Modules(isolate, Path(load.directory))
-        native = isolate.evaluate("({})", "brrrd:host")
-        for name in _BUFFERS:
-            isolate.set(native, name, isolate.evaluate(f"new ArrayBuffer({BUFFER_BYTES})", "brrrd:host"))
-        extras = self._engine.context_extras(isolate.context)
-        for name in ("get", "set"):
-            function = isolate.get(extras, f"{name}ContinuationPreservedEmbedderData")
-            isolate.set(native, f"{name}Continuation", function)
-        isolate.set(native, "importModule", modules.import_module)
-        buffers = [isolate.buffer(isolate.get(native, name), BUFFER_BYTES) for name in _BUFFERS]
-        self._ring = Ring(
-            isolate,
-            (buffers[0], buffers[1]),
-            on_frames=self._on_frames,
-            on_turn=self._on_turn,
-            connect_egress=self._connect_egress,
-        )
-        self._ring.watch(self._link.descriptor, self._on_channel)
-        operations = Operations(buffers[2], flush=self._ring.flush, read=modules.read)
-        isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
-        isolate.set(native, "call", isolate.function(self._guarded(operations.call)))
-        self._watchdog = Watchdog(
-            limit=(load.limits.wall_ms + WALL_GRACE_MS) / 1000,
-            status=EXIT_RETIRED,
-            busy_since=lambda: self._ring.busy_since,
-            expire=self._on_stuck,
-        )
-        self._watchdog.start()
+        isolate.set(self._native, "importModule", modules.import_module)
+        self._operations.read = modules.read
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
-        return isolate.call(boot, native, isolate.call(parse, isolate.string(self._config(load))))
+        return isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))
 
     def _config(self, load: Load) -> str:
         return json.dumps(
@@ -175,10 +183,10 @@ class Host:
             }
         )
 
-    def _guarded(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Return `call` such that an exception ends the process: it must not unwind into V8."""
+    def _guarded(self, call: Callable[[], None]) -> Callable[[int], None]:
+        """Return `call` for V8, such that an exception ends the process: it must not unwind into V8."""
 
-        def guarded() -> None:
+        def guarded(_info: int) -> None:
             try:
                 call()
             except Exception as error:  # the door between V8 and this room
@@ -189,15 +197,16 @@ class Host:
 
     # -- turns of the loop
 
-    def _on_turn(self, now: float) -> float:
+    def _on_due(self, now: float) -> float:
         """Do what is due; return when to be called again at the latest."""
         if self._ending:
             self._exit(EXIT_RETIRED)
-        if self._stats_due == math.inf:
+        until = math.inf
+        if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS
-        elif now >= self._stats_due:
-            self._stats_due = now + STATS_SECONDS if self._send_stats() else math.inf
-        until = self._stats_due
+            self._send_stats()
+        if self._ring.counters != self._sent_stats:
+            until = self._stats_due
         if self._link.pending:
             self._link.flush()
             until = min(until, now + 0.05)
@@ -225,12 +234,12 @@ class Host:
             self._exit(0)
         return now + 0.02
 
-    def _send_stats(self) -> bool:
-        """Send the counters if they changed; tell whether they did."""
+    def _send_stats(self) -> None:
+        """Send the counters if they changed."""
         counters = self._ring.counters
         self._send_dropped()
         if counters == self._sent_stats:
-            return False
+            return
         self._sent_stats = counters
         self._link.send(
             HostStats(
@@ -243,7 +252,6 @@ class Host:
             ),
             droppable=True,
         )
-        return True
 
     # -- messages, frames, connections
 
@@ -265,6 +273,7 @@ class Host:
             self._drain_until = now + message.grace_ms / 1000
             self._last_busy = now
             self._ring.drain()
+            self._ring.interrupt()
 
     def _on_frames(self, view: memoryview) -> None:
         """Frames that JavaScript wrote for the host itself."""
@@ -327,6 +336,7 @@ class Host:
         report: FromHost = Retiring(limit, message) if self._loaded else LoadFailed(message)
         self._link.send(Log(time.time(), "error", "", message))
         self._link.send(report)
+        self._ring.interrupt()
 
     def _on_stuck(self) -> None:
         wall_ms = self._limits.wall_ms

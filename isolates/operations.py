@@ -41,13 +41,14 @@ class Failure(IntEnum):
 
 
 class Operations:
-    """`flush` sends the output buffer; `read(path)` returns a file of the package or raises LookupError."""
+    """`flush` sends the output buffer."""
 
-    def __init__(self, scratch: memoryview, *, flush: Callable[[], None], read: Callable[[str], bytes]) -> None:
+    def __init__(self, scratch: memoryview, *, flush: Callable[[], None]) -> None:
         self._scratch = scratch
         self._room = len(scratch) - DATA
         self._flush = flush
-        self._read = read
+        self.read: Callable[[str], bytes] = _no_package
+        """Returns a file of the package or raises LookupError."""
         self._digests: dict[int, Any] = {}
         self._next_digest = 1
         self._file: tuple[str, bytes] = ("", b"")
@@ -91,7 +92,7 @@ class Operations:
         if offset < 0:
             raise ValueError(offset)
         if offset == 0 or self._file[0] != path:
-            self._file = (path, self._read(path))
+            self._file = (path, self.read(path))
         content = self._file[1]
         self._put(content[offset : offset + self._room])
         if offset + self._room >= len(content):
@@ -109,3 +110,7 @@ class Operations:
     def _put(self, data: bytes) -> int:
         self._scratch[DATA : DATA + len(data)] = data
         return len(data)
+
+
+def _no_package(path: str) -> bytes:
+    raise LookupError(f"{path}: no package is loaded")

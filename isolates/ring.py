@@ -15,15 +15,17 @@ A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connecti
 others are edge workers; a segment without frames says that the connection closed.
 """
 
+import math
 import select
 import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from time import monotonic
+from typing import NamedTuple
 
 from isolates import wire
-from isolates.connection import MIN_ROOM, Connection
+from isolates.connection import GONE, MIN_ROOM, Connection
 
 HEADER_BYTES = 64
 BUFFER_BYTES = HEADER_BYTES + (1 << 20)
@@ -33,12 +35,17 @@ MORE_WORK = 1
 HOST = 0
 EGRESS = 1
 FIRST_EDGE = 2
+SEGMENT_BYTES = 8
+ACTIVITY_SECONDS = 1.0
+"""After a turn the host is called within this time: for statistics, and for tasks that V8 put off."""
 
 _INPUT = struct.Struct("<IIdd")
 _OUTPUT = struct.Struct("<IIdIIIIII")
+_OUTPUT_START = struct.Struct("<IId")
 _SEGMENT = struct.Struct("<II")
 _U32 = struct.Struct("<I")
 _LONGEST_WAIT = 3600.0
+_LAST_POSITION = BUFFER_BYTES - MIN_ROOM
 _TASK_TURNS = 64
 """V8's own tasks run whenever the loop is idle, and after this many turns without a rest."""
 
@@ -59,36 +66,33 @@ class Counters(NamedTuple):
         return bool(self.active or self.queued or self.background)
 
 
-class Engine(Protocol):
-    """What the loop needs of the isolate."""
-
-    def run_microtasks(self) -> None: ...
-    def run_tasks(self) -> bool: ...
-
-
 class Ring:
-    """The loop. The host registers further descriptors and is called on every turn; see the constructor.
+    """The loop. The host registers further descriptors and is called when something may be due; see the constructor.
 
-    `on_frames(view)` gets the frames for connection 0. `on_turn(now)` is called each turn after microtasks and output,
-    and returns the monotonic time in seconds at which it wants to be called again at the latest. `connect_egress()`
-    returns a connected socket or raises OSError.
+    `run_microtasks()` and `run_tasks()` are the isolate's. `on_frames(view)` gets the frames for connection 0.
+    `on_due(now)` is called when the time that it last returned is reached, at most a second after any activity, and
+    after `interrupt`; times are seconds of the monotonic clock. `connect_egress()` returns a connected socket or raises
+    OSError.
     """
 
     def __init__(
         self,
-        engine: Engine,
         buffers: tuple[memoryview, memoryview],
         *,
+        run_microtasks: Callable[[], None],
+        run_tasks: Callable[[], bool],
         on_frames: Callable[[memoryview], None],
-        on_turn: Callable[[float], float],
+        on_due: Callable[[float], float],
         connect_egress: Callable[[], socket.socket],
     ) -> None:
-        self._engine = engine
         self._input, self._output = buffers
+        self._run_microtasks = run_microtasks
+        self._run_task = run_tasks
         self._on_frames = on_frames
-        self._on_turn = on_turn
+        self._on_due = on_due
         self._connect_egress = connect_egress
         self._poller = select.epoll()
+        self._poll = self._poller.poll
         self._watched: dict[int, Callable[[], None]] = {}
         self._connections: dict[int, Connection] = {}
         self._by_descriptor: dict[int, Connection] = {}
@@ -96,6 +100,7 @@ class Ring:
         self._next_id = FIRST_EDGE
         self._flags = 0
         self._clock_ms = 0.0
+        self._due = 0.0
         self._turns_since_tasks = 0
         self._eager: Connection | None = None
         self.busy_since: float | None = time.monotonic()
@@ -136,7 +141,8 @@ class Ring:
         self._flags |= DRAINING
         goaway = memoryview(wire.encode(0, wire.Type.GOAWAY))
         for connection in self.edges:
-            self._send(connection, goaway)
+            if not connection.send(goaway):
+                self._not_sent(connection)
 
     def leave(self) -> None:
         """Make JavaScript's loop return after its next turn."""
@@ -146,39 +152,48 @@ class Ring:
         """Bytes that sockets have not taken yet."""
         return sum(len(connection.pending) for connection in self._connections.values())
 
+    def interrupt(self) -> None:
+        """Have `on_due` called before JavaScript next gets control. From any thread."""
+        self._due = 0.0
+
+    def close(self) -> None:
+        """Stop watching; for a ring that never ran."""
+        self._poller.close()
+
     # -- called by JavaScript
 
     def poll(self) -> None:
-        """One turn: microtasks, output, wait, input. `native.poll`."""
-        self._engine.run_microtasks()
+        """One turn: microtasks, output, wait, input. `native.poll`.
+
+        The hot path: at one request per turn this method is most of what Python costs, so it calls little.
+        """
+        self._run_microtasks()
         while True:
-            used, flags, timer_ms, *_ = _OUTPUT.unpack_from(self._output)
+            used, flags, timer_ms = _OUTPUT_START.unpack_from(self._output)
             if used:
                 self.flush(used)
-            now = time.monotonic()
-            until = self._on_turn(now)
-            if timer_ms >= 0.0:
-                due = (self._clock_ms + timer_ms) / 1000
-                if due < until:
-                    until = due
-            else:
-                due = None
+            now = monotonic()
+            if now >= self._due:
+                self._due = self._on_due(now)
+            wake = self._due
+            timer = math.inf if timer_ms < 0.0 else (self._clock_ms + timer_ms) / 1000
+            if timer < wake:
+                wake = timer
+            wait = wake - now
             if flags & MORE_WORK or self._flags & LEAVE or self._closed:
                 wait = 0.0
-            else:
-                wait = min(until - now, _LONGEST_WAIT)
-                if (wait > 0 or self._turns_since_tasks > _TASK_TURNS) and self._run_tasks():
-                    continue
+            elif (wait > 0.0 or self._turns_since_tasks > _TASK_TURNS) and self._run_tasks():
+                continue
             filled = self._fill(wait)
-            now = time.monotonic()
-            if filled > HEADER_BYTES or wait <= 0.0 or (due is not None and now >= due):
+            now = monotonic()
+            if filled > HEADER_BYTES or now >= timer or wait <= 0.0:
                 break
         self._turns_since_tasks += 1
-        self._clock_ms = now * 1000
+        if self._due > now + ACTIVITY_SECONDS:
+            self._due = now + ACTIVITY_SECONDS
+        self._clock_ms = clock_ms = now * 1000
         self.busy_since = now
-        _INPUT.pack_into(
-            self._input, 0, filled - HEADER_BYTES, self._flags, float(time.time_ns() // 1_000_000), self._clock_ms
-        )
+        _INPUT.pack_into(self._input, 0, filled - HEADER_BYTES, self._flags, time.time() * 1000 // 1, clock_ms)
 
     def flush(self, used: int | None = None) -> None:
         """Send the segments in the output buffer."""
@@ -189,11 +204,12 @@ class Ring:
         connections = self._connections
         while position < end:
             number, size = _SEGMENT.unpack_from(output, position)
-            start = position + 8
+            start = position + SEGMENT_BYTES
             position = start + size
             connection = connections.get(number)
             if connection is not None:
-                self._send(connection, output[start:position])
+                if not connection.send(output[start:position]):
+                    self._not_sent(connection)
             elif number == HOST:
                 self._on_frames(output[start:position])
             elif number == EGRESS:
@@ -206,17 +222,15 @@ class Ring:
         """Run V8's own tasks that are due, with the microtasks they cause; tell whether there were any."""
         self._turns_since_tasks = 0
         ran = False
-        while self._engine.run_tasks():
+        while self._run_task():
             ran = True
         if ran:
-            self._engine.run_microtasks()
+            self._run_microtasks()
         return ran
 
     def _fill(self, wait: float) -> int:
         """Wait up to `wait` seconds, put what arrived into the input buffer and return where it ends."""
-        position = HEADER_BYTES
-        if self._closed:
-            position = self._tell_closed(position)
+        position = self._tell_closed(HEADER_BYTES) if self._closed else HEADER_BYTES
         eager = self._eager
         if eager is not None:
             # A lone, busy edge worker usually has sent more by now: reading it at once saves the poller's system call.
@@ -225,42 +239,40 @@ class Ring:
             if filled > position:
                 return filled
         self.busy_since = None
-        for descriptor, events in self._poller.poll(wait if wait > 0 else 0, 32):
-            watched = self._watched.get(descriptor)
-            if watched is not None:
-                watched()
-                continue
+        for descriptor, events in self._poll(_LONGEST_WAIT if wait > _LONGEST_WAIT else wait if wait > 0.0 else 0.0):
             connection = self._by_descriptor.get(descriptor)
             if connection is None:
+                watched = self._watched.get(descriptor)
+                if watched is not None:
+                    watched()
                 continue
             if events & select.EPOLLOUT and connection.send_pending():
                 self._poller.modify(descriptor, select.EPOLLIN)
-            if events & ~select.EPOLLOUT and BUFFER_BYTES - position > MIN_ROOM:
+            if events & ~select.EPOLLOUT and position < _LAST_POSITION:
                 position = self._receive(connection, position)
-        if self._closed and BUFFER_BYTES - position > MIN_ROOM:
+        if self._closed and position < _LAST_POSITION:
             position = self._tell_closed(position)
         return position
 
     def _receive(self, connection: Connection, position: int) -> int:
         """Read from a connection into a segment at `position`; return where the segment ends."""
-        end = connection.receive(self._input, position + 8)
-        if end is None:
+        start = position + SEGMENT_BYTES
+        end = connection.receive(self._input, start)
+        if end > start:
+            _SEGMENT.pack_into(self._input, position, connection.number, end - start)
+            if connection.busy and len(self._by_descriptor) == 1:
+                self._eager = connection
+            return end
+        if end == GONE:
             self._close(connection)
-            return position
-        size = end - position - 8
-        if size <= 0:
-            return position
-        _SEGMENT.pack_into(self._input, position, connection.number, size)
-        if connection.busy and len(self._by_descriptor) == 1:
-            self._eager = connection
-        return end
+        return position
 
     def _tell_closed(self, position: int) -> int:
         """Write a segment without frames for each connection that closed."""
-        room = (BUFFER_BYTES - position) // 8
+        room = (BUFFER_BYTES - position) // SEGMENT_BYTES
         for number in self._closed[:room]:
             _SEGMENT.pack_into(self._input, position, number, 0)
-            position += 8
+            position += SEGMENT_BYTES
         del self._closed[:room]
         return position
 
@@ -273,11 +285,11 @@ class Ring:
         self._poller.register(connection.descriptor, select.EPOLLIN)
         return connection
 
-    def _send(self, connection: Connection, data: memoryview) -> None:
-        was_pending = bool(connection.pending)
-        if not connection.send(data):
+    def _not_sent(self, connection: Connection) -> None:
+        """A socket did not take all: wait until it can, or close it if it is broken."""
+        if connection.broken:
             self._close(connection)
-        elif connection.pending and not was_pending:
+        else:
             self._poller.modify(connection.descriptor, select.EPOLLIN | select.EPOLLOUT)
 
     def _send_egress(self, data: memoryview) -> None:
@@ -287,7 +299,9 @@ class Ring:
         except OSError:
             self._closed.append(EGRESS)
             return
-        self._send(self._add(EGRESS, sock), data)
+        connection = self._add(EGRESS, sock)
+        if not connection.send(data):
+            self._not_sent(connection)
 
     def _close(self, connection: Connection) -> None:
         if self._connections.pop(connection.number, None) is None:

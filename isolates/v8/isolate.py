@@ -8,6 +8,7 @@ callback from JavaScript in which it was obtained returns, or for good if obtain
 import ctypes
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 from isolates.v8.errors import JavaScriptError, Terminated
@@ -123,6 +124,10 @@ class Isolate:
         self.context: Handle = engine.context_new(self.pointer, None, None, None, nothing, None, nothing, nothing)
         engine.context_enter(self.context)
         self.global_object: Handle = engine.context_global(self.context)
+        self.run_microtasks: Callable[[], None] = partial(engine.perform_microtask_checkpoint, self.pointer)
+        """Run promise reactions and `queueMicrotask` callbacks until none is left."""
+        self.run_tasks: Callable[[], bool] = partial(engine.pump_message_loop, engine.platform, self.pointer, 0)
+        """Run one task of V8's own (WebAssembly, finalisation) if one is due; tell whether there was one."""
         self._utf8 = (ctypes.c_void_p * 8)()
         self._heap_statistics = (ctypes.c_size_t * 32)()
 
@@ -190,20 +195,20 @@ class Isolate:
         address = self.engine.array_buffer_data(array_buffer)
         return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
-    def function(self, call: Callable[[], None]) -> Handle:
-        """Return a JavaScript function that ignores its arguments, calls `call` and returns undefined."""
+    def function(self, call: Callable[[int], None]) -> Handle:
+        """Return a JavaScript function that calls `call` on this thread and returns undefined.
 
-        def callback(_info: int) -> None:
-            call()
-
-        address = self._callback(FUNCTION_CALLBACK(callback))
+        `call` gets the address of V8's callback info, which is of no use here, rather than pay for a wrapper. It must
+        not raise.
+        """
+        address = self._callback(FUNCTION_CALLBACK(call))
         value: Handle = self.engine.function_new(self.context, address, None, 0, _KEEP_FRAMES, 0)
         return value
 
     # -- running
 
     def catch(self, *, messages: bool = True) -> Catch:
-        """Return a scope that catches exceptions. Without `messages`, throwing costs less and `error` knows no place."""
+        """A scope that catches exceptions. Without `messages`, throwing costs less and `error` knows no place."""
         return Catch(self, messages=messages)
 
     def evaluate(self, source: str | bytes, name: str) -> Handle:
@@ -229,14 +234,6 @@ class Isolate:
             if value is None:
                 raise caught.error()
             return value
-
-    def run_microtasks(self) -> None:
-        """Run promise reactions and `queueMicrotask` callbacks until none is left."""
-        self.engine.perform_microtask_checkpoint(self.pointer)
-
-    def run_tasks(self) -> bool:
-        """Run one task of V8's own (WebAssembly, finalisation) if one is due; tell whether there was one."""
-        return bool(self.engine.pump_message_loop(self.engine.platform, self.pointer, 0))
 
     def terminate(self) -> None:
         """End whatever JavaScript runs, from any thread."""

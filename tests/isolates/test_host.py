@@ -111,7 +111,8 @@ def test_operations(host: Host) -> None:
             const { call, scratchBytes: bytes } = host;
             const words = new Int32Array(host.native.scratch, 0, 8);
             const hex = (n) => Array.from(bytes.slice(64, 64 + n), (b) => b.toString(16).padStart(2, '0')).join('');
-            const put = (text) => { [...text].forEach((c, i) => (bytes[64 + i] = c.charCodeAt(0))); return text.length; };
+            const put = (text) => { for (let i = 0; i < text.length; i++) bytes[64 + i] = text.charCodeAt(i);
+              return text.length; };
             export default () => {
               const out = [];
               call(2, 8); const first = hex(8); call(2, 8); out.push(first !== hex(8) && first.length);
@@ -262,12 +263,16 @@ def test_a_full_heap_ends_the_host_and_names_the_limit(host: Host, code: str) ->
     assert host.exit_status() == 3
 
 
-def test_buffers_beyond_the_bound_throw(host: Host) -> None:
+def test_buffers_beyond_the_bound_throw_or_end_the_host(host: Host) -> None:
     edge = host.serve(
         "export default () => { const a = []; try { for (;;) a.push(new Uint8Array(1 << 24).fill(7)); } "
         "catch (e) { return e.name + ' ' + (a.length < 100); } };"
     )
-    assert edge.ask() == "RangeError true"
+    # Which of the two depends on whether the heap needs a page just when nothing is left.
+    try:
+        assert edge.ask() == "RangeError true"
+    except EOFError:
+        assert host.end.expect(Retiring).limit == "memory_mb"
 
 
 # -- ends
