@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -93,7 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         _text(
             "Start of the database URLs handed out, without a trailing slash: `https://db.example.com`. "
-            "Empty means the listen address. Its host name has to be one of `db_hosts`."
+            "Empty means the listen address. Its host name belongs to the data plane, as those in `db_hosts` do."
         ),
     ] = ""
 
@@ -224,6 +225,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __repr__(self) -> str:
         return f"<Config data_dir={self.data_dir!r} listen={self.listen} control={self.control}>"
+
+    def data_hosts(self) -> list[str]:
+        """`db_hosts`, and the hosts that database URLs are made with: those must lead to the data plane."""
+        hosts = [*self.db_hosts, parse_address(self.listen, "listen")[0]]
+        if self.public_db_url:
+            hosts.append(urlsplit(self.public_db_url).hostname or "")
+        wildcards = ("", "0.0.0.0", "::")  # noqa: S104 not a bind
+        names = (f"[{host}]" if ":" in host and not host.startswith("[") else host.lower() for host in hosts)
+        return list(dict.fromkeys(name for name in names if name.strip("[]") not in wildcards))
 
     def edge_workers(self) -> int:
         """Edge workers to start, with the default resolved."""

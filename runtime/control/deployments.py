@@ -192,7 +192,7 @@ class Deployments:
 
     def _refuse_data_hosts(self, hosts: list[str]) -> None:
         for name in hosts:
-            if name in {host.lower() for host in self._config.db_hosts}:
+            if name in self._config.data_hosts():
                 raise Conflict(f"The host name {name!r} belongs to the data plane (db_hosts).")
 
     async def _swap(
@@ -217,6 +217,8 @@ class Deployments:
             return await self._serving.supervisor.start_host(wanted)
         except HostFailed as error:
             load = error.load
+            if not error.is_build:
+                raise Problem(503, f"The build could not be tried: {error}.") from None
             if load is None:
                 raise Problem(422, f"The build cannot be served: {error}.", "Build failed") from None
             place = ":".join(str(part) for part in (load.file, load.line, load.column) if part)

@@ -18,11 +18,15 @@ from runtime.supervisor.placement import Placement
 
 
 class HostFailed(Exception):
-    """A host did not come up. `load` is set when the build itself was refused, with file and line."""
+    """A host did not come up. `load` is set when the build was refused with file and line.
 
-    def __init__(self, reason: str, load: LoadFailed | None = None) -> None:
+    `is_build`: the build is at fault, not the node.
+    """
+
+    def __init__(self, reason: str, load: LoadFailed | None = None, *, is_build: bool = True) -> None:
         super().__init__(reason)
         self.load = load
+        self.is_build = is_build
 
 
 class Host:

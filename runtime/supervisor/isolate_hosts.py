@@ -123,7 +123,7 @@ class IsolateHosts:
             except BaseException:
                 host.kill()
                 raise
-        raise HostFailed("the zygote died twice while it forked a host")
+        raise HostFailed("the zygote died twice while it forked a host", is_build=False)
 
     def adopt(self, host: Host) -> Host | None:
         """Make `host` the one that serves its app, and return the one before. The caller pushes routes, then drains."""
@@ -189,7 +189,7 @@ class IsolateHosts:
         try:
             await asyncio.wait_for(self.zygote.ready.wait(), ZYGOTE_SECONDS)
         except TimeoutError:
-            raise HostFailed("the zygote is not running; see the node's log") from None
+            raise HostFailed("the zygote is not running; see the node's log", is_build=False) from None
         host_id = "h" + secrets.token_hex(5)
         path = self._run_dir / f"{host_id}.s"
         host = Host(host_id, placement, path, self._host_gone, self._host_said)

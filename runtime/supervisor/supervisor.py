@@ -116,9 +116,14 @@ class Supervisor:
 
     async def apply(self, desired: Desired) -> None:
         """Make the tables say `desired` and return once every edge worker serves by them."""
-        self._desired = desired
-        await asyncio.gather(self._push("routes"), self._push("catalog"))
-        self.egress.send(routes.local_names(desired))
+        before, self._desired = self._desired, desired
+        pushes = [self._push("routes")]
+        if desired.databases != before.databases:
+            pushes.append(self._push("catalog"))
+        await asyncio.gather(*pushes)
+        names = routes.local_names(desired)
+        if names != routes.local_names(before):
+            self.egress.send(names)
 
     async def start_host(self, placement: Placement) -> Host:
         """Bring up a host that serves nobody yet. Raises `HostFailed`."""
@@ -192,7 +197,7 @@ class Supervisor:
             server=config.server,
             tcp_fd=4,
             unix_fd=5,
-            db_hosts=config.db_hosts,
+            db_hosts=config.data_hosts(),
             public_db_url=self.public_db_url,
             trusted_proxies=config.trusted_proxies,
             max_body_bytes=config.max_body_bytes,
@@ -275,8 +280,10 @@ class Supervisor:
             listen_fd=4,
             allow=config.egress_allow,
             edge_sockets=[str(self._run_dir / f"edge{i}.s") for i in range(len(self._edge_unix))],
-            edge_authorities=routes.edge_authorities(self.port, self.listen_host, config.db_hosts, self.public_db_url),
-            db_hosts=config.db_hosts,
+            edge_authorities=routes.edge_authorities(
+                self.port, self.listen_host, config.data_hosts(), self.public_db_url
+            ),
+            db_hosts=config.data_hosts(),
         )
 
     def _from_egress(self, message: router.FromEgress) -> None:

@@ -76,3 +76,10 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
 def test_bad_addresses(text: str) -> None:
     with pytest.raises(ValueError, match="listen"):
         parse_address(text, "listen")
+
+
+def test_hosts_of_database_urls_belong_to_the_data_plane() -> None:
+    config = Config(listen="192.0.2.7:80", public_db_url="https://DB.example.com:8443", db_hosts=["localhost"])
+    assert config.data_hosts() == ["localhost", "192.0.2.7", "db.example.com"]
+    assert Config(listen="[::]:80", db_hosts=[]).data_hosts() == []
+    assert Config(listen="[::1]:80", db_hosts=[]).data_hosts() == ["[::1]"]
