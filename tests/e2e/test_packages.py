@@ -56,7 +56,7 @@ HOSTILE: dict[str, bytes] = {
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     options = ("--workers", "1", "--max-unpacked-bytes", "50000000", "--max-package-files", "1000")
     with Node(tmp_path_factory.mktemp("strict") / "data", *options) as node:
-        node.deploy({"_worker.js": "export default { fetch: () => new Response('old') }"}, "target")
+        node.deploy({"public/index.html": "old"}, "target")
         yield node
 
 
@@ -83,7 +83,7 @@ def test_too_many_files_are_422(strict: Node) -> None:
 
 def test_an_upload_that_breaks_off_changes_nothing(start_node: Callable[..., Node]) -> None:
     node = start_node("--workers", "1")
-    node.deploy({"_worker.js": WORKER}, "broken-off")
+    node.deploy({"public/index.html": "well"}, "broken-off")
     before = files_below(node.data_dir)
     with socket.create_connection(("127.0.0.1", node.control_port)) as connection:
         connection.sendall(

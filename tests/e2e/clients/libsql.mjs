@@ -35,8 +35,8 @@ assert.deepEqual(rows.columns, ["id", "text", "data"]);
 assert.deepEqual(rows.rows.map((row) => [row.id, row.text]), [[1n, "grüße"], [2n, "two"], [3n, "three"]]);
 assert.deepEqual([...new Uint8Array(rows.rows[0].data)], [0, 255]);
 
-const big = await client.execute("select 9223372036854775807 as n, 1.5 as f, null as nothing");
-assert.deepEqual([big.rows[0].n, big.rows[0].f, big.rows[0].nothing], [9223372036854775807n, 1.5, null]);
+const big = await client.execute("select 9223372036854775807 as n, 1.5 as f, null as missing");
+assert.deepEqual([big.rows[0].n, big.rows[0].f, big.rows[0].missing], [9223372036854775807n, 1.5, null]);
 
 await client.executeMultiple("create table a (n); create table b (n); insert into b values (1);");
 await client.migrate(["create table c (n integer references notes (id))"]);
