@@ -27,6 +27,7 @@ from router.headers import (
     Trust,
     brought_request_id,
     request_head,
+    split,
 )
 from router.hosts import BadHostError
 from router.links import Loss, Stream
@@ -183,7 +184,6 @@ class _Exchange(Stream):
     """One request to an app's host through ASGI: the link's callbacks become events for one coroutine."""
 
     def __init__(self, edge: Edge, route: Route, scope: Scope, peer: Peer, request_id: bytes) -> None:
-        super().__init__()
         self._edge = edge
         self._route = route
         self._scope = scope
@@ -206,8 +206,11 @@ class _Exchange(Stream):
         if link is None or not link.usable:
             link = await self._edge.dispatcher.wait_for_link(route)
         host = next(value for name, value in headers if name == b"host")
+        fields, withheld = split(headers)
         target = raw_path + b"?" + query if query else raw_path
-        head = request_head(self._scope["method"].encode(), target, host, headers, self._peer, self._request_id)
+        head = request_head(
+            self._scope["method"].encode(), target, host, fields, withheld, self._peer, self._request_id
+        )
         if len(head) > self._edge.max_head_bytes:
             raise EdgeError(431)
         first = await receive()

@@ -59,7 +59,8 @@ class Dispatcher:
         self._data_names: dict[str, Route | DataHost] = {normalise(name.encode()): DATA_HOST for name in db_hosts}
         self._on_host_gone = on_host_gone
         self._routes: dict[str, Route] = {}
-        self._hosts: HostCache[Route | DataHost] = HostCache(self._data_names)
+        self.find: Callable[[bytes], Route | DataHost | None] = HostCache(self._data_names).find
+        """Return what a Host header value leads to. Raises `BadHostError`. Another function after each `apply`."""
         self._links: set[HostLink] = set()
         self._counters: dict[str, Counters] = {}
         self._changed = asyncio.Event()
@@ -83,7 +84,7 @@ class Dispatcher:
             names: dict[str, Route | DataHost] = {
                 name: self._routes[app_id] for name, app_id in routes.hosts.items() if app_id in self._routes
             }
-            self._hosts = HostCache(names | self._data_names)
+            self.find = HostCache(names | self._data_names).find
             self.version = routes.version
             used = {route.link for route in self._routes.values()}
             for link in self._links - used:
@@ -91,10 +92,6 @@ class Dispatcher:
             for app_id in self._counters.keys() - self._routes.keys():
                 del self._counters[app_id]
             self._announce()
-
-    def find(self, raw_host: bytes) -> Route | DataHost | None:
-        """Return what a Host header value leads to. Raises `BadHostError`."""
-        return self._hosts.find(raw_host)
 
     async def wait_for_link(self, route: Route) -> HostLink:
         """Return a link for the app of `route`, waiting for its host up to `HOST_WAIT_SECONDS`.

@@ -1,22 +1,23 @@
 """One request and its response on an edge connection (`router.server`), in the two ways there are to answer it.
 
 `HostExchange` goes straight to the app's isolate host: frames in, bytes out, no task. `AsgiExchange` runs the edge's
-ASGI application (static files, the data plane, errors, apps whose host is being started). `ResponseWriter` is what they
-share: framing of the response by RFC 9112 §6 and flow control towards the client.
+ASGI application (static files, the data plane, errors, apps whose host is being started). `Exchange` is what they
+share: framing of the response by RFC 9112 §6.
 """
 
 import asyncio
-import http
 import logging
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from router.app import lost, refusal
 from router.dispatch import Route
-from router.errors import EdgeError, ErrorAnswer
-from router.headers import BadResponseError, Headers, ResponseHead, request_head
+from router.errors import EdgeError
+from router.headers import BadResponseError, request_head
 from router.links import HostLink, Loss, Stream
+from router.requests import Request
+from router.responses import CLOCK, Lines, asgi_lines, lines_of, status_line
 
 if TYPE_CHECKING:
     from router.server import EdgeProtocol
@@ -24,128 +25,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("router.server")
 
 FIRST_BODY_BYTES = 64 << 10
+_ORDINARY = frozenset(range(200, 600)) - {204, 205, 304}
+"""Statuses whose responses have a body."""
 HELD_BODY_BYTES = 64 << 10
 """How much of a body waits for an ASGI application before nothing more is read."""
 
-_STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in http.HTTPStatus
-}
-
-
-class Request:
-    """A request's head as read from the connection."""
-
-    __slots__ = (
-        "expects",
-        "headers",
-        "host",
-        "http_10",
-        "keep_alive",
-        "length",
-        "method",
-        "problem",
-        "special",
-        "target",
-    )
-
-    def __init__(self, method: bytes, target: bytes, headers: Headers, host: bytes, keep_alive: bool) -> None:
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.host = host
-        self.keep_alive = keep_alive
-        self.length = 0
-        """Content-Length, or -1 for a chunked body."""
-        self.http_10 = False
-        self.expects = False
-        """The client waits for 100 before it sends the body."""
-        self.special = False
-        """Not for the short way."""
-        self.problem: EdgeError | None = None
-        """Set if the request cannot be answered otherwise."""
-
-    def __repr__(self) -> str:
-        return f"<Request {self.method.decode()} {self.target.decode('latin-1')}>"
-
-
-def status_line(status: int, reason: bytes = b"") -> bytes:
-    """Return the first line of a response."""
-    known = _STATUS_LINES.get(status)
-    if known is None or (reason and not known.endswith(b" %b\r\n" % reason)):
-        return b"HTTP/1.1 %d %b\r\n" % (status, reason)
-    return known
-
-
-class Clock:
-    """The Date header (RFC 9110 §6.6.1), made once a second and not once a response."""
-
-    def __init__(self) -> None:
-        self.line = b""
-        self.tick()
-
-    def tick(self) -> None:
-        """Take the time."""
-        self.line = b"date: %b\r\n" % time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()).encode()
-
-
-CLOCK = Clock()
-
-
-class Lines(NamedTuple):
-    """A host's response head as it is sent to clients."""
-
-    reason: bytes
-    block: bytes
-    """Header lines, Date included if the app sent one or else to be added by `date`."""
-    length: int
-    dated: bool
-
-
-_KNOWN_LINES: dict[bytes, Lines] = {}
-_MAX_KNOWN_LINES = 1024
-_MAX_KNOWN_BYTES = 512
-
-
-def lines_of(head: bytes) -> Lines:
-    """Return a RESPONSE frame's head as header lines. Raises `BadResponseError`.
-
-    Most apps answer with the same few heads again and again, so that short ones are remembered.
-    """
-    known = _KNOWN_LINES.get(head)
-    if known is None:
-        parsed = ResponseHead(head)
-        pairs = parsed.pairs()
-        block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-        known = Lines(parsed.reason, block, parsed.length, any(name == b"date" for name, _ in pairs))
-        if len(head) <= _MAX_KNOWN_BYTES:
-            if len(_KNOWN_LINES) >= _MAX_KNOWN_LINES:
-                _KNOWN_LINES.clear()
-            _KNOWN_LINES[head] = known
-    return known
-
-
-def whole_response(answer: ErrorAnswer) -> bytes:
-    """Return an answer to something that is no request, after which the connection is closed."""
-    lines = b"".join([b"%b: %b\r\n" % field for field in answer.fields])
-    return b"".join((status_line(answer.status), lines, CLOCK.line, b"connection: close\r\n\r\n", answer.body))
-
 
 class Exchange:
-    """What the connection needs to know of a request that it handed over, and how a response is written."""
+    """What the connection needs to know of a request that it handed over, and how a response is written.
+
+    Defaults are at the class: most requests never change them, and one is made per request.
+    """
+
+    started = False
+    ended = False
+    """The whole request has arrived."""
+    responding = False
+    """The response's head is written."""
+    _chunked = False
+    _left = -1
+    """Bytes of body that the response's Content-Length still allows, -1 without one."""
 
     def __init__(self, connection: "EdgeProtocol", request: Request) -> None:
         self.connection = connection
         self.request = request
         self.keep_alive = request.keep_alive
         """Whether the connection may go on after this."""
-        self.started = False
-        self.ended = False
-        """The whole request has arrived."""
-        self.responding = False
-        """The response's head is written."""
-        self._chunked = False
-        self._left = -1
-        """Bytes of body that the response's Content-Length still allows, -1 without one."""
 
     def start(self) -> None:
         """Begin; called once, when it is this request's turn."""
@@ -179,43 +84,44 @@ class Exchange:
         The framing is the app's Content-Length, or the body's own when all of it is here, or chunked; for an HTTP/1.0
         client it is the end of the connection.
         """
-        request = self.request
         self.responding = True
-        if request.expects or not self.ended:
+        request = self.request
+        head = status_line(status, lines.reason) + lines.block
+        if not lines.dated:
+            head += CLOCK.line
+        if request_id:
+            head += b"x-request-id: %b\r\n" % request_id
+        if end and self.keep_alive and self.ended and status in _ORDINARY and request.ordinary:
+            # The framing that nearly all responses have.
+            self.connection.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data))
+            return True
+        return self._write_framed(status, head, lines.length, data, end)
+
+    def _write_framed(self, status: int, head: bytes, length: int, data: bytes, end: bool) -> bool:
+        request = self.request
+        if not self.ended:
             # What is left of the request would have to be read first, for the sake of an answer already given.
             self.keep_alive = False
-        length = lines.length
         if status == 204 or status == 304 or request.method == b"HEAD":
             data, end = b"", True
             length = -1 if status == 204 else length
         elif status == 205 or end:
-            data = b"" if status == 205 else data
-            length, end = len(data), True
-        elif length < 0 and request.http_10:
-            self.keep_alive = False
+            data, end = b"" if status == 205 else data, True
+            length = len(data)
         elif length < 0:
-            self._chunked = True
+            self._chunked = not request.http_10
+            self.keep_alive = self.keep_alive and self._chunked
         self._left = length
-        out = [status_line(status, lines.reason), lines.block]
-        if request_id:
-            out += (b"x-request-id: ", request_id, b"\r\n")
-        if not lines.dated:
-            out.append(CLOCK.line)
         if length >= 0:
-            out.append(b"content-length: %d\r\n" % length)
+            head += b"content-length: %d\r\n" % length
         elif self._chunked:
-            out.append(b"transfer-encoding: chunked\r\n")
+            head += b"transfer-encoding: chunked\r\n"
         if not self.keep_alive:
-            out.append(b"connection: close\r\n")
+            head += b"connection: close\r\n"
         elif request.http_10:
-            out.append(b"connection: keep-alive\r\n")
-        out.append(b"\r\n")
-        if end:
-            out.append(data)
-            self.connection.transport.write(b"".join(out))
-            return True
-        self.connection.transport.write(b"".join(out))
-        return bool(data) and self.write_data(data, False)
+            head += b"connection: keep-alive\r\n"
+        self.connection.transport.write(head + b"\r\n" + (data if end else b""))
+        return end or (bool(data) and self.write_data(data, False))
 
     def write_data(self, data: bytes, end: bool) -> bool:
         """Write more of the body. Returns whether the response is complete by that.
@@ -243,7 +149,7 @@ class Exchange:
         if self.responding:
             self.connection.abort()
             return
-        accept = next((value for name, value in self.request.headers if name == b"accept"), b"")
+        accept = next((value for name, value in self.request.headers() if name == b"accept"), b"")
         answer = error.answer(accept, request_id)
         pairs = [field for field in answer.fields if field[0] != b"content-length"]
         lines = Lines(b"", b"".join([b"%b: %b\r\n" % pair for pair in pairs]), len(answer.body), False)
@@ -253,16 +159,19 @@ class Exchange:
 class HostExchange(Stream, Exchange):
     """A request that its app's isolate host answers, without a task."""
 
+    _early = b""
+    """What of the body arrived before the start."""
+    _received = 0
+    _request_id = b""
+    _owed = 0
+    """Bytes of the response written while the client was behind."""
+
     def __init__(self, connection: "EdgeProtocol", request: Request, route: Route, link: HostLink) -> None:
-        Stream.__init__(self)
-        Exchange.__init__(self, connection, request)
+        self.connection = connection
+        self.request = request
+        self.keep_alive = request.keep_alive
         self._route = route
         self._chosen = link
-        self._request_id = b""
-        self._early = b""
-        self._received = 0
-        self._owed = 0
-        """Bytes of the response written while the client was behind."""
 
     def start(self) -> None:
         request, connection = self.request, self.connection
@@ -271,8 +180,10 @@ class HostExchange(Stream, Exchange):
             return
         self.started = True
         edge, peer = connection.edge, connection.peer
-        request_id = self._request_id = edge.request_id(request.headers, peer)
-        head = request_head(request.method, request.target, request.host, request.headers, peer, request_id)
+        request_id = self._request_id = edge.request_id(request.withheld, peer)
+        head = request_head(
+            request.method, request.target, request.host, request.fields, request.withheld, peer, request_id
+        )
         if len(head) > edge.max_head_bytes:
             self._fail(EdgeError(431))
             return
@@ -375,7 +286,7 @@ class AsgiExchange(Exchange):
     def start(self) -> None:
         self.started = True
         if self.request.problem is not None:
-            identity = self.connection.edge.request_id(self.request.headers, self.connection.peer)
+            identity = self.connection.edge.request_id(self.request.withheld, self.connection.peer)
             self.write_error(self.request.problem, identity)
             self._finish()
             return
@@ -417,7 +328,7 @@ class AsgiExchange(Exchange):
             "raw_path": path,
             "query_string": query,
             "root_path": "",
-            "headers": request.headers,
+            "headers": request.headers(),
             "client": connection.client,
             "server": None,
         }
@@ -432,7 +343,7 @@ class AsgiExchange(Exchange):
             # The server's door: whatever went wrong in an application costs this request only.
             log.exception("unhandled error in %r", self.request)
         if not self._complete and not self._gone:
-            identity = self.connection.edge.request_id(self.request.headers, self.connection.peer)
+            identity = self.connection.edge.request_id(self.request.withheld, self.connection.peer)
             self.write_error(EdgeError(500, "The request could not be answered."), identity)
             self._finish()
 
@@ -466,7 +377,7 @@ class AsgiExchange(Exchange):
         if self.responding:
             done = self.write_data(data, end)
         else:
-            done = self.write_head(self._head[0], _lines(self._head[1]), data, end)
+            done = self.write_head(self._head[0], asgi_lines(self._head[1]), data, end)
         if done:
             self._finish()
             return
@@ -488,19 +399,3 @@ class AsgiExchange(Exchange):
             self._wake = asyncio.Event()
         self._wake.clear()
         await self._wake.wait()
-
-
-def _lines(fields: list[tuple[bytes, bytes]]) -> Lines:
-    """Return an ASGI application's response headers, its framing taken out. Raises `ValueError`."""
-    length, dated = -1, False
-    kept: list[bytes] = []
-    for name, value in fields:
-        lower = name.lower()
-        if lower == b"content-length":
-            length = int(value)
-        elif lower not in (b"transfer-encoding", b"connection"):
-            dated = dated or lower == b"date"
-            if b"\r" in value or b"\n" in value:
-                raise ValueError(f"header {name!r} has a line break")
-            kept.append(b"%b: %b\r\n" % (name, value))
-    return Lines(b"", b"".join(kept), length, dated)

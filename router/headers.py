@@ -22,7 +22,9 @@ HOP_BY_HOP = frozenset(
 FORWARDING = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-request-id"))
 # A Connection header may not take these away: the request would change its meaning (RFC 9110 §7.6.1, last note).
 _NEVER_LISTED = frozenset((b"host", b"content-length", b"content-type", b"cookie", b"authorization"))
-_WITHHELD = HOP_BY_HOP | FORWARDING
+_PLAIN_CONNECTION = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
+WITHHELD = HOP_BY_HOP | FORWARDING
+"""Request fields that do not simply pass."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _QUOTED_PLAIN = re.compile(rb"[A-Za-z0-9.!#$%&'*+^_`|~-]+")
@@ -92,68 +94,67 @@ def _quoted(value: bytes) -> bytes:
     return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
-def request_head(method: bytes, target: bytes, host: bytes, headers: Headers, peer: Peer, request_id: bytes) -> bytes:
+def split(headers: Headers) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+    """Return a request's fields as `request_head` takes them: those that pass, name and value in turn, and the rest."""
+    fields: list[bytes] = []
+    withheld: list[tuple[bytes, bytes]] = []
+    for header in headers:
+        if header[0] in WITHHELD:
+            withheld.append(header)
+        else:
+            fields += header
+    return fields, withheld
+
+
+def request_head(
+    method: bytes, target: bytes, host: bytes, fields: list[bytes], withheld: Headers, peer: Peer, request_id: bytes
+) -> bytes:
     """Return the head of a REQUEST frame.
 
-    `target` is the raw path with its query, `host` the Host header as received, `headers` the request's header fields
-    with names in lower case.
+    `target` is the raw path with its query, `host` the Host header as received, `fields` and `withheld` are from
+    `split`, names in lower case.
     """
+    if withheld:
+        listed = _listed(withheld)
+        if listed:
+            fields = _without(fields, listed)
     if peer.trusted:
-        return _trusted_head(method, target, host, headers, peer, request_id)
-    fields = [method, peer.scheme + b"://" + host + target, request_id]
-    append = fields.append
-    listed = None
-    for name, value in headers:
-        if name not in _WITHHELD:
-            append(name)
-            append(value)
-        elif name == b"connection":
-            listed = _listed(value, listed)
-    if listed:
-        fields[3:] = _without(fields[3:], listed)
-    append(peer.own_fields(host))
-    append(b"x-request-id")
-    append(request_id)
-    return b"\n".join(fields)
+        return _trusted_head(method, target, host, fields, withheld, peer, request_id)
+    url = b"%b://%b%b" % (peer.scheme, host, target)
+    return b"\n".join((method, url, request_id, *fields, peer.own_fields(host), b"x-request-id", request_id))
 
 
-def _trusted_head(method: bytes, target: bytes, host: bytes, headers: Headers, peer: Peer, request_id: bytes) -> bytes:
-    kept: list[bytes] = []
+def _trusted_head(
+    method: bytes, target: bytes, host: bytes, fields: list[bytes], withheld: Headers, peer: Peer, request_id: bytes
+) -> bytes:
     brought: dict[bytes, bytes] = {}
-    listed = None
-    for name, value in headers:
+    for name, value in withheld:
         if name in FORWARDING:
             brought[name] = brought[name] + b", " + value if name in brought else value
-        elif name == b"connection":
-            listed = _listed(value, listed)
-        elif name not in HOP_BY_HOP:
-            kept += (name, value)
-    if listed:
-        kept = _without(kept, listed)
     scheme = brought.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
     if scheme not in (b"http", b"https"):
         scheme = peer.scheme
-    kept += (
+    own = (
         *(b"x-forwarded-for", _extended(brought.get(b"x-forwarded-for"), peer.address)),
         *(b"x-forwarded-proto", scheme),
         *(b"x-forwarded-host", brought.get(b"x-forwarded-host", host)),
         *(b"forwarded", _extended(brought.get(b"forwarded"), peer.element(host))),
         *(b"x-request-id", request_id),
     )
-    return b"\n".join((method, scheme + b"://" + host + target, request_id, *kept))
+    return b"\n".join((method, scheme + b"://" + host + target, request_id, *fields, *own))
 
 
 def _extended(before: bytes | None, own: bytes) -> bytes:
     return before + b", " + own if before else own
 
 
-def _listed(value: bytes, before: set[bytes] | None) -> set[bytes] | None:
-    """Return the fields that Connection header values list, apart from its own options; None if there are none."""
-    lowered = value.lower()
-    if lowered in (b"keep-alive", b"close"):
-        return before
-    names = {name.strip() for name in lowered.split(b",")} - {b"keep-alive", b"close", b""} - _NEVER_LISTED
-    return names | (before or set()) or None
+def _listed(withheld: Headers) -> set[bytes]:
+    """Return the fields that Connection lists, apart from its own options and what it may not take away."""
+    names: set[bytes] = set()
+    for name, value in withheld:
+        if name == b"connection" and value not in _PLAIN_CONNECTION:
+            names |= {option.strip() for option in value.lower().split(b",")}
+    return names - _NEVER_LISTED
 
 
 def _without(fields: list[bytes], names: set[bytes]) -> list[bytes]:

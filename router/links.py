@@ -39,23 +39,21 @@ class Stream:
     """One request at a host. Made idle; `HostLink.open` starts it.
 
     Subclasses answer the client in the callbacks below. After `on_refused`, `on_lost`, or a callback with `end` true,
-    the stream is over and none comes any more.
+    the stream is over and none comes any more. Defaults are at the class: most requests never change them.
     """
 
-    __slots__ = ("_grant", "_pending", "_pending_end", "_sent_end", "_unconsumed", "id", "link", "opened", "window")
-
-    def __init__(self) -> None:
-        self.id = 0
-        self.link: HostLink | None = None
-        """The link while the stream is open on it, else None."""
-        self.opened = 0.0
-        """Monotonic seconds at which the stream was opened."""
-        self.window = WINDOW_BYTES
-        self._pending: bytes = b""
-        self._pending_end = False
-        self._sent_end = False
-        self._unconsumed = 0
-        self._grant = 0
+    id = 0
+    link: "HostLink | None" = None
+    """The link while the stream is open on it, else None."""
+    opened = 0.0
+    """Monotonic seconds at which the stream was opened."""
+    window = WINDOW_BYTES
+    """Bytes of request body that may be sent."""
+    _pending: bytes = b""
+    _pending_end = False
+    _sent_end = False
+    _unconsumed = 0
+    _grant = 0
 
     def on_response(self, status: int, head: bytes, data: bytes, end: bool) -> None:
         """The response began; `head` as in RESPONSE frames, `data` the first bytes of the body."""
@@ -171,18 +169,19 @@ class HostLink(asyncio.Protocol):
         `body` is what is here of its body (at most `MAX_DATA_BYTES`), `end` whether that is all.
         `now` is monotonic seconds and must not go back from one call to the next: the deadline sweep relies on it.
         """
-        stream_id = self._free_id()
+        stream_id = self._next_id + 1
+        if stream_id > _MAX_ID or stream_id in self.streams:
+            stream_id = self._free_id()
+        self._next_id = stream_id
         stream.id = stream_id
         stream.link = self
         stream.opened = now
         self.streams[stream_id] = stream
-        stream.window -= len(body)
+        if body:
+            stream.window -= len(body)
         stream._sent_end = end
-        self._out.append(
-            _pack(HEADER_BYTES + len(head) + len(body), stream_id, _REQUEST, END if end else 0, 0, len(head))
-            + head
-            + body
-        )
+        size = len(head)
+        self._out.append(_pack(HEADER_BYTES + size + len(body), stream_id, _REQUEST, end, 0, size) + head + body)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -287,12 +286,11 @@ class HostLink(asyncio.Protocol):
             raise FrameError(f"frame of type {type_} on stream {stream.id}")
 
     def _free_id(self) -> int:
-        stream_id = self._next_id
-        while True:
-            stream_id = stream_id + 1 if stream_id < _MAX_ID else 1
-            if stream_id not in self.streams:
-                self._next_id = stream_id
-                return stream_id
+        """Return an id after the last one, from 1 again after the largest, that no open stream has."""
+        stream_id = self._next_id % _MAX_ID + 1
+        while stream_id in self.streams:
+            stream_id = stream_id % _MAX_ID + 1
+        return stream_id
 
     def _forget(self, stream: Stream) -> bool:
         stream.link = None

@@ -23,9 +23,11 @@ from uvicorn.server import ServerState
 from router.app import Edge
 from router.dispatch import Route
 from router.errors import EdgeError
-from router.exchanges import AsgiExchange, Exchange, HostExchange, Request, whole_response
-from router.headers import Peer
+from router.exchanges import AsgiExchange, Exchange, HostExchange
+from router.headers import WITHHELD, Peer, split
 from router.hosts import BadHostError
+from router.requests import Request
+from router.responses import whole_response
 
 log = logging.getLogger("router.server")
 
@@ -40,6 +42,8 @@ LINGER_SECONDS = 2.0
 
 _SLASH = ord("/")
 _NOTED = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+_UNUSUAL = frozenset((b"HEAD", b"TRACE"))
+_SPECIAL = _NOTED | WITHHELD | {b"host"}
 
 
 class EdgeProtocol(asyncio.Protocol):
@@ -57,16 +61,7 @@ class EdgeProtocol(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._parser = httptools.HttpRequestParser(self)
-        self._find = self.edge.dispatcher.find
-
-        # The request whose head is being read.
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._host: bytes | None = None
-        self._hosts = 0
-        self._noted: dict[bytes, bytes] | None = None
-        self._head_bytes = 0
-
+        self._new_head()
         self._receiving: Exchange | None = None
         """The request whose body is being read."""
         self._current: Exchange | None = None
@@ -147,33 +142,26 @@ class EdgeProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._receiving is not None:
-            return  # a trailer
         name = name.lower()
-        self._headers.append((name, value))
-        if name == b"host":
-            self._host = value
-            self._hosts += 1
-        elif name in _NOTED:
-            if self._noted is None:
-                self._noted = {}
-            self._noted[name] = value
+        if name in _SPECIAL:
+            self._special_header(name, value)
+        else:
+            self._fields.append(name)
+            self._fields.append(value)
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
-        request = Request(parser.get_method(), self._url, self._headers, self._host or b"", parser.should_keep_alive())
-        if self._hosts != 1 or request.method == b"TRACE" or self._url[0] != _SLASH or b"#" in self._url:
+        parser, url = self._parser, self._url
+        method = parser.get_method()
+        keep_alive = parser.should_keep_alive()
+        request = Request(method, url, self._host, self._fields, self._withheld, keep_alive)
+        if self._hosts != 1 or url[0] != _SLASH or b"#" in url or method in _UNUSUAL:
             self._settle_target(request)
-        if (version := parser.get_http_version()) != "1.1":
+        # Without a Connection header only HTTP/1.1 is kept alive; asking for the version costs more than a header.
+        if (self._withheld or not keep_alive) and (version := parser.get_http_version()) != "1.1":
             self._settle_version(request, version)
-        if self._noted is not None:
+        if self._noted:
             self._settle_body(request, self._noted)
-            self._noted = None
-        self._url = b""
-        self._headers = []
-        self._host = None
-        self._hosts = 0
-        self._head_bytes = 0
+        self._new_head()
         exchange = self._receiving = self._exchange(request)
         if self._current is None:
             self._current = exchange
@@ -191,6 +179,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._head_bytes = 0
         if receiving is None or self._websocket:
             return
+        if receiving.request.length < 0:
+            self._new_head()  # without the trailers
         receiving.body_end()
         if not receiving.started and receiving is self._current:
             receiving.start()
@@ -270,10 +260,31 @@ class EdgeProtocol(asyncio.Protocol):
 
     # own
 
+    def _new_head(self) -> None:
+        """Begin to collect the head of the next request."""
+        self._url = b""
+        self._host = b""
+        self._hosts = 0
+        self._fields: list[bytes] = []
+        self._withheld: list[tuple[bytes, bytes]] = []
+        self._noted: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+
+    def _special_header(self, name: bytes, value: bytes) -> None:
+        if name in WITHHELD:
+            self._withheld.append((name, value))
+        else:
+            self._fields += (name, value)
+        if name == b"host":
+            self._host = value
+            self._hosts += 1
+        elif name in _NOTED:
+            self._noted[name] = value
+
     def _exchange(self, request: Request) -> Exchange:
         if not request.special and request.problem is None:
             try:
-                route = self._find(request.host)
+                route = self.edge.dispatcher.find(request.host)
             except BadHostError:
                 route = None
             if route.__class__ is Route:
@@ -284,15 +295,19 @@ class EdgeProtocol(asyncio.Protocol):
                     and route.app.has_worker
                     and (route.assets is None or not _may_be_file(request, route))
                 ):
-                    if request.length > self.edge.body_limit(route):
+                    if request.length and request.length > self.edge.body_limit(route):
                         request.problem = EdgeError(413)
                     else:
                         return HostExchange(self, request, route, link)
         return AsgiExchange(self, request)
 
     def _settle_target(self, request: Request) -> None:
-        """Deal with targets other than a path, and with the number of Host headers (RFC 9112 §3.2)."""
+        """Deal with unusual methods and forms of target, and with the number of Host headers (RFC 9112 §3.2)."""
         target = request.target
+        if request.method == b"HEAD":
+            request.ordinary = False
+            if self._hosts == 1 and target[:1] == b"/" and b"#" not in target:
+                return
         if b"#" in target:
             request.problem = EdgeError(400, "The request target has a fragment.")
         elif target[:1] != b"/" and target != b"*" and request.method != b"CONNECT":
@@ -304,14 +319,15 @@ class EdgeProtocol(asyncio.Protocol):
                 # The absolute form's authority counts, whatever Host says (§3.2.2).
                 request.host = authority
                 request.target = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
-                request.headers = [(name, value) for name, value in request.headers if name != b"host"]
-                request.headers.insert(0, (b"host", authority))
+                others = [pair for pair in request.headers() if pair[0] != b"host"]
+                request.fields, request.withheld = split([(b"host", authority), *others])
                 return
         request.special = True
 
     def _settle_version(self, request: Request, version: str) -> None:
         if version == "1.0":
             request.http_10 = True
+            request.ordinary = False
         else:
             request.problem = EdgeError(505)
             request.special = True
@@ -376,7 +392,7 @@ class EdgeProtocol(asyncio.Protocol):
         assert exchange is not None and self._config.ws_protocol_class is not None
         request = exchange.request
         self._state.connections.discard(cast(Any, self))
-        lines = [b"GET %b HTTP/1.1" % request.target, *(b"%b: %b" % header for header in request.headers), b"", b""]
+        lines = [b"GET %b HTTP/1.1" % request.target, *(b"%b: %b" % header for header in request.headers()), b"", b""]
         protocol = cast(Any, self._config.ws_protocol_class)(
             config=self._config, server_state=self._state, app_state=self._app_state
         )

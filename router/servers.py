@@ -15,8 +15,8 @@ from typing import Any, cast
 import uvicorn
 
 from router.app import Edge
-from router.exchanges import CLOCK
 from router.messages import EdgeSettings
+from router.responses import CLOCK
 from router.server import IDLE_SECONDS, EdgeProtocol
 
 TICK_SECONDS = 1.0

@@ -183,13 +183,11 @@ async def test_a_new_build_takes_over_while_the_old_one_finishes(
     old = await hosts.enter_async_context(wire_host(tmp_path / "old"))
     new = await hosts.enter_async_context(wire_host(tmp_path / "new"))
     await edge.route({"a.localhost": app(tmp_path / "old", host_id="old")})
-    stream = asyncio.create_task(client.get("/pieces"))
-    slow = asyncio.create_task(client.get("/goaway"))
-    await asyncio.sleep(0.03)
-    await edge.route({"a.localhost": app(tmp_path / "new", host_id="new", build_id="build-2")})
-    assert pid_of(await client.get("/show")) == new.pid
-    assert (await stream).text.count("data:") == 3
-    assert pid_of(await slow) == old.pid
+    async with client.stream("GET", "/pieces") as pieces, client.stream("GET", "/goaway") as slow:
+        await edge.route({"a.localhost": app(tmp_path / "new", host_id="new", build_id="build-2")})
+        assert pid_of(await client.get("/show")) == new.pid
+        assert (await pieces.aread()).count(b"data:") == 3
+        assert int(await slow.aread()) == old.pid
 
 
 @pytest.mark.parametrize(

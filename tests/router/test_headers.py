@@ -1,13 +1,14 @@
 import pytest
 
-from router.headers import BadResponseError, Peer, ResponseHead, Trust, request_head
+from router.headers import BadResponseError, Peer, ResponseHead, Trust, request_head, split
 
 Pairs = list[tuple[bytes, bytes]]
 
 
 def sent(headers: Pairs, *, trusted: bool = False, address: str = "203.0.113.7") -> tuple[bytes, Pairs]:
     """Return the URL and the header fields that a host receives."""
-    head = request_head(b"GET", b"/x%2Fy?q", b"a.localhost:81", headers, Peer(address, trusted), b"id-1")
+    peer = Peer(address, trusted)
+    head = request_head(b"GET", b"/x%2Fy?q", b"a.localhost:81", *split(headers), peer, b"id-1")
     fields = head.split(b"\n")
     assert fields[0] == b"GET"
     assert fields[2] == b"id-1"

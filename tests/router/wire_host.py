@@ -189,9 +189,11 @@ class WireHost(asyncio.Protocol):
         os._exit(1)
 
     async def do_goaway(self, request: Request) -> None:
+        """Begin to answer, take nothing more, and end with this process's id."""
+        self.send(request.stream, Type.RESPONSE, status=200, head=b"")
         self.send(0, Type.GOAWAY)
         await asyncio.sleep(0.1)
-        await self.do_show(request)
+        self.send(request.stream, Type.DATA, flags=END, data=b"%d" % os.getpid())
 
     async def do_cancelled(self, request: Request) -> None:
         data = json.dumps(WireHost.cancelled).encode()
