@@ -1,0 +1,48 @@
+/**
+ * The continuation: one value that V8 carries along every promise reaction, `await` and (through `timers.ts`) timer.
+ * The platform keeps a `Flow` in it: which request the code runs for, and what AsyncLocalStorage holds.
+ */
+
+import type { SafeMap } from './primordials.ts';
+
+/** What a request's log lines and subrequests need to know of it. */
+export interface Origin {
+  readonly requestId: string;
+}
+
+export type Stores = InstanceType<typeof SafeMap<object, unknown>>;
+
+/** The value of the continuation; never changed once it is set. */
+export interface Flow {
+  readonly origin: Origin | null;
+  readonly stores: Stores | null;
+}
+
+export interface ContinuationFunctions {
+  getContinuation(): unknown;
+  setContinuation(value: unknown): void;
+}
+
+let current: unknown;
+export let getContinuation: () => unknown = () => current;
+export let setContinuation: (value: unknown) => void = (value) => {
+  current = value;
+};
+
+/** Called at boot. Without the engine's functions the flow is lost at the first `await`. */
+export function useContinuation(native: Partial<ContinuationFunctions>): void {
+  if (typeof native.getContinuation === 'function' && typeof native.setContinuation === 'function') {
+    getContinuation = native.getContinuation;
+    setContinuation = native.setContinuation;
+  }
+}
+
+/** The flow the running code belongs to, if any. */
+export function currentFlow(): Flow | null {
+  return (getContinuation() as Flow | undefined) ?? null;
+}
+
+/** The id of the request that the running code works for, or the empty string. */
+export function currentRequestId(): string {
+  return currentFlow()?.origin?.requestId ?? '';
+}

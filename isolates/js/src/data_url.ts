@@ -1,0 +1,53 @@
+/** The data: URL processor (Fetch §6). */
+
+import { base64Decode } from './base64.ts';
+import { utf8Encode } from './encoding/utf8.ts';
+import { latin1Decode, latin1Encode } from './encoding/latin1.ts';
+import { Body } from './http/body.ts';
+import { ResponseState } from './http/response.ts';
+import { parseToHref } from './url/url.ts';
+
+/** @throws TypeError for a malformed one. */
+export function parseDataUrl(url: string): ResponseState {
+  const href = parseToHref(url)!;
+  const hash = href.indexOf('#');
+  const text = (hash < 0 ? href : href.slice(0, hash)).slice('data:'.length);
+  const comma = text.indexOf(',');
+  if (comma < 0) throw new TypeError('fetch failed: the data: URL has no comma');
+  let type = text.slice(0, comma).trim();
+  let bytes = percentDecode(text.slice(comma + 1));
+  const base64 = /;\x20*base64$/i.exec(type);
+  if (base64 !== null) {
+    const decoded = base64Decode(latin1Decode(bytes, 0, bytes.length));
+    if (decoded === null) throw new TypeError('fetch failed: the data: URL is not base64');
+    bytes = new Uint8Array(decoded.length);
+    latin1Encode(decoded, bytes, 0);
+    type = type.slice(0, base64.index);
+  }
+  if (type.startsWith(';')) type = `text/plain${type}`;
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+\s*(;|$)/.test(type)) {
+    type = 'text/plain;charset=US-ASCII';
+  }
+  const state = new ResponseState(200, 'OK', ['content-type', type], new Body(bytes));
+  state.type = 'basic';
+  state.url = href;
+  state.guard = 'immutable';
+  return state;
+}
+
+function percentDecode(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = utf8Encode(text);
+  let out = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    let byte = bytes[i];
+    if (byte === 0x25 && i + 2 < bytes.length) {
+      const code = Number.parseInt(String.fromCharCode(bytes[i + 1], bytes[i + 2]), 16);
+      if (/^[0-9a-f]{2}$/i.test(String.fromCharCode(bytes[i + 1], bytes[i + 2]))) {
+        byte = code;
+        i += 2;
+      }
+    }
+    bytes[out++] = byte;
+  }
+  return bytes.slice(0, out);
+}

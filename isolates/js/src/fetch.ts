@@ -1,0 +1,271 @@
+/**
+ * fetch() (Fetch §4, as far as a server has it): frames over the egress connection. The egress process resolves names,
+ * applies the address policy, keeps connections and decodes content codings; redirects are followed here.
+ */
+
+import { currentRequestId } from './continuation.ts';
+import { parseDataUrl } from './data_url.ts';
+import { utf8Encode } from './encoding/utf8.ts';
+import { abortedReason, onAbort } from './events/abort.ts';
+import { Body, bodyLength, isUnusable, streamOf } from './http/body.ts';
+import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
+import { IncomingBody } from './http/incoming.ts';
+import { Request, type RequestState, requestState, signalOf } from './http/request.ts';
+import { hasNullBody, newResponse, type Response, ResponseState } from './http/response.ts';
+import { promiseReject, SafeMap, stringSplit, subarray } from './primordials.ts';
+import { type FrameReceiver, readBytes, readLatin1, readUint32 } from './ring/input.ts';
+import { Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
+import {
+  CANCEL,
+  DATA,
+  EGRESS_CONNECTION,
+  END,
+  MAX_DATA_BYTES,
+  MAX_HEAD_BYTES,
+  REFUSE,
+  REQUEST,
+  RESPONSE,
+  sendCancel,
+  sendHead,
+  sendHeadAndBytes,
+  WINDOW,
+} from './ring/output.ts';
+import { parseToRecord } from './url/url.ts';
+import { serializeURL, serializeURLOrigin } from 'whatwg-url/state-machine';
+
+const MAX_REDIRECTS = 20;
+
+/** Headers that belong to the connection, not to the request: the egress sets them. */
+const CONNECTION_HEADERS = [
+  'connection',
+  'content-length',
+  'host',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+];
+
+let userAgent = '';
+
+/** Called at boot. */
+export function configureFetch(agent: string): void {
+  userAgent = agent;
+}
+
+/** One hop: a REQUEST frame and what comes back on its stream. */
+class Call implements OutgoingOwner {
+  readonly stream: number;
+  outgoing: Outgoing | null = null;
+  incoming: IncomingBody | null = null;
+  closed = false;
+  removeAbort: (() => void) | null = null;
+  readonly #resolve: (state: ResponseState) => void;
+  readonly #reject: (reason: unknown) => void;
+
+  constructor(stream: number, resolve: (state: ResponseState) => void, reject: (reason: unknown) => void) {
+    this.stream = stream;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  bodySent(): void {}
+
+  bodyFailed(error: unknown): void {
+    this.abort(error, 'the request body failed');
+  }
+
+  /** Gives the call up and tells the egress. */
+  abort(reason: unknown, why: string): void {
+    if (this.closed) return;
+    sendCancel(EGRESS_CONNECTION, this.stream, why);
+    this.end(reason);
+  }
+
+  /** The call is over; with a reason, whoever still waits for something gets it. */
+  end(reason?: unknown): void {
+    if (this.closed) return;
+    this.closed = true;
+    calls.delete(this.stream);
+    this.removeAbort?.();
+    this.outgoing?.close(reason);
+    if (reason === undefined) return;
+    this.incoming?.fail(reason);
+    this.#reject(reason);
+  }
+
+  response(status: number, head: string, data: Uint8Array<ArrayBuffer>, last: boolean): void {
+    const fields = stringSplit(head, '\n');
+    const list: HeaderList = [];
+    for (let i = 1; i + 1 < fields.length; i += 2) listAppend(list, fields[i], fields[i + 1]);
+    let body: Body | null = null;
+    if (!hasNullBody(status)) {
+      if (last) body = new Body(data);
+      else {
+        this.incoming = new IncomingBody(EGRESS_CONNECTION, this.stream, true);
+        this.incoming.onCancel = () => this.end();
+        if (data.length > 0) this.incoming.push(data, false);
+        body = new Body(null, this.incoming);
+      }
+    }
+    this.#resolve(new ResponseState(status, fields[0], list, body));
+    if (last) this.end();
+  }
+}
+
+const calls = new SafeMap<number, Call>();
+let lastStream = 0;
+
+export const client: FrameReceiver = {
+  frame(_connection, stream, type, flags, status, at, split, end) {
+    const call = calls.get(stream);
+    if (call === undefined) return;
+    const last = (flags & END) !== 0;
+    if (type === RESPONSE) call.response(status, readLatin1(at, split), readBytes(split, end), last);
+    else if (type === DATA) {
+      call.incoming?.push(readBytes(split, end), last);
+      if (last) call.end();
+    } else if (type === WINDOW) call.outgoing?.grant(readUint32(split));
+    else if (type === REFUSE) {
+      const [code, detail] = stringSplit(readLatin1(at, split), '\n');
+      call.end(new TypeError(`fetch failed: ${detail || code}`));
+    } else if (type === CANCEL) call.end(new TypeError(`fetch failed: ${readLatin1(at, split) || 'connection lost'}`));
+  },
+
+  closed() {
+    const open: Call[] = [];
+    calls.forEach((call) => (open[open.length] = call));
+    for (let i = 0; i < open.length; i++)
+      open[i].end(new TypeError('fetch failed: the connection to the network was lost'));
+  },
+};
+
+/** What a hop sends. A body that is a stream cannot be sent twice. */
+interface Hop {
+  method: string;
+  url: string;
+  list: HeaderList;
+  body: Body | null;
+}
+
+function sendHop(hop: Hop, state: RequestState): Promise<ResponseState> {
+  return new Promise((resolve, reject) => {
+    const call = new Call(++lastStream >>> 0, resolve, reject);
+    calls.set(call.stream, call);
+    call.removeAbort = onAbort(signalOf(state), (reason) => call.abort(reason, 'aborted'));
+    const { body } = hop;
+    let head = `${hop.method}\n${hop.url}\n${currentRequestId()}`;
+    const { list } = hop;
+    for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
+    const length = body === null ? (hop.method === 'POST' || hop.method === 'PUT' ? 0 : -1) : bodyLength(body);
+    if (length >= 0 && (body === null || body.stream === null)) head += `\ncontent-length\n${length}`;
+    if (head.length > MAX_HEAD_BYTES) {
+      call.end(new TypeError(`fetch failed: the request's headers are over ${MAX_HEAD_BYTES} bytes`));
+      return;
+    }
+    if (body === null) sendHead(EGRESS_CONNECTION, call.stream, REQUEST, END, 0, head);
+    else if (body.source !== null && body.stream === null) sendSource(call, head, body.source);
+    else {
+      sendHead(EGRESS_CONNECTION, call.stream, REQUEST, 0, 0, head);
+      call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, 0);
+      void call.outgoing.sendStream(streamOf(body));
+    }
+  });
+}
+
+function sendSource(call: Call, head: string, source: string | Uint8Array<ArrayBuffer>): void {
+  const bytes = typeof source === 'string' ? utf8Encode(source) : source;
+  const whole = bytes.length <= MAX_DATA_BYTES;
+  const first = whole ? bytes : subarray(bytes, 0, MAX_DATA_BYTES);
+  sendHeadAndBytes(EGRESS_CONNECTION, call.stream, REQUEST, whole ? END : 0, 0, head, first);
+  if (whole) return;
+  call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, MAX_DATA_BYTES);
+  call.outgoing.sendAll(bytes, MAX_DATA_BYTES);
+}
+
+function firstHop(state: RequestState, url: string): Hop {
+  const list: HeaderList = [];
+  const given = state.list;
+  for (let i = 0; i < given.length; i += 2) {
+    if (!CONNECTION_HEADERS.includes(given[i])) listAppend(list, given[i], given[i + 1]);
+  }
+  if (!listHas(list, 'accept')) listAppend(list, 'accept', '*/*');
+  if (!listHas(list, 'user-agent')) listAppend(list, 'user-agent', userAgent);
+  return { method: state.method, url, list, body: state.body };
+}
+
+function isRedirect(status: number): boolean {
+  return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
+}
+
+/**
+ * HTTP-redirect fetch (Fetch §4.5): the next hop.
+ * @throws TypeError when the redirect cannot be followed.
+ */
+function redirected(hop: Hop, status: number, location: string): Hop {
+  const from = parseToRecord(hop.url)!;
+  const to = parseToRecord(location, hop.url);
+  if (to === null) throw new TypeError(`fetch failed: the redirect to ${location} is not a valid URL`);
+  if (to.scheme !== 'http' && to.scheme !== 'https') throw new TypeError(`fetch failed: redirect to ${to.scheme}:`);
+  const { body } = hop;
+  if (status !== 303 && body !== null && body.source === null) {
+    throw new TypeError('fetch failed: a redirect asks for the body again, but it was a stream');
+  }
+  const next: Hop = { method: hop.method, url: serializeURL(to, true), list: [...hop.list], body };
+  const toGet =
+    ((status === 301 || status === 302) && hop.method === 'POST') ||
+    (status === 303 && hop.method !== 'GET' && hop.method !== 'HEAD');
+  if (toGet) {
+    next.method = 'GET';
+    next.body = null;
+    for (const name of ['content-encoding', 'content-language', 'content-location', 'content-type']) {
+      listDelete(next.list, name);
+    }
+  }
+  if (serializeURLOrigin(from) !== serializeURLOrigin(to)) {
+    for (const name of ['authorization', 'cookie', 'proxy-authorization']) listDelete(next.list, name);
+  }
+  return next;
+}
+
+async function follow(state: RequestState): Promise<Response> {
+  const record = parseToRecord(state.url)!;
+  if (record.scheme === 'data') return newResponse(parseDataUrl(state.url));
+  if (record.scheme !== 'http' && record.scheme !== 'https') {
+    throw new TypeError(`fetch failed: ${record.scheme}: URLs cannot be fetched`);
+  }
+  let hop = firstHop(state, serializeURL(record, true));
+  const { body } = state;
+  if (isUnusable(body)) throw new TypeError('The body was already used, or is locked');
+  if (body !== null) {
+    hop.body = new Body(body.stream === null ? body.source : null, body.incoming, body.stream);
+    if (body.stream === null) body.used = true;
+  }
+  for (let hops = 0; ; hops++) {
+    const response = await sendHop(hop, state);
+    response.url = hop.url;
+    response.type = 'basic';
+    response.guard = 'immutable';
+    response.redirected = hops > 0;
+    const location = isRedirect(response.status) ? listGet(response.list, 'location') : null;
+    if (location === null || state.options.redirect === 'manual') return newResponse(response);
+    response.body?.incoming?.cancel();
+    if (state.options.redirect === 'error') throw new TypeError('fetch failed: the server sent a redirect');
+    if (hops === MAX_REDIRECTS) throw new TypeError(`fetch failed: more than ${MAX_REDIRECTS} redirects`);
+    hop = redirected(hop, response.status, location);
+  }
+}
+
+export function fetch(input: unknown, init?: unknown): Promise<Response> {
+  try {
+    if (arguments.length === 0) throw new TypeError('fetch: 1 argument required, but only 0 present');
+    const state = requestState(new Request(input, init))!;
+    const reason = abortedReason(signalOf(state));
+    if (reason !== undefined) return promiseReject(reason);
+    return follow(state);
+  } catch (error) {
+    return promiseReject(error);
+  }
+}

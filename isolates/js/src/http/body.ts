@@ -1,0 +1,254 @@
+/** Bodies (Fetch §2.2.4, §5.2): extracting, consuming and cloning, without a stream until one is asked for. */
+
+import { Blob, blobBytes, concatBytes, isBlob, newBlob, utf8DecodeWithoutMark } from '../blob.ts';
+import { utf8Encode, utf8Length } from '../encoding/utf8.ts';
+import { FormData, isFormData } from '../form_data.ts';
+import {
+  charCodeAt,
+  JSONParse,
+  min,
+  ObjectDefineProperty,
+  promiseReject,
+  promiseResolve,
+  sliceBytes,
+  stringSlice,
+} from '../primordials.ts';
+import { isDisturbed, isReadableStream, ReadableStream } from '../streams.ts';
+import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
+import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
+import { parseFormData, serializeMultipart } from './form_codec.ts';
+import type { IncomingBody } from './incoming.ts';
+
+const STREAM_CHUNK_BYTES = 64 << 10;
+
+/** A body: text or bytes that are there, or frames that arrive, or a stream. */
+export class Body {
+  /** Text stands for its UTF-8 bytes. Null when the body is `incoming` or only a stream. */
+  source: string | Uint8Array<ArrayBuffer> | null;
+  incoming: IncomingBody | null;
+  /** Made on demand; once there, it is the body. */
+  stream: ReadableStream<unknown> | null;
+  /** Consumed without a stream. */
+  used = false;
+
+  constructor(
+    source: string | Uint8Array<ArrayBuffer> | null,
+    incoming: IncomingBody | null = null,
+    stream: ReadableStream<unknown> | null = null,
+  ) {
+    this.source = source;
+    this.incoming = incoming;
+    this.stream = stream;
+  }
+}
+
+/** The content type that the last `extractBody` implies, or null. Read it right after the call. */
+export let extractedType: string | null = null;
+
+/** Fetch "extract a body". @throws TypeError for a stream that is locked or was read from. */
+export function extractBody(init: unknown): Body {
+  extractedType = null;
+  if (typeof init === 'string') {
+    extractedType = 'text/plain;charset=UTF-8';
+    return new Body(init);
+  }
+  if (isReadableStream(init)) {
+    if (init.locked || isDisturbed(init)) throw new TypeError('The body is a stream that is locked or was read from');
+    return new Body(null, null, init);
+  }
+  if (isBufferSource(init)) return new Body(sliceBytes(bytesView(init)));
+  if (isBlob(init)) {
+    if (init.type !== '') extractedType = init.type;
+    return new Body(blobBytes(init));
+  }
+  if (isFormData(init)) {
+    const { bytes, type } = serializeMultipart(init);
+    extractedType = type;
+    return new Body(bytes);
+  }
+  if (isURLSearchParams(init)) {
+    extractedType = 'application/x-www-form-urlencoded;charset=UTF-8';
+    return new Body(serializeParams(init));
+  }
+  if (isAsyncIterable(init)) return new Body(null, null, streamFrom(init));
+  extractedType = 'text/plain;charset=UTF-8';
+  return new Body(toUSVString(init));
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === 'function'
+  );
+}
+
+function streamFrom(iterable: AsyncIterable<unknown>): ReadableStream<unknown> {
+  return (ReadableStream as unknown as { from(iterable: AsyncIterable<unknown>): ReadableStream<unknown> }).from(
+    iterable,
+  );
+}
+
+/** Bytes of the body where that is known, else -1. */
+export function bodyLength(body: Body): number {
+  const { source } = body;
+  return source === null ? -1 : typeof source === 'string' ? utf8Length(source) : source.length;
+}
+
+export function isUsed(body: Body | null): boolean {
+  return body !== null && (body.used || (body.stream !== null && isDisturbed(body.stream)));
+}
+
+/** Fetch "unusable": disturbed or locked. */
+export function isUnusable(body: Body | null): boolean {
+  return body !== null && (body.used || (body.stream !== null && (isDisturbed(body.stream) || body.stream.locked)));
+}
+
+/** The body's stream, made now if it has none. */
+export function streamOf(body: Body): ReadableStream<unknown> {
+  if (body.stream !== null) return body.stream;
+  const { source, incoming } = body;
+  if (incoming !== null) body.stream = incoming.toStream() as ReadableStream<unknown>;
+  else body.stream = streamOver(typeof source === 'string' ? utf8Encode(source) : source!);
+  if (body.used) {
+    // Consumed already: the stream must show as disturbed and be at its end.
+    void body.stream.cancel();
+  }
+  return body.stream;
+}
+
+function streamOver(bytes: Uint8Array<ArrayBuffer>): ReadableStream<unknown> {
+  let at = 0;
+  return new ReadableStream({
+    type: 'bytes',
+    start(controller) {
+      if (bytes.length === 0) controller.close();
+    },
+    pull(controller) {
+      const end = min(bytes.length, at + STREAM_CHUNK_BYTES);
+      controller.enqueue(sliceBytes(bytes, at, end));
+      at = end;
+      if (at === bytes.length) {
+        controller.close();
+        controller.byobRequest?.respond(0);
+      }
+    },
+  }) as unknown as ReadableStream<unknown>;
+}
+
+/** Fetch "clone a body". The body must not be unusable. */
+export function cloneBody(body: Body): Body {
+  if (body.source !== null && body.stream === null) return new Body(body.source);
+  const [mine, other] = streamOf(body).tee();
+  body.stream = mine;
+  const clone = new Body(body.source, null, other);
+  body.incoming = null;
+  return clone;
+}
+
+/** All bytes of a stream. @throws TypeError when a chunk is no Uint8Array. */
+async function readAll(stream: ReadableStream<unknown>): Promise<Uint8Array<ArrayBuffer>> {
+  const reader = stream.getReader();
+  const chunks: Uint8Array[] = [];
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return concatBytes(chunks);
+    if (!isUint8Array(value)) {
+      const error = new TypeError('The stream gave a chunk that is not a Uint8Array');
+      void reader.cancel(error).catch(() => {});
+      throw error;
+    }
+    chunks[chunks.length] = value;
+  }
+}
+
+const USED = 'The body was already used, or is locked';
+
+/** The body's bytes, in an array that nobody else holds. */
+function takeBytes(body: Body | null): Promise<Uint8Array<ArrayBuffer>> {
+  if (body === null) return promiseResolve(new Uint8Array(0));
+  if (isUnusable(body)) return promiseReject(new TypeError(USED));
+  if (body.stream !== null) return readAll(body.stream);
+  body.used = true;
+  const { source, incoming } = body;
+  if (typeof source === 'string') return promiseResolve(utf8Encode(source));
+  if (source !== null) return promiseResolve(sliceBytes(source));
+  return incoming!.collect();
+}
+
+function takeText(body: Body | null): Promise<string> | string {
+  if (body === null) return '';
+  if (body.stream === null && !body.used) {
+    const { source, incoming } = body;
+    body.used = true;
+    if (typeof source === 'string') return wellFormedText(source);
+    if (source !== null) return utf8DecodeWithoutMark(source);
+    return incoming!.collect().then(utf8DecodeWithoutMark);
+  }
+  return takeBytes(body).then(utf8DecodeWithoutMark);
+}
+
+function wellFormedText(text: string): string {
+  return (text.length > 0 && charCodeAt(text, 0) === 0xfeff ? stringSlice(text, 1) : text).toWellFormed();
+}
+
+/** What a class with a body tells the mixin: its body, and its content type or null. */
+export interface BodyOwner<T> {
+  body(self: T): Body | null;
+  contentType(self: T): string | null;
+}
+
+/** Adds the Body mixin's members to `prototype`. `owner`'s functions throw a TypeError for a foreign receiver. */
+export function mixinBody<T extends object>(prototype: T, owner: BodyOwner<T>): void {
+  const members = {
+    get body() {
+      const body = owner.body(this as unknown as T);
+      return body === null ? null : streamOf(body);
+    },
+    get bodyUsed() {
+      return isUsed(owner.body(this as unknown as T));
+    },
+    async arrayBuffer() {
+      return (await takeBytes(owner.body(this as unknown as T))).buffer;
+    },
+    async blob(): Promise<Blob> {
+      const type = owner.contentType(this as unknown as T);
+      return newBlob(await takeBytes(owner.body(this as unknown as T)), type === null ? '' : mimeForBlob(type));
+    },
+    async bytes() {
+      return takeBytes(owner.body(this as unknown as T));
+    },
+    async formData(): Promise<FormData> {
+      const self = this as unknown as T;
+      const body = owner.body(self);
+      if (isUnusable(body)) throw new TypeError(USED);
+      return parseFormData(await takeBytes(body), owner.contentType(self));
+    },
+    async json(): Promise<unknown> {
+      const text = takeText(owner.body(this as unknown as T));
+      return JSONParse(typeof text === 'string' ? text : await text);
+    },
+    async text(): Promise<string> {
+      return takeText(owner.body(this as unknown as T));
+    },
+  };
+  const descriptors = Object.getOwnPropertyDescriptors(members) as Record<string, PropertyDescriptor>;
+  for (const name of Object.keys(descriptors)) ObjectDefineProperty(prototype, name, descriptors[name]);
+}
+
+/** The type of a blob made of a body: the header as it stands when it parses as a MIME type. */
+function mimeForBlob(type: string): string {
+  return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+/.test(type) ? serializeMime(type) : '';
+}
+
+/** A content type in the form that the MIME Sniffing standard serializes: essence in lower case, parameters trimmed. */
+function serializeMime(type: string): string {
+  const [essence, ...parameters] = type.split(';');
+  let text = essence.trim().toLowerCase();
+  for (const parameter of parameters) {
+    const equals = parameter.indexOf('=');
+    if (equals <= 0) continue;
+    text += `;${parameter.slice(0, equals).trim().toLowerCase()}=${parameter.slice(equals + 1).trim()}`;
+  }
+  return text;
+}

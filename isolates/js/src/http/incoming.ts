@@ -1,0 +1,157 @@
+/**
+ * The body of a request or a subrequest's response while it arrives in frames, with its flow control: the other side
+ * may send `WINDOW_BYTES` before it is granted more, and is granted what has been consumed.
+ */
+
+import { concatBytes } from '../blob.ts';
+import { promiseReject, promiseResolve } from '../primordials.ts';
+import { sendCancel, sendWindow } from '../ring/output.ts';
+import { ReadableStream } from '../streams.ts';
+
+/** Granting in small pieces would cost a frame each. */
+const GRANT_BYTES = 64 << 10;
+
+interface ByteController {
+  enqueue(chunk: Uint8Array): void;
+  close(): void;
+  error(reason: unknown): void;
+  readonly byobRequest: { respond(bytes: number): void } | null;
+}
+
+export class IncomingBody {
+  readonly #connection: number;
+  readonly #stream: number;
+  readonly #cancelRemote: boolean;
+  #chunks: Uint8Array<ArrayBuffer>[] = [];
+  #ended = false;
+  #failed = false;
+  #error: unknown = undefined;
+  #consumed = 0;
+  #controller: ByteController | null = null;
+  #wanted = false;
+  #collecting: { resolve(bytes: Uint8Array<ArrayBuffer>): void; reject(reason: unknown): void } | null = null;
+  #onCancel: (() => void) | null = null;
+
+  /** `cancelRemote`: cancelling the body sends CANCEL (a subrequest's response), else it is only ignored. */
+  constructor(connection: number, stream: number, cancelRemote: boolean) {
+    this.#connection = connection;
+    this.#stream = stream;
+    this.#cancelRemote = cancelRemote;
+  }
+
+  /** Called when the app cancels the body before its end. */
+  set onCancel(callback: () => void) {
+    this.#onCancel = callback;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Bytes that arrived; `bytes` is the body's to keep. */
+  push(bytes: Uint8Array<ArrayBuffer>, last: boolean): void {
+    if (this.#ended || this.#failed) return;
+    if (last) this.#ended = true;
+    if (this.#collecting !== null) {
+      if (bytes.length > 0) this.#chunks[this.#chunks.length] = bytes;
+      if (last) this.#finishCollecting();
+      else this.#consume(bytes.length);
+    } else if (this.#controller !== null) {
+      if (bytes.length > 0) this.#chunks[this.#chunks.length] = bytes;
+      if (this.#wanted) this.#feed();
+      if (last && this.#chunks.length === 0) this.#close();
+    } else if (bytes.length > 0) this.#chunks[this.#chunks.length] = bytes;
+  }
+
+  /** The rest will not come. */
+  fail(reason: unknown): void {
+    if (this.#ended || this.#failed) return;
+    this.#failed = true;
+    this.#error = reason;
+    this.#chunks = [];
+    this.#controller?.error(reason);
+    this.#controller = null;
+    this.#collecting?.reject(reason);
+    this.#collecting = null;
+  }
+
+  /** All of the body. Call once, and not after `toStream`. */
+  collect(): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#failed) return promiseReject(this.#error);
+    if (this.#ended) return promiseResolve(this.#take());
+    let held = 0;
+    for (let i = 0; i < this.#chunks.length; i++) held += this.#chunks[i].length;
+    this.#consume(held);
+    return new Promise((resolve, reject) => {
+      this.#collecting = { resolve, reject };
+    });
+  }
+
+  /** The body as a byte stream. Call once. */
+  toStream(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>({
+      type: 'bytes',
+      start: (controller) => {
+        this.#controller = controller as unknown as ByteController;
+        if (this.#failed) controller.error(this.#error);
+        else if (this.#ended && this.#chunks.length === 0) this.#close();
+      },
+      pull: () => {
+        this.#wanted = true;
+        this.#feed();
+      },
+      cancel: () => this.cancel(),
+    });
+  }
+
+  /** The app wants no more of it. */
+  cancel(): void {
+    if (this.#failed) return;
+    this.#controller = null;
+    this.#chunks = [];
+    if (this.#ended) return;
+    this.#failed = true;
+    this.#error = new TypeError('The body was cancelled');
+    if (this.#cancelRemote) sendCancel(this.#connection, this.#stream, 'body cancelled');
+    this.#onCancel?.();
+  }
+
+  #feed(): void {
+    const controller = this.#controller;
+    if (controller === null) return;
+    const chunk = this.#chunks.shift();
+    if (chunk !== undefined) {
+      this.#wanted = false;
+      this.#consume(chunk.length);
+      controller.enqueue(chunk);
+    }
+    if (this.#ended && this.#chunks.length === 0) this.#close();
+  }
+
+  #close(): void {
+    const controller = this.#controller;
+    if (controller === null) return;
+    this.#controller = null;
+    controller.close();
+    controller.byobRequest?.respond(0);
+  }
+
+  #finishCollecting(): void {
+    const waiting = this.#collecting!;
+    this.#collecting = null;
+    waiting.resolve(this.#take());
+  }
+
+  #take(): Uint8Array<ArrayBuffer> {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    return chunks.length === 1 ? chunks[0] : concatBytes(chunks);
+  }
+
+  #consume(size: number): void {
+    this.#consumed += size;
+    if (this.#consumed < GRANT_BYTES || this.#ended) return;
+    sendWindow(this.#connection, this.#stream, this.#consumed);
+    this.#consumed = 0;
+  }
+}

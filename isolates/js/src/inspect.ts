@@ -1,0 +1,409 @@
+/**
+ * Text for values, in the manner of Node's util.inspect: what console prints and what the log says of exceptions.
+ *
+ * Safe for any value: no getter or toJSON of app code is run, what a proxy's traps throw is caught, cycles are marked,
+ * and depth, entries and length are bounded.
+ */
+
+import { isDOMException } from './dom_exception.ts';
+import { isHeaders, headersList } from './http/headers.ts';
+import { requestState } from './http/request.ts';
+import { responseState } from './http/response.ts';
+import {
+  arrayBufferByteLength,
+  isArray,
+  ObjectGetOwnPropertyDescriptor,
+  ObjectGetPrototypeOf,
+  ReflectOwnKeys,
+  typedArrayTag,
+  uncurryThis,
+} from './primordials.ts';
+import { isURL } from './url/url.ts';
+import { isSharedArrayBuffer, isArrayBuffer } from './webidl.ts';
+
+const MAX_DEPTH = 2;
+const MAX_ENTRIES = 100;
+const MAX_STRING = 10_000;
+const MAX_TOTAL = 64 << 10;
+const LINE_WIDTH = 72;
+
+const mapSize = uncurryThis(ObjectGetOwnPropertyDescriptor(Map.prototype, 'size')!.get as (this: unknown) => number);
+const setSize = uncurryThis(ObjectGetOwnPropertyDescriptor(Set.prototype, 'size')!.get as (this: unknown) => number);
+const mapForEach = uncurryThis(Map.prototype.forEach);
+const setForEach = uncurryThis(Set.prototype.forEach);
+const dateToISO = uncurryThis(Date.prototype.toISOString);
+const dateTime = uncurryThis(Date.prototype.getTime);
+const regExpSource = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'source')!.get as () => string);
+const regExpFlags = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'flags')!.get as () => string);
+const functionToString = uncurryThis(Function.prototype.toString);
+const numberValue = uncurryThis(Number.prototype.valueOf);
+const stringValue = uncurryThis(String.prototype.valueOf);
+const booleanValue = uncurryThis(Boolean.prototype.valueOf);
+const symbolToString = uncurryThis(Symbol.prototype.toString);
+const weakMapHas = uncurryThis(WeakMap.prototype.has);
+const weakSetHas = uncurryThis(WeakSet.prototype.has);
+
+interface Context {
+  seen: object[];
+  /** Objects that a nested value refers back to. */
+  circular: object[];
+  /** Characters written so far. */
+  total: number;
+  depth: number;
+}
+
+export interface InspectOptions {
+  /** How deep nested objects are shown. */
+  depth?: number;
+}
+
+export function inspect(value: unknown, options: InspectOptions = {}): string {
+  const context: Context = { seen: [], circular: [], total: 0, depth: options.depth ?? MAX_DEPTH };
+  try {
+    return formatValue(value, 0, context, false);
+  } catch {
+    return '[value that cannot be inspected]';
+  }
+}
+
+/** The text of something thrown: the stack of an error, with its causes, else the value. */
+export function inspectError(error: unknown): string {
+  return inspect(error);
+}
+
+function quote(text: string): string {
+  const shown = text.length > MAX_STRING ? text.slice(0, MAX_STRING) : text;
+  const mark = !shown.includes("'") ? "'" : !shown.includes('"') ? '"' : !shown.includes('`') ? '`' : "'";
+  let out = mark;
+  for (const character of shown) {
+    if (character === mark || character === '\\') out += `\\${character}`;
+    else if (character === '\n') out += '\\n';
+    else if (character === '\r') out += '\\r';
+    else if (character === '\t') out += '\\t';
+    else if (character < ' ' || character === '\x7f') {
+      out += `\\x${character.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`;
+    } else out += character;
+  }
+  const rest = text.length - shown.length;
+  return rest > 0 ? `${out}${mark}... ${rest} more characters` : out + mark;
+}
+
+function formatValue(value: unknown, depth: number, context: Context, typed: boolean): string {
+  switch (typeof value) {
+    case 'string':
+      return quote(value);
+    case 'number':
+      return Object.is(value, -0) ? '-0' : `${value}`;
+    case 'bigint':
+      return `${value}n`;
+    case 'symbol':
+      return symbolToString(value);
+    case 'object':
+      if (value === null) return 'null';
+      break;
+    case 'function':
+      break;
+    default:
+      return `${value as boolean}`;
+  }
+  if (context.seen.includes(value)) {
+    if (!context.circular.includes(value)) context.circular.push(value);
+    return `[Circular *${context.circular.indexOf(value) + 1}]`;
+  }
+  if (context.total > MAX_TOTAL) return '...';
+  context.seen.push(value);
+  const text = formatObject(value, depth, context);
+  context.seen.pop();
+  context.total += typed ? 0 : text.length;
+  const reference = context.circular.indexOf(value);
+  return reference < 0 ? text : `<ref *${reference + 1}> ${text}`;
+}
+
+/** Runs `probe`, which throws unless its argument has the internal slot that it looks at. */
+function has(probe: (value: never) => unknown, value: object): boolean {
+  try {
+    probe(value as never);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A data property's value, without running a getter. Proxies are not asked: see `isOrdinary`. */
+function dataProperty(object: object, key: PropertyKey): unknown {
+  for (let at: object | null = object; at !== null; at = ObjectGetPrototypeOf(at) as object | null) {
+    const descriptor = ObjectGetOwnPropertyDescriptor(at, key);
+    if (descriptor !== undefined) return descriptor.value as unknown;
+  }
+  return undefined;
+}
+
+function constructorName(object: object): string | null {
+  for (let at: object | null = object; at !== null; at = ObjectGetPrototypeOf(at) as object | null) {
+    const descriptor = ObjectGetOwnPropertyDescriptor(at, 'constructor');
+    if (descriptor !== undefined && typeof descriptor.value === 'function') {
+      const name = ObjectGetOwnPropertyDescriptor(descriptor.value as object, 'name');
+      if (name !== undefined && typeof name.value === 'string' && name.value !== '') return name.value;
+    }
+  }
+  return null;
+}
+
+function prefix(object: object, usual: string): string {
+  const name = constructorName(object);
+  const tag = dataProperty(object, Symbol.toStringTag);
+  const label = name ?? `[${usual}: null prototype]`;
+  const suffix = typeof tag === 'string' && tag !== '' && tag !== name ? ` [${tag}]` : '';
+  return label === usual && usual === 'Object' && suffix === '' ? '' : `${label}${suffix} `;
+}
+
+function formatObject(value: object, depth: number, context: Context): string {
+  if (typeof value === 'function') return formatFunction(value, depth, context);
+  if (isArray(value)) return formatArray(value, depth, context);
+  if (isErrorLike(value)) return formatError(value, depth, context);
+  const platform = formatPlatformObject(value, depth, context);
+  if (platform !== null) return platform;
+  if (typedArrayTag(value) !== undefined) return formatTypedArray(value as Uint8Array, context);
+  if (has(mapSize, value)) return formatMap(value as Map<unknown, unknown>, depth, context);
+  if (has(setSize, value)) return formatSet(value as Set<unknown>, depth, context);
+  const simple = formatSimple(value);
+  return group(value, simple ?? prefix(value, 'Object'), [], ['{', '}'], depth, context, simple !== null);
+}
+
+function isErrorLike(value: object): value is Error {
+  return isDOMException(value) || Error_isError(value);
+}
+
+const Error_isError =
+  (Error as unknown as { isError?: (value: unknown) => boolean }).isError ??
+  ((value: unknown) => value instanceof Error);
+
+/** Objects that one text stands for, with their own properties behind it. */
+function formatSimple(value: object): string | null {
+  if (has(dateTime, value)) {
+    const time = dateTime(value as Date);
+    return Number.isNaN(time) ? 'Invalid Date' : dateToISO(value as Date);
+  }
+  if (has(regExpSource, value) && value !== RegExp.prototype) {
+    return `/${regExpSource(value as never)}/${regExpFlags(value as never)}`;
+  }
+  if (has(numberValue, value)) return `[Number: ${formatPrimitive(numberValue(value as never))}]`;
+  if (has(stringValue, value)) return `[String: ${quote(stringValue(value as never))}]`;
+  if (has(booleanValue, value)) return `[Boolean: ${booleanValue(value as never)}]`;
+  if (value instanceof Promise) return `${constructorName(value) ?? 'Promise'} { <state unknown> }`;
+  if (has((it) => weakMapHas(it, it), value)) return 'WeakMap { <items unknown> }';
+  if (has((it) => weakSetHas(it, it), value)) return 'WeakSet { <items unknown> }';
+  if (isArrayBuffer(value)) return `ArrayBuffer { byteLength: ${arrayBufferByteLength(value)} }`;
+  if (isSharedArrayBuffer(value)) return 'SharedArrayBuffer {}';
+  return null;
+}
+
+function formatPrimitive(value: number): string {
+  return Object.is(value, -0) ? '-0' : `${value}`;
+}
+
+function formatFunction(value: object, depth: number, context: Context): string {
+  const name = ObjectGetOwnPropertyDescriptor(value, 'name')?.value as unknown;
+  const label = typeof name === 'string' && name !== '' ? name : '(anonymous)';
+  let source = '';
+  try {
+    source = functionToString(value as () => void);
+  } catch {
+    // a callable proxy
+  }
+  if (source.startsWith('class')) {
+    const parent = ObjectGetPrototypeOf(value) as object | null;
+    const parentName = parent === null ? undefined : (ObjectGetOwnPropertyDescriptor(parent, 'name')?.value as unknown);
+    const heritage = typeof parentName === 'string' && parentName !== '' ? ` extends ${parentName}` : '';
+    return group(value, `[class ${label}${heritage}]`, [], ['{', '}'], depth, context, true);
+  }
+  const kind = constructorName(value) ?? 'Function';
+  const text = label === '(anonymous)' ? `[${kind} (anonymous)]` : `[${kind}: ${label}]`;
+  return group(value, text, [], ['{', '}'], depth, context, true);
+}
+
+function formatError(value: Error, depth: number, context: Context): string {
+  const stack = stackOf(value);
+  const cause = ObjectGetOwnPropertyDescriptor(value, 'cause');
+  const errors = ObjectGetOwnPropertyDescriptor(value, 'errors');
+  const items: string[] = [];
+  if (cause !== undefined) items.push(`[cause]: ${formatValue(cause.value, depth + 1, context, false)}`);
+  if (errors !== undefined && isArray(errors.value)) {
+    items.push(`[errors]: ${formatValue(errors.value, depth + 1, context, false)}`);
+  }
+  return group(value, stack, items, ['{', '}'], depth, context, true, [
+    'stack',
+    'message',
+    'cause',
+    'errors',
+    '__location',
+  ]);
+}
+
+/** The stack without running app code; an error whose message changed since shows the new message too. */
+function stackOf(value: Error): string {
+  let name: unknown;
+  let message: unknown;
+  if (isDOMException(value)) ({ name, message } = value);
+  else {
+    name = dataProperty(value, 'name');
+    message = dataProperty(value, 'message');
+  }
+  const title = `${typeof name === 'string' ? name : 'Error'}${typeof message === 'string' && message !== '' ? `: ${message}` : ''}`;
+  let stack: unknown;
+  try {
+    stack = value.stack; // the engine's accessor, or what the app put there
+  } catch {
+    stack = undefined;
+  }
+  if (typeof stack !== 'string' || stack === '') return `[${title}]`;
+  const frames = stack.indexOf('\n    at ');
+  if (frames < 0) return stack.includes(title) ? stack : title;
+  const first = stack.slice(0, frames);
+  return first.includes(typeof message === 'string' ? message : '') && !isDOMException(value)
+    ? stack
+    : title + stack.slice(frames);
+}
+
+function formatArray(value: unknown[], depth: number, context: Context): string {
+  const length = ObjectGetOwnPropertyDescriptor(value, 'length')!.value as number;
+  const name = constructorName(value);
+  const label = name === 'Array' ? '' : `${name ?? '[Array: null prototype]'}(${length}) `;
+  if (depth > context.depth) return `[${name ?? 'Array'}]`;
+  const items: string[] = [];
+  let holes = 0;
+  let shown = 0;
+  for (let i = 0; i < length && shown < MAX_ENTRIES; i++) {
+    const descriptor = ObjectGetOwnPropertyDescriptor(value, i);
+    if (descriptor === undefined) {
+      holes++;
+      if (holes < 100_000) continue;
+      break;
+    }
+    if (holes > 0) items.push(emptyItems(holes));
+    holes = 0;
+    items.push(formatProperty(descriptor, depth, context));
+    shown++;
+  }
+  if (holes > 0) items.push(emptyItems(holes));
+  if (length > shown && shown === MAX_ENTRIES) items.push(moreItems(length - shown));
+  return group(value, label, items, ['[', ']'], depth, context, false, ['length'], true);
+}
+
+function emptyItems(count: number): string {
+  return `<${count} empty item${count > 1 ? 's' : ''}>`;
+}
+
+function moreItems(count: number): string {
+  return `... ${count} more item${count > 1 ? 's' : ''}`;
+}
+
+function formatTypedArray(value: Uint8Array, context: Context): string {
+  const { length } = value;
+  const items: string[] = [];
+  for (let i = 0; i < length && i < MAX_ENTRIES; i++) items.push(formatValue(value[i], 0, context, true));
+  if (length > MAX_ENTRIES) items.push(moreItems(length - MAX_ENTRIES));
+  return `${constructorName(value) ?? typedArrayTag(value)}(${length}) ${wrap(items, ['[', ']'], 0)}`;
+}
+
+function formatMap(value: Map<unknown, unknown>, depth: number, context: Context): string {
+  const size = mapSize(value);
+  if (depth > context.depth) return `[${constructorName(value) ?? 'Map'}]`;
+  const items: string[] = [];
+  mapForEach(value, (item, key) => {
+    if (items.length >= MAX_ENTRIES) return;
+    items.push(`${formatValue(key, depth + 1, context, false)} => ${formatValue(item, depth + 1, context, false)}`);
+  });
+  if (size > MAX_ENTRIES) items.push(moreItems(size - MAX_ENTRIES));
+  return group(value, `${constructorName(value) ?? 'Map'}(${size}) `, items, ['{', '}'], depth, context);
+}
+
+function formatSet(value: Set<unknown>, depth: number, context: Context): string {
+  const size = setSize(value);
+  if (depth > context.depth) return `[${constructorName(value) ?? 'Set'}]`;
+  const items: string[] = [];
+  setForEach(value, (item) => {
+    if (items.length < MAX_ENTRIES) items.push(formatValue(item, depth + 1, context, false));
+  });
+  if (size > MAX_ENTRIES) items.push(moreItems(size - MAX_ENTRIES));
+  return group(value, `${constructorName(value) ?? 'Set'}(${size}) `, items, ['{', '}'], depth, context);
+}
+
+/** The platform's own objects keep their state out of sight; show what matters of it. */
+function formatPlatformObject(value: object, depth: number, context: Context): string | null {
+  let shown: Record<string, unknown> | null = null;
+  if (isHeaders(value)) {
+    const list = headersList(value);
+    shown = {};
+    for (let i = 0; i < list.length; i += 2) {
+      shown[list[i]] = Object.hasOwn(shown, list[i]) ? `${shown[list[i]] as string}, ${list[i + 1]}` : list[i + 1];
+    }
+  } else if (isURL(value)) return `URL { href: ${quote(value.href)} }`;
+  else {
+    const request = requestState(value);
+    const response = request === null ? responseState(value) : null;
+    if (request !== null) shown = { method: request.method, url: request.url };
+    else if (response !== null) shown = { status: response.status, statusText: response.statusText, url: response.url };
+  }
+  if (shown === null) return null;
+  const items = Object.keys(shown).map(
+    (key) => `${keyText(key)}: ${formatValue(shown[key], depth + 1, context, false)}`,
+  );
+  return `${constructorName(value) ?? 'Object'} ${wrap(items, ['{', '}'], depth)}`;
+}
+
+function formatProperty(descriptor: PropertyDescriptor, depth: number, context: Context): string {
+  if (descriptor.get !== undefined) return descriptor.set !== undefined ? '[Getter/Setter]' : '[Getter]';
+  if (descriptor.set !== undefined) return '[Setter]';
+  return formatValue(descriptor.value, depth + 1, context, false);
+}
+
+function keyText(key: string | symbol): string {
+  if (typeof key === 'symbol') return `[${symbolToString(key)}]`;
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? key : quote(key);
+}
+
+/** `items` and the own enumerable properties of `value` in brackets, behind `label`. */
+function group(
+  value: object,
+  label: string,
+  items: string[],
+  brackets: [string, string],
+  depth: number,
+  context: Context,
+  labelStands = false,
+  hidden: string[] = [],
+  indexed = false,
+): string {
+  let more = 0;
+  const nested: string[] = items;
+  const keys = ReflectOwnKeys(value);
+  if (depth > context.depth && !labelStands) return keys.length === 0 ? `${label}{}` : `[${label.trim() || 'Object'}]`;
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i];
+    if (typeof key === 'string' && (hidden.includes(key) || (indexed && /^\d+$/.test(key)))) continue;
+    const descriptor = ObjectGetOwnPropertyDescriptor(value, key);
+    if (descriptor === undefined || descriptor.enumerable !== true) continue;
+    if (nested.length >= MAX_ENTRIES + 2 || context.total > MAX_TOTAL) {
+      more++;
+      continue;
+    }
+    nested.push(`${keyText(key)}: ${formatProperty(descriptor, depth, context)}`);
+  }
+  if (more > 0) nested.push(moreItems(more));
+  if (nested.length === 0) return labelStands ? label : `${label}${brackets[0]}${brackets[1]}`;
+  return `${labelStands ? `${label} ` : label}${wrap(nested, brackets, depth)}`;
+}
+
+function wrap(items: string[], [open, close]: [string, string], depth: number): string {
+  if (items.length === 0) return open + close;
+  let width = items.length;
+  let lines = false;
+  for (const item of items) {
+    width += item.length + 1;
+    lines ||= item.includes('\n');
+  }
+  if (!lines && width + depth * 2 <= LINE_WIDTH) return `${open} ${items.join(', ')} ${close}`;
+  const indent = '  '.repeat(depth + 1);
+  return `${open}\n${indent}${items.join(`,\n${indent}`)}\n${'  '.repeat(depth)}${close}`;
+}

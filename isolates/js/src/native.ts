@@ -1,0 +1,121 @@
+/**
+ * The operations that the host performs for the platform: request and answer in the scratch buffer.
+ *
+ * i32[0] is the operation and, on return, 0 or a negative error; i32[1…7] are arguments and results; data from byte 64.
+ */
+
+import { setBytes, sliceBytes, subarray } from './primordials.ts';
+
+/** What the host hands to boot. */
+export interface Native {
+  input: ArrayBuffer;
+  output: ArrayBuffer;
+  scratch: ArrayBuffer;
+  poll(): void;
+  call(): void;
+  importModule(specifier: string): Promise<Record<string, unknown>>;
+  getContinuation?(): unknown;
+  setContinuation?(value: unknown): void;
+}
+
+const FLUSH = 1;
+const RANDOM = 2;
+const DIGEST = 3;
+const DIGEST_NEW = 4;
+const DIGEST_UPDATE = 5;
+const DIGEST_FINAL = 6;
+const READ_FILE = 7;
+/** Runs the microtasks that are ready. */
+const CHECKPOINT = 8;
+
+const DATA_AT = 64;
+
+let native: Native;
+let words = new Int32Array(0);
+let bytes = new Uint8Array(0);
+let call: () => void = () => {};
+
+/** Called at boot. */
+export function useNative(given: Native): void {
+  native = given;
+  words = new Int32Array(given.scratch, 0, 16);
+  bytes = new Uint8Array(given.scratch);
+  call = () => native.call();
+}
+
+/** Performs `operation`; returns 0 or a negative error. */
+function perform(operation: number, first = 0, second = 0): number {
+  words[0] = operation;
+  words[1] = first;
+  words[2] = second;
+  call();
+  return words[0];
+}
+
+/** The most bytes that one operation takes or gives. */
+export function scratchRoom(): number {
+  return bytes.length - DATA_AT;
+}
+
+export function flushOutput(): void {
+  perform(FLUSH);
+}
+
+/** Fills `target` with cryptographically strong random bytes. */
+export function fillRandom(target: Uint8Array): void {
+  for (let at = 0; at < target.length;) {
+    const count = Math.min(target.length - at, scratchRoom());
+    if (perform(RANDOM, count) < 0) throw new Error('The host gave no random bytes');
+    setBytes(target, subarray(bytes, DATA_AT, DATA_AT + count), at);
+    at += count;
+  }
+}
+
+/** The digest of `data`; `algorithm` is 1, 256, 384 or 512. */
+export function digest(algorithm: number, data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const room = scratchRoom();
+  if (data.length <= room) {
+    setBytes(bytes, data, DATA_AT);
+    return digestResult(perform(DIGEST, algorithm, data.length));
+  }
+  check(perform(DIGEST_NEW, algorithm));
+  const handle = words[1];
+  for (let at = 0; at < data.length; at += room) {
+    const piece = subarray(data, at, Math.min(at + room, data.length));
+    setBytes(bytes, piece, DATA_AT);
+    check(perform(DIGEST_UPDATE, handle, piece.length));
+  }
+  return digestResult(perform(DIGEST_FINAL, handle));
+}
+
+function check(status: number): void {
+  if (status < 0) throw new Error(`The host refused a digest (${status})`);
+}
+
+function digestResult(status: number): Uint8Array<ArrayBuffer> {
+  check(status);
+  return sliceBytes(bytes, DATA_AT, DATA_AT + words[1]);
+}
+
+/** A file of the package, or null when there is none at `path`. */
+export function readFile(path: Uint8Array): Uint8Array<ArrayBuffer> | null {
+  let content = new Uint8Array(0);
+  let at = 0;
+  do {
+    setBytes(bytes, path, DATA_AT);
+    if (perform(READ_FILE, path.length, at) < 0) return null;
+    if (at === 0) content = new Uint8Array(words[1]);
+    const count = Math.min(content.length - at, scratchRoom());
+    setBytes(content, subarray(bytes, DATA_AT, DATA_AT + count), at);
+    at += count;
+  } while (at < content.length);
+  return content;
+}
+
+let canCheckpoint = true;
+
+/** Runs the microtasks now; false when this host cannot, and a poll must do it. */
+export function runMicrotasks(): boolean {
+  if (canCheckpoint && perform(CHECKPOINT) < 0) canCheckpoint = false;
+  return canCheckpoint;
+}

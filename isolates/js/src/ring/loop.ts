@@ -1,0 +1,85 @@
+/**
+ * The isolate's event loop. `native.poll` runs the microtasks, sends the output, waits for input or the next timer and
+ * fills the input; each round here is one turn. The loop ends when the host asks for it, and may be entered again.
+ */
+
+import { monotonic } from '../clock.ts';
+import { setContinuation } from '../continuation.ts';
+import { client } from '../fetch.ts';
+import { inspectError } from '../inspect.ts';
+import { ERROR, log } from '../log.ts';
+import { runMicrotasks } from '../native.ts';
+import { enforceTimes, nextServerTime, server } from '../server.ts';
+import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
+import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
+import { EGRESS_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
+
+/** A turn runs at most this many timers before it looks at the sockets again. */
+const TIMERS_PER_TURN = 256;
+
+function receiverOf(connection: number): FrameReceiver {
+  return connection === EGRESS_CONNECTION ? client : server;
+}
+
+/** Tells the host how long it may sleep. */
+function announceTimer(): void {
+  const timer = nextTimer();
+  const at = nextServerTime();
+  if (at < 0) {
+    setNextTimer(timer);
+    return;
+  }
+  const wait = at - monotonic();
+  const rest = wait > 0 ? wait : 0;
+  setNextTimer(timer >= 0 && timer < rest ? timer : rest);
+}
+
+/** Runs the timers that are due. Microtasks run between two of them, as HTML asks. */
+function runTimers(): void {
+  const now = monotonic();
+  const mark = timerMark();
+  for (let count = 0; timerDue(now); count++) {
+    if (count === TIMERS_PER_TURN || (count > 0 && !runMicrotasks())) {
+      setMoreWork(true);
+      return;
+    }
+    if (!runTimer(now, mark)) return;
+  }
+}
+
+/** Nothing of the platform should throw here; if it does, the other requests go on. */
+function platformFailed(error: unknown): void {
+  setContinuation(undefined);
+  log(ERROR, `The platform failed: ${inspectError(error)}`, '');
+}
+
+function turn(): void {
+  readSegments(receiverOf, platformFailed);
+  setContinuation(undefined);
+  try {
+    enforceTimes(monotonic());
+    runTimers();
+  } catch (error) {
+    platformFailed(error);
+  }
+}
+
+/** The function that boot returns; `start` is called once, before the first poll. */
+export function makeLoop(poll: () => void, start: () => void): () => void {
+  let started = false;
+  onTimerChange(announceTimer);
+  return function run(): void {
+    if (!started) {
+      started = true;
+      start();
+    }
+    for (;;) {
+      announceTimer();
+      poll();
+      setMoreWork(false);
+      const flags = readHeader();
+      turn();
+      if ((flags & LEAVE) !== 0) return;
+    }
+  };
+}

@@ -1,0 +1,489 @@
+/**
+ * The app's side of requests: REQUEST frames in, the handler, RESPONSE frames out.
+ *
+ * A request whose handler answers at once costs no stream, no timer and no entry in a table. Everything else is added
+ * when it is needed: a promise puts the exchange into its connection's table and into the list of deadlines.
+ */
+
+import { setContinuation, type Flow, type Origin, type Stores } from './continuation.ts';
+import { DOMException } from './dom_exception.ts';
+import { abortSignal, type AbortSignal, newSignal } from './events/abort.ts';
+import { bodyLength, Body, isUnusable, streamOf } from './http/body.ts';
+import { listHas } from './http/headers.ts';
+import { IncomingBody } from './http/incoming.ts';
+import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
+import { hasNullBody, responseState, type ResponseState } from './http/response.ts';
+import { utf8Encode } from './encoding/utf8.ts';
+import { inspectError } from './inspect.ts';
+import { ERROR, log, WARN } from './log.ts';
+import { charCodeAt, SafeMap, stringSlice, stringSplit, subarray } from './primordials.ts';
+import { Admission, START, WAIT } from './ring/admission.ts';
+import { type FrameReceiver, readBytes, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
+import { Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
+import {
+  CANCEL,
+  Counter,
+  DATA,
+  END,
+  MAX_DATA_BYTES,
+  MAX_HEAD_BYTES,
+  MAX_TEXT_UNITS,
+  REFUSE,
+  REQUEST,
+  RESPONSE,
+  sendCancel,
+  sendHead,
+  sendHeadAndBytes,
+  sendHeadAndText,
+  setCounter,
+  WINDOW,
+} from './ring/output.ts';
+import { turnStart } from './clock.ts';
+import { clearTimer, setInternalTimer } from './timers.ts';
+
+/** The app, once its main module is evaluated. */
+export interface Handler {
+  fetch(request: Request, env: unknown, ctx: unknown): unknown;
+}
+
+export interface ServerLimits {
+  wall_ms: number;
+  max_concurrent_requests: number;
+  queue_ms: number;
+}
+
+/** `waitUntil` may outlive the response by this long. */
+const BACKGROUND_MS = 30_000;
+/** The edge answers at the deadline itself; the host drops what is left a little later. */
+const DEADLINE_SLACK_MS = 100;
+
+let handler: Handler | null = null;
+let environment: unknown = null;
+let wallMs = 30_000;
+let admission: Admission<Exchange> = new Admission<Exchange>(1, 0);
+
+let total = 0;
+let refused = 0;
+let exceptions = 0;
+let background = 0;
+
+/** Called at boot. */
+export function configureServer(limits: ServerLimits, env: unknown): void {
+  wallMs = limits.wall_ms;
+  admission = new Admission<Exchange>(limits.max_concurrent_requests, limits.queue_ms);
+  environment = env;
+}
+
+/** Called once the app is loaded: from now on requests are answered. */
+export function setHandler(loaded: Handler): void {
+  handler = loaded;
+}
+
+/** The third argument of a handler. */
+export class ExecutionContext {
+  #exchange: Exchange;
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+  }
+  waitUntil(promise: unknown): void {
+    this.#exchange.waitUntil(promise);
+  }
+  passThroughOnException(): void {}
+  get props(): object {
+    return {};
+  }
+}
+
+type Streams = InstanceType<typeof SafeMap<number, Exchange>>;
+
+/** One request, from its first frame to the end of its response. It is the continuation that its code runs in. */
+class Exchange implements Flow, Origin, SignalSource, OutgoingOwner {
+  readonly connection: number;
+  readonly stream: number;
+  readonly head: string;
+  readonly arrived: number;
+  request: RequestState;
+  incoming: IncomingBody | null = null;
+  outgoing: Outgoing | null = null;
+  /** In its connection's table and in the list of deadlines. */
+  registered = false;
+  waiting = false;
+  closed = false;
+  previous: Exchange | null = null;
+  following: Exchange | null = null;
+  pendingBackground = 0;
+  backgroundTimer = 0;
+  #signal: AbortSignal | null = null;
+  #abortReason: unknown = undefined;
+
+  constructor(connection: number, stream: number, head: string, arrived: number) {
+    this.connection = connection;
+    this.stream = stream;
+    this.head = head;
+    this.arrived = arrived;
+    this.request = new RequestState(head, null, this);
+  }
+
+  get origin(): Origin {
+    return this;
+  }
+
+  get stores(): Stores | null {
+    return null;
+  }
+
+  get requestId(): string {
+    return stringSplit(this.head, '\n')[2] ?? '';
+  }
+
+  signal(): AbortSignal {
+    if (this.#signal === null) {
+      this.#signal = newSignal();
+      if (this.#abortReason !== undefined) abortSignal(this.#signal, this.#abortReason);
+    }
+    return this.#signal;
+  }
+
+  abort(reason: unknown): void {
+    this.#abortReason = reason;
+    if (this.#signal === null) return;
+    setContinuation(this);
+    abortSignal(this.#signal, reason);
+  }
+
+  waitUntil(promise: unknown): void {
+    this.pendingBackground++;
+    setCounter(Counter.background, ++background);
+    void this.#settleBackground(promise);
+  }
+
+  async #settleBackground(promise: unknown): Promise<void> {
+    try {
+      await promise;
+    } catch (error) {
+      log(ERROR, `A promise given to waitUntil was rejected: ${inspectError(error)}`, this.requestId);
+    }
+    if (this.pendingBackground === 0) return; // given up
+    setCounter(Counter.background, --background);
+    if (--this.pendingBackground === 0 && this.backgroundTimer !== 0) {
+      clearTimer(this.backgroundTimer);
+      this.backgroundTimer = 0;
+    }
+  }
+
+  /** The response ended: background work has a limited time from now on. */
+  limitBackground(): void {
+    this.backgroundTimer = setInternalTimer(() => {
+      this.backgroundTimer = 0;
+      background -= this.pendingBackground;
+      this.pendingBackground = 0;
+      setCounter(Counter.background, background);
+      log(
+        WARN,
+        `Work given to waitUntil was still pending ${BACKGROUND_MS / 1000} s after the response`,
+        this.requestId,
+      );
+    }, BACKGROUND_MS);
+  }
+
+  bodySent(): void {
+    release(this);
+  }
+
+  bodyFailed(error: unknown): void {
+    log(ERROR, `The response's stream failed: ${inspectError(error)}`, this.requestId);
+    setCounter(Counter.exceptions, ++exceptions);
+    sendCancel(this.connection, this.stream, 'the response body failed');
+    release(this);
+  }
+}
+
+const connections: (Streams | undefined)[] = [];
+
+// Exchanges that have a deadline, oldest first.
+let oldest: Exchange | null = null;
+let newest: Exchange | null = null;
+
+function register(exchange: Exchange): void {
+  exchange.registered = true;
+  let streams = connections[exchange.connection];
+  if (streams === undefined) connections[exchange.connection] = streams = new SafeMap<number, Exchange>();
+  streams.set(exchange.stream, exchange);
+  exchange.previous = newest;
+  if (newest === null) oldest = exchange;
+  else newest.following = exchange;
+  newest = exchange;
+}
+
+function unregister(exchange: Exchange): void {
+  exchange.registered = false;
+  connections[exchange.connection]?.delete(exchange.stream);
+  const { previous, following } = exchange;
+  if (previous === null) oldest = following;
+  else previous.following = following;
+  if (following === null) newest = previous;
+  else following.previous = previous;
+  exchange.previous = exchange.following = null;
+}
+
+/** Ends an exchange: frees its slot and lets a waiting one start. */
+function release(exchange: Exchange): void {
+  if (exchange.closed) return;
+  exchange.closed = true;
+  if (exchange.registered) unregister(exchange);
+  exchange.incoming?.fail(new TypeError('The request has ended'));
+  if (exchange.pendingBackground > 0) exchange.limitBackground();
+  if (exchange.waiting) {
+    exchange.waiting = false;
+    admission.withdraw(exchange);
+    setCounter(Counter.queued, admission.queued);
+    return;
+  }
+  admission.release();
+  if (admission.queued > 0) startWaiting();
+  setCounter(Counter.active, admission.active);
+}
+
+let starting = false;
+
+/** Starts waiting requests while there are slots; a request that ends at once must not recurse into the next. */
+function startWaiting(): void {
+  if (starting) return;
+  starting = true;
+  for (let next = admission.next(); next !== null; next = admission.next()) {
+    next.waiting = false;
+    run(next);
+  }
+  starting = false;
+  setCounter(Counter.queued, admission.queued);
+}
+
+function refuse(exchange: Exchange, status: number, code: string, detail: string): void {
+  sendHead(exchange.connection, exchange.stream, REFUSE, END, status, `${code}\n${detail}`);
+}
+
+/** The handler threw, or gave something that cannot be sent. */
+function fail(exchange: Exchange, error: unknown): void {
+  setCounter(Counter.exceptions, ++exceptions);
+  log(ERROR, `Uncaught ${inspectError(error)}`, exchange.requestId);
+  if (exchange.closed) return;
+  refuse(exchange, 500, 'exception', 'The app threw an exception; its log has the stack');
+  release(exchange);
+}
+
+/** Calls the handler. The continuation stays set: the loop clears it at the end of the turn. */
+function run(exchange: Exchange): void {
+  setContinuation(exchange);
+  let result: unknown;
+  try {
+    result = handler!.fetch(newRequest(exchange.request), environment, new ExecutionContext(exchange));
+    const state = responseState(result);
+    if (state !== null) {
+      respond(exchange, state);
+      return;
+    }
+  } catch (error) {
+    fail(exchange, error);
+    return;
+  }
+  if (!exchange.registered) register(exchange);
+  void settle(exchange, result);
+}
+
+async function settle(exchange: Exchange, result: unknown): Promise<void> {
+  try {
+    const value = await result;
+    const state = responseState(value);
+    if (state === null) throw notAResponse(value);
+    respond(exchange, state);
+  } catch (error) {
+    fail(exchange, error);
+  }
+}
+
+function notAResponse(value: unknown): TypeError {
+  const what =
+    value === null ? 'null' : typeof value === 'object' ? 'another object' : `a value of type ${typeof value}`;
+  return new TypeError(`The handler must return a Response or a promise of one, but gave ${what}`);
+}
+
+/** Sends the response. @throws TypeError when it cannot be sent; nothing was sent then. */
+function respond(exchange: Exchange, state: ResponseState): void {
+  const { body, status } = state;
+  if (exchange.closed) {
+    if (body !== null && body.stream !== null && !isUnusable(body)) void body.stream.cancel().catch(ignore);
+    return;
+  }
+  if (isUnusable(body)) throw new TypeError('The body of the response was already used, or is locked');
+  if (status === 0) throw new TypeError('The handler gave Response.error(), which cannot be sent');
+  const { connection, stream } = exchange;
+  let head = state.statusText;
+  const { list } = state;
+  for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
+  if (head.length > MAX_HEAD_BYTES - 64) throw new TypeError(`The response's headers are over ${MAX_HEAD_BYTES} bytes`);
+  if (body === null || hasNullBody(status) || isHead(exchange.head)) {
+    sendHead(connection, stream, RESPONSE, END, status, bodilessHead(state, body, head));
+    if (body !== null) discard(body);
+    release(exchange);
+    return;
+  }
+  const { source } = body;
+  if (source === null || body.stream !== null) {
+    body.used ||= body.stream === null;
+    sendHead(connection, stream, RESPONSE, 0, status, head);
+    if (!exchange.registered) register(exchange);
+    const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, 0));
+    void outgoing.sendStream(unusedStream(body));
+    return;
+  }
+  body.used = true;
+  if (!listHas(list, 'content-length')) head += `\ncontent-length\n${bodyLength(body)}`;
+  if (typeof source === 'string' && source.length <= MAX_TEXT_UNITS) {
+    sendHeadAndText(connection, stream, RESPONSE, END, status, head, source);
+    release(exchange);
+    return;
+  }
+  const bytes = typeof source === 'string' ? utf8Encode(source) : source;
+  if (bytes.length <= MAX_DATA_BYTES) {
+    sendHeadAndBytes(connection, stream, RESPONSE, END, status, head, bytes);
+    release(exchange);
+    return;
+  }
+  sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(bytes, 0, MAX_DATA_BYTES));
+  if (!exchange.registered) register(exchange);
+  const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, MAX_DATA_BYTES));
+  outgoing.sendAll(bytes, MAX_DATA_BYTES);
+}
+
+function unusedStream(body: Body) {
+  body.used = false;
+  return streamOf(body);
+}
+
+/** The head of a response without content: a length only where a GET would have had one. */
+function bodilessHead(state: ResponseState, body: Body | null, head: string): string {
+  const { status } = state;
+  if (listHas(state.list, 'content-length') || hasNullBody(status)) return head;
+  const length = body === null ? 0 : bodyLength(body);
+  return length < 0 ? head : `${head}\ncontent-length\n${length}`;
+}
+
+function discard(body: Body): void {
+  if (body.stream !== null) void body.stream.cancel().catch(ignore);
+  else body.incoming?.cancel();
+  body.used = true;
+}
+
+function isHead(head: string): boolean {
+  return charCodeAt(head, 0) === 0x48 && stringSlice(head, 0, 5) === 'HEAD\n';
+}
+
+function ignore(): void {}
+
+function receiveRequest(
+  connection: number,
+  stream: number,
+  flags: number,
+  at: number,
+  split: number,
+  end: number,
+): void {
+  setCounter(Counter.total, ++total);
+  const exchange = new Exchange(connection, stream, readLatin1(at, split), turnStart());
+  if (handler === null) {
+    refuse(exchange, 503, 'starting', 'The app is not loaded yet');
+    return;
+  }
+  const verdict = admission.admit(exchange, exchange.arrived);
+  if (verdict === START || verdict === WAIT) {
+    if ((flags & END) === 0) {
+      exchange.incoming = new IncomingBody(connection, stream, false);
+      exchange.request.body = new Body(null, exchange.incoming);
+      if (end > split) exchange.incoming.push(readBytes(split, end), false);
+      register(exchange);
+    } else if (end > split) exchange.request.body = new Body(readTextOrBytes(split, end));
+  }
+  if (verdict === START) {
+    run(exchange);
+    setCounter(Counter.active, admission.active);
+  } else if (verdict === WAIT) {
+    exchange.waiting = true;
+    if (!exchange.registered) register(exchange);
+    setCounter(Counter.queued, admission.queued);
+  } else {
+    setCounter(Counter.refused, ++refused);
+    refuse(exchange, 503, 'overloaded', 'The app is handling as many requests as it may; try again soon');
+  }
+}
+
+/** The edge gave the stream up, or is gone. */
+function drop(exchange: Exchange, reason: unknown): void {
+  if (exchange.closed) return;
+  exchange.incoming?.fail(reason);
+  const { outgoing } = exchange;
+  release(exchange);
+  outgoing?.close(reason);
+  exchange.abort(reason);
+}
+
+function disconnected(): DOMException {
+  return new DOMException('The client closed the connection', 'AbortError');
+}
+
+function timedOut(): DOMException {
+  return new DOMException(`The request took longer than ${wallMs} ms`, 'TimeoutError');
+}
+
+export const server: FrameReceiver = {
+  frame(connection, stream, type, flags, status, at, split, end) {
+    if (type === REQUEST) {
+      receiveRequest(connection, stream, flags, at, split, end);
+      return;
+    }
+    const exchange = connections[connection]?.get(stream);
+    if (exchange === undefined) return;
+    if (type === DATA) exchange.incoming?.push(readBytes(split, end), (flags & END) !== 0);
+    else if (type === WINDOW) exchange.outgoing?.grant(readUint32(split));
+    else if (type === CANCEL)
+      drop(exchange, readLatin1(at, split).startsWith('deadline') ? timedOut() : disconnected());
+  },
+
+  closed(connection) {
+    const streams = connections[connection];
+    if (streams === undefined) return;
+    connections[connection] = undefined;
+    const dropped: Exchange[] = [];
+    streams.forEach((exchange) => (dropped[dropped.length] = exchange));
+    for (let i = 0; i < dropped.length; i++) drop(dropped[i], disconnected());
+  },
+};
+
+/** Refuses what waited too long and drops what is past its deadline at `now`, a monotonic time. */
+export function enforceTimes(now: number): void {
+  for (let late = admission.expired(now); late !== null; late = admission.expired(now)) {
+    setCounter(Counter.refused, ++refused);
+    refuse(late, 503, 'overloaded', 'The app was handling as many requests as it may for too long; try again soon');
+    late.closed = true;
+    late.waiting = false;
+    if (late.registered) unregister(late);
+    setCounter(Counter.queued, admission.queued);
+  }
+  while (oldest !== null && deadline(oldest) <= now) {
+    const exchange: Exchange = oldest;
+    if (exchange.outgoing === null) refuse(exchange, 504, 'deadline', `The app did not answer within ${wallMs} ms`);
+    else sendCancel(exchange.connection, exchange.stream, 'deadline');
+    drop(exchange, timedOut());
+  }
+}
+
+function deadline(exchange: Exchange): number {
+  return exchange.arrived + wallMs + DEADLINE_SLACK_MS;
+}
+
+/** When `enforceTimes` has something to do next, as a monotonic time; -1 when nothing waits. */
+export function nextServerTime(): number {
+  const expiry = admission.nextExpiry;
+  if (oldest === null) return expiry;
+  const due = deadline(oldest);
+  return expiry < 0 || due < expiry ? due : expiry;
+}

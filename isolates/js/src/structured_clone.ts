@@ -1,0 +1,296 @@
+/** Structured clone (HTML §2.7), within one realm. */
+
+import { blobBytes, isBlob, isFile, newBlob, newFile } from './blob.ts';
+import { DOMException, isDOMException } from './dom_exception.ts';
+import { isDetachedPort, isMessagePort, type MessagePort, movePort } from './message_channel.ts';
+import {
+  arrayBufferByteLength,
+  ArrayBufferIsView,
+  dataViewBuffer,
+  dataViewByteLength,
+  dataViewOffset,
+  hasOwn,
+  isArray,
+  ObjectDefineProperty,
+  ObjectGetOwnPropertyDescriptor,
+  ObjectKeys,
+  typedArrayBuffer,
+  typedArrayOffset,
+  typedArrayTag,
+  uncurryThis,
+} from './primordials.ts';
+import { isReadableStream } from './streams.ts';
+import { inspect } from './inspect.ts';
+import { isArrayBuffer, isObject, isSharedArrayBuffer, requireArguments, toDictionary } from './webidl.ts';
+
+const dateTime = uncurryThis(Date.prototype.getTime);
+const regExpSource = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'source')!.get as () => string);
+const regExpFlags = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'flags')!.get as () => string);
+const numberValue = uncurryThis(Number.prototype.valueOf);
+const stringValue = uncurryThis(String.prototype.valueOf);
+const booleanValue = uncurryThis(Boolean.prototype.valueOf);
+const bigintValue = uncurryThis(BigInt.prototype.valueOf);
+const mapForEach = uncurryThis(Map.prototype.forEach);
+const setForEach = uncurryThis(Set.prototype.forEach);
+const weakMapHas = uncurryThis(WeakMap.prototype.has);
+const weakSetHas = uncurryThis(WeakSet.prototype.has);
+const promiseThen = uncurryThis(Promise.prototype.then);
+const weakRefDeref = uncurryThis(WeakRef.prototype.deref);
+const resizable = uncurryThis(ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable')!.get as () => boolean);
+const maxByteLength = uncurryThis(
+  ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'maxByteLength')!.get as () => number,
+);
+const detached = uncurryThis(ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'detached')!.get as () => boolean);
+const transferBuffer = uncurryThis(
+  (ArrayBuffer.prototype as unknown as { transfer(): ArrayBuffer }).transfer,
+) as unknown as (buffer: ArrayBuffer) => ArrayBuffer;
+const isErrorValue =
+  (Error as unknown as { isError?: (value: unknown) => boolean }).isError ?? ((v: unknown) => v instanceof Error);
+
+type ErrorConstructor = new (message?: string) => Error;
+const ERRORS: Record<string, ErrorConstructor> = {
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+};
+
+const VIEWS: Record<string, new (buffer: ArrayBuffer, offset: number, length?: number) => ArrayBufferView> = {
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+};
+const Float16 = (globalThis as unknown as { Float16Array?: (typeof VIEWS)[string] }).Float16Array;
+if (Float16 !== undefined) VIEWS.Float16Array = Float16;
+
+function refuse(value: unknown, what?: string): never {
+  const shown = what ?? inspect(value, { depth: 0 }).slice(0, 200);
+  throw new DOMException(`${shown} could not be cloned`, 'DataCloneError');
+}
+
+function has(probe: (value: never) => unknown, value: object): boolean {
+  try {
+    probe(value as never);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+type Memory = Map<object, unknown>;
+
+function clone(value: unknown, memory: Memory): unknown {
+  if (typeof value === 'symbol') refuse(value);
+  if (!isObject(value)) return value;
+  if (memory.has(value)) return memory.get(value);
+  const leaf = cloneLeaf(value, memory);
+  if (leaf !== undefined) {
+    memory.set(value, leaf);
+    return leaf;
+  }
+  if (typeof value === 'function') refuse(value);
+  const container = cloneContainer(value, memory);
+  if (container !== undefined) return container;
+  if (isPlatformOnly(value)) refuse(value);
+  const copy: object = {};
+  memory.set(value, copy);
+  copyProperties(value, copy, memory);
+  return copy;
+}
+
+/** Objects without members to follow; undefined for others. */
+function cloneLeaf(value: object, memory: Memory): object | undefined {
+  if (has(booleanValue, value)) return Object(booleanValue(value as never)) as object;
+  if (has(numberValue, value)) return Object(numberValue(value as never)) as object;
+  if (has(bigintValue, value)) return Object(bigintValue(value as never)) as object;
+  if (has(stringValue, value)) return Object(stringValue(value as never)) as object;
+  if (has(dateTime, value)) return new Date(dateTime(value as Date));
+  if (value !== RegExp.prototype && has(regExpSource, value)) {
+    return new RegExp(regExpSource(value as never), regExpFlags(value as never));
+  }
+  if (isArrayBuffer(value)) return cloneBuffer(value);
+  if (isSharedArrayBuffer(value)) refuse(value, 'A SharedArrayBuffer');
+  if (ArrayBufferIsView(value)) return cloneView(value, memory);
+  if (isFile(value)) return newFile(blobBytes(value), value.name, value.type, value.lastModified);
+  if (isBlob(value)) return newBlob(blobBytes(value), value.type);
+  if (isDOMException(value)) return new DOMException(value.message, value.name);
+  return undefined;
+}
+
+function cloneBuffer(buffer: ArrayBuffer): ArrayBuffer {
+  if (detached(buffer)) refuse(buffer, 'A detached ArrayBuffer');
+  const length = arrayBufferByteLength(buffer);
+  const options = resizable(buffer) ? { maxByteLength: maxByteLength(buffer) } : undefined;
+  const copy = new (ArrayBuffer as unknown as new (length: number, options?: object) => ArrayBuffer)(length, options);
+  new Uint8Array(copy).set(new Uint8Array(buffer));
+  return copy;
+}
+
+function cloneView(view: ArrayBufferView, memory: Memory): ArrayBufferView {
+  const tag = typedArrayTag(view);
+  if (tag === undefined) {
+    const buffer = clone(dataViewBuffer(view), memory) as ArrayBuffer;
+    return new DataView(buffer, dataViewOffset(view), dataViewByteLength(view));
+  }
+  const source = typedArrayBuffer(view);
+  const buffer = clone(source, memory) as ArrayBuffer;
+  const { length } = view as Uint8Array;
+  return new VIEWS[tag](buffer, typedArrayOffset(view), length);
+}
+
+/** Objects whose members are cloned too; undefined for others. */
+function cloneContainer(value: object, memory: Memory): object | undefined {
+  if (isArray(value)) {
+    const copy: unknown[] = [];
+    copy.length = value.length;
+    memory.set(value, copy);
+    copyProperties(value, copy, memory);
+    return copy;
+  }
+  if (has((map) => mapForEach(map as Map<unknown, unknown>, () => {}), value)) {
+    const copy = new Map<unknown, unknown>();
+    memory.set(value, copy);
+    const entries: unknown[] = [];
+    mapForEach(value as Map<unknown, unknown>, (item, key) => entries.push(key, item));
+    for (let i = 0; i < entries.length; i += 2) copy.set(clone(entries[i], memory), clone(entries[i + 1], memory));
+    return copy;
+  }
+  if (has((set) => setForEach(set as Set<unknown>, () => {}), value)) {
+    const copy = new Set<unknown>();
+    memory.set(value, copy);
+    const members: unknown[] = [];
+    setForEach(value as Set<unknown>, (member) => members.push(member));
+    for (const member of members) copy.add(clone(member, memory));
+    return copy;
+  }
+  return isErrorValue(value) ? cloneError(value as Error, memory) : undefined;
+}
+
+function cloneError(error: Error, memory: Memory): Error {
+  const { name } = error;
+  const Constructor = typeof name === 'string' && hasOwn(ERRORS, name) ? ERRORS[name] : Error;
+  const message = ObjectGetOwnPropertyDescriptor(error, 'message');
+  const copy = Object.create(Constructor.prototype as object) as Error;
+  const made = new Constructor();
+  Object.setPrototypeOf(made, Object.getPrototypeOf(copy) as object);
+  memory.set(error, made);
+  if (message !== undefined && 'value' in message) {
+    ObjectDefineProperty(made, 'message', {
+      value: `${message.value as string}`,
+      writable: true,
+      configurable: true,
+      enumerable: false,
+    });
+  }
+  const stack: unknown = error.stack;
+  ObjectDefineProperty(made, 'stack', {
+    value: typeof stack === 'string' ? stack : '',
+    writable: true,
+    configurable: true,
+    enumerable: false,
+  });
+  if (hasOwn(error, 'cause')) {
+    ObjectDefineProperty(made, 'cause', {
+      value: clone(error.cause, memory),
+      writable: true,
+      configurable: true,
+      enumerable: false,
+    });
+  }
+  return made;
+}
+
+/** Objects with internal slots that cannot be serialized. */
+function isPlatformOnly(value: object): boolean {
+  return (
+    has((it) => weakMapHas(it, it), value) ||
+    has((it) => weakSetHas(it, it), value) ||
+    has(weakRefDeref, value) ||
+    isPromise(value) ||
+    isReadableStream(value) ||
+    isMessagePort(value) ||
+    isInterfaceObject(value)
+  );
+}
+
+function isPromise(value: object): boolean {
+  if (!(value instanceof Promise)) return false;
+  return has((promise) => promiseThen(promise as Promise<unknown>, undefined, undefined), value);
+}
+
+/** Instances of the platform's interfaces have their class's tag on the prototype and no state of their own. */
+function isInterfaceObject(value: object): boolean {
+  const tag = (Object.getPrototypeOf(value) as { [Symbol.toStringTag]?: unknown } | null)?.[Symbol.toStringTag];
+  if (typeof tag !== 'string') return false;
+  const Interface = (globalThis as unknown as Record<string, unknown>)[tag];
+  return (
+    typeof Interface === 'function' && value instanceof Interface && Interface !== Object && !(value instanceof Array)
+  );
+}
+
+function copyProperties(from: object, to: object, memory: Memory): void {
+  for (const key of ObjectKeys(from)) {
+    if (!hasOwn(from, key)) continue; // a getter may have removed it
+    ObjectDefineProperty(to, key, {
+      value: clone((from as Record<string, unknown>)[key], memory),
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    });
+  }
+}
+
+/** Checks a transfer list. @throws DOMException DataCloneError */
+function checkTransfer(transfer: object[]): void {
+  for (const [index, item] of transfer.entries()) {
+    if (transfer.indexOf(item) !== index) throw new DOMException('A transferable is listed twice', 'DataCloneError');
+    if (isArrayBuffer(item)) {
+      if (detached(item)) refuse(item, 'A detached ArrayBuffer');
+    } else if (!isMessagePort(item)) refuse(item, 'A value that cannot be transferred');
+    else if (isDetachedPort(item)) refuse(item, 'A MessagePort that was transferred');
+  }
+}
+
+/** StructuredSerializeWithTransfer and its reverse. Returns the clone and the transferred ports. */
+export function cloneWithTransfer(value: unknown, transfer: object[]): { value: unknown; ports: MessagePort[] } {
+  if (transfer.length === 0) return { value: clone(value, new Map<object, unknown>()), ports: [] };
+  checkTransfer(transfer);
+  // A failed clone must transfer nothing: a first run, in which what is transferred stands for itself, finds out.
+  clone(value, new Map<object, unknown>(transfer.map((item) => [item, item])));
+  const memory: Memory = new Map<object, unknown>();
+  const ports: MessagePort[] = [];
+  for (const item of transfer) {
+    if (isMessagePort(item)) {
+      const port = movePort(item);
+      ports.push(port);
+      memory.set(item, port);
+    } else memory.set(item, transferBuffer(item as ArrayBuffer));
+  }
+  return { value: clone(value, memory), ports };
+}
+
+/** The transfer list in the options of structuredClone and postMessage. */
+export function transferList(options: unknown): object[] {
+  if (isArray(options)) return options as object[];
+  const { transfer } = toDictionary(options, 'The options');
+  if (transfer === undefined) return [];
+  const list = [...(transfer as Iterable<unknown>)];
+  for (const item of list) if (!isObject(item)) throw new TypeError('A member of transfer is not an object');
+  return list as object[];
+}
+
+export function structuredClone(value: unknown, options?: unknown): unknown {
+  requireArguments(arguments.length, 1, 'structuredClone');
+  return cloneWithTransfer(value, transferList(options)).value;
+}

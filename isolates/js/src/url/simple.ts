@@ -1,0 +1,106 @@
+/**
+ * A fast path for the URLs that servers see: http(s) URLs that the URL parser would give back unchanged.
+ *
+ * `scanSimple` accepts a string only if parsing and serializing it per the URL standard yields the same string, so that
+ * its components are slices of it. Everything else goes through the full state machine of whatwg-url.
+ */
+
+import { charCodeAt } from '../primordials.ts';
+
+/** Where the components of an accepted string begin and end. */
+export interface SimpleParts {
+  /** After "http:" or "https:". */
+  schemeEnd: number;
+  hostEnd: number;
+  /** After the port, which is where the path starts. */
+  pathStart: number;
+  /** Of "?", or the end of the path. */
+  pathEnd: number;
+  /** Of "#", or the end of the string. */
+  queryEnd: number;
+}
+
+// What a component may hold unchanged: 1 host (no upper case), 2 path, 4 query, 8 fragment.
+const ALLOWED = new Uint8Array(128);
+for (let unit = 0x21; unit < 0x7f; unit++) {
+  const character = String.fromCharCode(unit);
+  let flags = 2 | 4 | 8;
+  if (/[a-z0-9.-]/.test(character)) flags |= 1;
+  if (/["<>`#?{}^\\]/.test(character)) flags &= ~2;
+  if (/["<>#']/.test(character)) flags &= ~4;
+  if (/["<>`]/.test(character)) flags &= ~8;
+  if (character === '%') flags &= ~2; // "%2e" may be a dot segment
+  ALLOWED[unit] = flags;
+}
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+/** The parts of `url`, or null when it is not simple. */
+export function scanSimple(url: string): SimpleParts | null {
+  const schemeEnd = url.startsWith('http://') ? 5 : url.startsWith('https://') ? 6 : 0;
+  if (schemeEnd === 0) return null;
+  const { length } = url;
+  let at = schemeEnd + 2;
+  const hostStart = at;
+  let label = at;
+  for (; at < length; at++) {
+    const unit = charCodeAt(url, at);
+    if (unit > 127 || (ALLOWED[unit] & 1) === 0) break;
+    if (unit === DOT) {
+      if (at === label) return null;
+      label = at + 1;
+    }
+  }
+  const hostEnd = at;
+  // No host, an empty or numeric last label (IPv4), or punycode, which has rules of its own.
+  if (hostEnd === hostStart || label === hostEnd || isDigit(charCodeAt(url, label))) return null;
+  if (url.slice(hostStart, hostEnd).includes('xn--')) return null;
+  const pathStart = portEnd(url, at, schemeEnd);
+  if (pathStart < 0 || charCodeAt(url, pathStart) !== SLASH) return null;
+  const pathEnd = pathStop(url, pathStart);
+  if (pathEnd < 0) return null;
+  at = pathEnd;
+  let queryEnd = at;
+  if (at < length && url[at] === '?') {
+    for (at++; at < length; at++) {
+      const unit = charCodeAt(url, at);
+      if (unit > 127 || (ALLOWED[unit] & 4) === 0) break;
+    }
+    queryEnd = at;
+  }
+  if (at < length) {
+    if (url[at] !== '#') return null;
+    for (at++; at < length; at++) {
+      const unit = charCodeAt(url, at);
+      if (unit > 127 || (ALLOWED[unit] & 8) === 0) return null;
+    }
+  }
+  return { schemeEnd, hostEnd, pathStart, pathEnd, queryEnd };
+}
+
+function isDigit(unit: number): boolean {
+  return unit >= 0x30 && unit <= 0x39;
+}
+
+/** Where the port that starts at `at` ends; -1 when it is not in its shortest form, or is the scheme's default. */
+function portEnd(url: string, at: number, schemeEnd: number): number {
+  if (at >= url.length) return -1;
+  if (url[at] !== ':') return at;
+  const start = ++at;
+  let port = 0;
+  while (at < url.length && isDigit(charCodeAt(url, at))) port = port * 10 + charCodeAt(url, at++) - 0x30;
+  if (at === start || at - start > 5 || port > 65535 || url[start] === '0') return -1;
+  return port === (schemeEnd === 5 ? 80 : 443) ? -1 : at;
+}
+
+/** Where the path ends; -1 when it holds something that would be encoded, or a dot segment. */
+function pathStop(url: string, at: number): number {
+  for (; at < url.length; at++) {
+    const unit = charCodeAt(url, at);
+    if (unit === 0x3f || unit === 0x23) return at;
+    if (unit > 127 || (ALLOWED[unit] & 2) === 0) return -1;
+    if (unit === SLASH && at + 1 < url.length && charCodeAt(url, at + 1) === DOT) return -1;
+  }
+  return at;
+}

@@ -1,0 +1,157 @@
+/** Conversions and prototype shapes of Web IDL, for the interfaces of the platform. */
+
+import {
+  ArrayBufferIsView,
+  arrayBufferByteLength,
+  charCodeAt,
+  dataViewBuffer,
+  dataViewByteLength,
+  dataViewOffset,
+  hasOwn,
+  NumberIsFinite,
+  ObjectDefineProperty,
+  ObjectGetOwnPropertyDescriptor,
+  ReflectOwnKeys,
+  sharedArrayBufferByteLength,
+  sliceBytes,
+  toWellFormed,
+  trunc,
+  typedArrayBuffer,
+  typedArrayByteLength,
+  typedArrayOffset,
+  typedArrayTag,
+} from './primordials.ts';
+
+/** The token that lets the platform construct what app code cannot; never handed out. */
+export const INTERNAL: unique symbol = Symbol('internal');
+
+export function toDOMString(value: unknown): string {
+  return typeof value === 'string' ? value : `${value as string}`;
+}
+
+export function toUSVString(value: unknown): string {
+  return toWellFormed(typeof value === 'string' ? value : `${value as string}`);
+}
+
+/** @throws TypeError when a character is above U+00FF. */
+export function toByteString(value: unknown): string {
+  const text = typeof value === 'string' ? value : `${value as string}`;
+  for (let i = 0; i < text.length; i++) {
+    if (charCodeAt(text, i) > 0xff) {
+      throw new TypeError(`Cannot convert to a ByteString: character ${i} has a value greater than 255`);
+    }
+  }
+  return text;
+}
+
+/** unsigned long long with [EnforceRange]. */
+export function toEnforcedInteger(value: unknown, upper: number): number {
+  const number = trunc(Number(value));
+  if (!NumberIsFinite(number) || number < 0 || number > upper) {
+    throw new TypeError(`The value is not in the range 0 to ${upper}`);
+  }
+  return number + 0;
+}
+
+/** unsigned short, with wrapping. */
+export function toUnsignedShort(value: unknown): number {
+  return Number(value) & 0xffff;
+}
+
+/** long, with wrapping. */
+export function toLong(value: unknown): number {
+  return Number(value) | 0;
+}
+
+/** The members of a dictionary argument: undefined and null are an empty one. @throws TypeError for a primitive. */
+export function toDictionary(value: unknown, what: string): Record<string, unknown> {
+  if (value === undefined || value === null) return EMPTY;
+  if (typeof value !== 'object' && typeof value !== 'function') throw new TypeError(`${what} is not an object`);
+  return value as Record<string, unknown>;
+}
+
+const EMPTY: Record<string, unknown> = Object.freeze(Object.create(null) as Record<string, unknown>);
+
+export function requireArguments(count: number, needed: number, what: string): void {
+  if (count < needed) {
+    throw new TypeError(`${what}: ${needed} argument${needed > 1 ? 's' : ''} required, but only ${count} present`);
+  }
+}
+
+export function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
+
+export function isArrayBuffer(value: unknown): value is ArrayBuffer {
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    arrayBufferByteLength(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function isSharedArrayBuffer(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    sharedArrayBufferByteLength(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function isBufferSource(value: unknown): value is ArrayBuffer | ArrayBufferView {
+  return ArrayBufferIsView(value) || isArrayBuffer(value);
+}
+
+export function isUint8Array(value: unknown): value is Uint8Array<ArrayBuffer> {
+  return typedArrayTag(value) === 'Uint8Array';
+}
+
+/** A view of the bytes of a buffer source: not a copy. A detached one is empty. */
+export function bytesView(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
+  if (!ArrayBufferIsView(source)) return new Uint8Array(source);
+  if (typedArrayTag(source) !== undefined) {
+    return new Uint8Array(typedArrayBuffer(source), typedArrayOffset(source), typedArrayByteLength(source));
+  }
+  return new Uint8Array(dataViewBuffer(source), dataViewOffset(source), dataViewByteLength(source));
+}
+
+export function copyBytes(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
+  return sliceBytes(bytesView(source));
+}
+
+type Interface = { prototype: object; name: string };
+
+/**
+ * Gives a class the shape of an interface object: members enumerable, `Symbol.toStringTag`, and constants on both the
+ * class and its prototype.
+ */
+export function defineInterface(Class: Interface, name: string, constants?: Record<string, number>): void {
+  for (const holder of [Class.prototype, Class as object]) {
+    for (const key of ReflectOwnKeys(holder)) {
+      if (
+        typeof key !== 'string' ||
+        key === 'constructor' ||
+        key === 'prototype' ||
+        key === 'name' ||
+        key === 'length'
+      ) {
+        continue;
+      }
+      const descriptor = ObjectGetOwnPropertyDescriptor(holder, key)!;
+      if (descriptor.configurable) ObjectDefineProperty(holder, key, { ...descriptor, enumerable: true });
+    }
+  }
+  ObjectDefineProperty(Class.prototype, Symbol.toStringTag, { value: name, configurable: true });
+  if (Class.name !== name) ObjectDefineProperty(Class, 'name', { value: name, configurable: true });
+  if (constants === undefined) return;
+  for (const key in constants) {
+    if (!hasOwn(constants, key)) continue;
+    for (const holder of [Class.prototype, Class as object]) {
+      ObjectDefineProperty(holder, key, { value: constants[key], enumerable: true });
+    }
+  }
+}
