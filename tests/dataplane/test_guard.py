@@ -1,0 +1,99 @@
+"""What a tenant's SQL may not do."""
+
+from tests.dataplane.plane import Plane, execute
+
+REFUSED = [
+    "ATTACH '/tmp/x.db' AS x",
+    "ATTACH '' AS x",
+    "ATTACH ':memory:' AS x",
+    "DETACH main",
+    "VACUUM INTO '/tmp/x.db'",
+    "SELECT load_extension('x')",
+    "SELECT readfile('/etc/passwd')",
+    "SELECT ReadFile('/etc/passwd')",
+    "SELECT \"readfile\"('/etc/passwd')",
+    "SELECT writefile('/tmp/brrrd-must-not-exist', 'x')",
+    "SELECT * FROM fsdir('/etc')",
+    "SELECT * FROM 'fsdir'('/etc')",
+    "SELECT count(*) FROM fsdir WHERE path = '/etc'",
+    "SELECT sha3_query('SELECT readfile(''/etc/passwd'')')",
+    "SELECT fts3_tokenizer('simple', x'0000000000000000')",
+    "SELECT * FROM sqlite_dbpage",
+    "UPDATE sqlite_dbpage SET data = zeroblob(4096) WHERE pgno = 1",
+    "SELECT * FROM carray(1, 1)",
+    "SELECT sqlite3mc_config('cipher')",
+    "PRAGMA key = 'x'",
+    "PRAGMA rekey = 'x'",
+    "PRAGMA journal_mode = DELETE",
+    "PRAGMA main.journal_mode = OFF",
+    "PRAGMA synchronous = OFF",
+    "PRAGMA synchronous = 0",
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA page_size = 512",
+    "PRAGMA encoding = 'UTF-16'",
+    "PRAGMA auto_vacuum = 1",
+    "PRAGMA writable_schema = ON",
+    "PRAGMA trusted_schema = ON",
+    "PRAGMA schema_version = 1",
+    "PRAGMA temp_store_directory = '/etc'",
+    "PRAGMA hard_heap_limit = 1",
+    "PRAGMA soft_heap_limit = 1",
+    "PRAGMA cache_size = 1000000000",
+    "PRAGMA mmap_size = 1",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA threads = 8",
+    "CREATE TABLE g (a, b GENERATED ALWAYS AS (readfile(a)))",
+    "INSERT INTO sqlite_schema VALUES ('table', 't', 't', 2, 'CREATE TABLE t (a)')",
+    "DELETE FROM sqlite_schema",
+]
+
+ALLOWED = [
+    "CREATE TABLE readfile (writefile)",
+    "SELECT 'fsdir', 'readfile(1)'",
+    "PRAGMA table_info(t)",
+    "SELECT * FROM pragma_table_info('t')",
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA foreign_keys",
+    "PRAGMA foreign_key_list(t)",
+    "PRAGMA journal_mode",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA user_version = 7",
+    "PRAGMA integrity_check",
+    "PRAGMA optimize",
+    "PRAGMA defer_foreign_keys = ON",
+    "CREATE TEMP TABLE x (a)",
+    "VACUUM",
+    "ANALYZE",
+    "REINDEX",
+    "CREATE VIRTUAL TABLE f USING fts5(a)",
+    "CREATE VIRTUAL TABLE r USING rtree(id, a, b)",
+    "SELECT * FROM generate_series(1, 3)",
+    "SELECT * FROM json_each('[1]')",
+    "SELECT * FROM dbstat",
+]
+
+
+async def test_dangerous_sql_is_refused_with_a_reason(plane: Plane) -> None:
+    answer = await plane.requests(*(execute(sql) for sql in REFUSED), {"type": "close"})
+    for sql, result in zip(REFUSED, answer["results"], strict=False):
+        assert result["type"] == "error", sql
+        assert result["error"]["code"] in ("SQL_PARSE_ERROR", "SQLITE_ERROR"), (sql, result)
+        assert any(word in result["error"]["message"] for word in ("not a", "cannot", "may not")), (sql, result)
+
+
+async def test_harmless_sql_is_not_refused(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    for sql in ALLOWED:
+        answer = await plane.requests(execute(sql), {"type": "close"})
+        assert answer["results"][0]["type"] == "ok", (sql, answer["results"][0])
+
+
+async def test_forbidden_functions_are_refused_in_views_and_triggers_too(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.execute("CREATE VIEW v AS SELECT readfile('/etc/passwd') AS a")
+    await plane.execute("CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT readfile('/etc/passwd'); END")
+    assert "readfile" in (await plane.failure("SELECT * FROM v"))["message"]
+    assert "readfile" in (await plane.failure("INSERT INTO t VALUES (1)"))["message"]
+    await plane.execute("CREATE VIRTUAL TABLE f USING fts5(a, content='fsdir')")
+    assert (await plane.failure("SELECT * FROM f"))["code"] == "SQL_PARSE_ERROR"

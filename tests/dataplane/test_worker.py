@@ -1,0 +1,146 @@
+"""The worker as a process: steering, counters, death, durability."""
+
+import asyncio
+import random
+import signal
+from typing import Any
+
+import httpx
+
+from dataplane.front import DataPlane
+from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+
+CLOSE = {"type": "close"}
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+
+
+async def test_counters_of_each_database_are_reported(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.execute("INSERT INTO t VALUES (1), (2)")
+    await plane.execute("SELECT * FROM t")
+    stats = await plane.worker.stats(lambda stats: stats.databases[MAIN].queries == 3)
+    assert stats.databases[MAIN].rows_written >= 2
+    assert stats.databases[MAIN].rows_read >= 2
+    assert stats.databases[MAIN].storage_bytes > 0
+    assert OTHER not in stats.databases
+
+
+async def test_drop_closes_streams_and_deletes_the_files(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.execute("CREATE TABLE t (a)", database_id=OTHER)
+    held = await plane.requests(execute("BEGIN IMMEDIATE"))
+    running = asyncio.create_task(plane.post("v3/pipeline", {"requests": [execute(ENDLESS)]}))
+    await asyncio.sleep(0.2)
+    await plane.worker.drop(MAIN, delete=True)
+    assert (await running).status_code == 503
+    assert not (plane.worker.directory / MAIN).exists()
+    answer = await plane.post("v3/pipeline", {"baton": held["baton"], "requests": [execute("SELECT 1")]})
+    assert answer.status_code == 404
+    assert not (plane.worker.directory / MAIN).exists()
+    answer = await plane.requests(execute("SELECT count(*) FROM t"), CLOSE, database_id=OTHER)
+    assert answer["results"][0]["type"] == "ok"
+
+
+async def test_drop_without_delete_keeps_the_data(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.worker.drop(MAIN, delete=False)
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+
+
+async def test_drain_finishes_what_runs_rolls_back_the_rest_and_exits(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES ('open')"), database_id=MAIN)
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000) SELECT count(*) FROM n"
+    running = asyncio.create_task(plane.values(slow))
+    await asyncio.sleep(0.2)
+    assert await plane.worker.drain() == 0
+    assert await running == [[5_000_000]]
+    await plane.worker.restart()
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+
+
+async def test_the_worker_leaves_with_the_supervisor_and_on_sigterm(plane: Plane) -> None:
+    plane.worker.process.send_signal(signal.SIGINT)
+    assert await plane.values("SELECT 1") == [[1]]
+    plane.worker.process.send_signal(signal.SIGTERM)
+    assert await plane.worker.exited() == 0
+    plane.worker.channel.close()
+    await plane.worker.restart()
+    plane.worker.channel.close()
+    assert await plane.worker.exited() == 0
+
+
+async def test_a_dead_worker_costs_its_calls_a_503_and_the_next_one_waits_for_the_new(plane: Plane) -> None:
+    running = asyncio.create_task(plane.post("v3/pipeline", {"requests": [execute(ENDLESS)]}))
+    await asyncio.sleep(0.2)
+    await plane.worker.kill()
+    response = await running
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json()["code"] == "WORKER_LOST"
+    waiting = asyncio.create_task(plane.values("SELECT 1"))
+    await asyncio.sleep(0.1)
+    await plane.worker.restart()
+    assert await waiting == [[1]]
+
+
+async def test_any_edge_worker_takes_any_baton(plane: Plane) -> None:
+    first = await plane.requests(execute("BEGIN"))
+    other_edge = DataPlane("http://db.localhost", b"k" * 32)
+    other_edge.apply(plane.catalog)
+    document = {"baton": first["baton"], "requests": [execute("SELECT 1"), CLOSE]}
+    status = await post_to(other_edge, f"/v1/{MAIN}/v3/pipeline", document, plane.tokens[MAIN])
+    await other_edge.aclose()
+    assert status == 200
+
+
+async def test_acknowledged_commits_survive_kill_9(plane: Plane) -> None:
+    """Writers insert pairs in transactions while the worker is killed over and over."""
+    await plane.execute("CREATE TABLE t (writer, number, half, PRIMARY KEY (writer, number, half))")
+    acknowledged: set[tuple[int, int]] = set()
+    stop = asyncio.Event()
+    enough = asyncio.Semaphore(0)
+
+    async def write(writer: int) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            steps = [{"stmt": {"sql": "BEGIN IMMEDIATE"}}]
+            steps += [
+                {"stmt": execute("INSERT INTO t VALUES (?, ?, ?)", writer, number, half)["stmt"]} for half in (1, 2)
+            ]
+            steps.append({"stmt": {"sql": "COMMIT"}})
+            document = {"requests": [{"type": "batch", "batch": {"steps": steps}}, CLOSE]}
+            response = await plane.post("v3/pipeline", document)
+            if response.status_code == 200 and not any(batch_errors(response.json())):
+                acknowledged.add((writer, number))
+                if len(acknowledged) % 3 == 0:
+                    enough.release()
+            elif response.status_code != 200:
+                assert response.status_code == 503, response.text
+
+    writers = [asyncio.create_task(write(number)) for number in range(4)]
+    chance = random.Random(7)
+    for _ in range(20):
+        async with asyncio.timeout(20):
+            await enough.acquire()
+        await asyncio.sleep(chance.random() * 0.05)
+        await plane.worker.kill()
+        await plane.worker.restart()
+    stop.set()
+    await asyncio.gather(*writers)
+    assert await plane.values("PRAGMA integrity_check") == [["ok"]]
+    rows = await plane.values("SELECT writer, number, count(*) FROM t GROUP BY 1, 2")
+    assert all(count == 2 for *_, count in rows)
+    assert acknowledged <= {(writer, number) for writer, number, _ in rows}
+    assert len(acknowledged) >= 60
+
+
+def batch_errors(answer: Any) -> list[Any]:
+    return [error for error in answer["results"][0]["response"]["result"]["step_errors"] if error]
+
+
+async def post_to(app: DataPlane, path: str, document: Any, token: str) -> int:
+    """Call an ASGI application without a server; return the status."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        response = await client.post(path, json=document, headers={"authorization": f"Bearer {token}"})
+        return response.status_code
