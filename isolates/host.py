@@ -25,7 +25,7 @@ from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.isolate import Handle, Isolate
 from isolates.v8.modules import Modules
 from isolates.v8.snapshot import Snapshot
-from isolates.v8.symbols import Engine
+from isolates.v8.symbols import STRINGREF, Engine
 from isolates.watchdog import Watchdog
 
 EXIT_LOAD_FAILED = 1
@@ -41,6 +41,13 @@ DRAIN_QUIET_SECONDS = 0.25
 MIN_HEAP_MB = 16
 _RESOURCE = "brrrd:host"
 _LEVELS = ("debug", "info", "warn", "error")
+_MAKE_RING = f"""(() => {{
+  const make = globalThis.__brrrd_ring;
+  delete globalThis.__brrrd_ring;
+  const buffer = () => new ArrayBuffer({BUFFER_BYTES});
+  return make ? make() : {{ input: buffer(), output: buffer(), scratch: buffer() }};
+}})()"""
+"""The platform may make the buffers itself, as memories of a WebAssembly module that can code UTF-8 natively."""
 _BUFFERS = ("input", "output", "scratch")
 
 
@@ -109,8 +116,11 @@ class Host:
         if self._snapshot is None:
             isolate.evaluate(self._platform, _RESOURCE)
         native = self._native = isolate.evaluate("({})", _RESOURCE)
+        self._engine.enable(STRINGREF)
+        ring = isolate.evaluate(_MAKE_RING, _RESOURCE)
+        self._engine.disable(STRINGREF)
         for name in _BUFFERS:
-            isolate.set(native, name, isolate.evaluate(f"new ArrayBuffer({BUFFER_BYTES})", _RESOURCE))
+            isolate.set(native, name, isolate.get(ring, name))
         extras = self._engine.context_extras(isolate.context)
         for name in ("get", "set"):
             function = isolate.get(extras, f"{name}ContinuationPreservedEmbedderData")
@@ -125,7 +135,7 @@ class Host:
             connect_egress=self._connect_egress,
         )
         self._ring.watch(self._link.descriptor, self._on_channel)
-        self._operations = Operations(scratch, flush=self._ring.flush)
+        self._operations = Operations(scratch, flush=self._ring.flush, run_microtasks=isolate.run_microtasks)
         isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
         isolate.set(native, "call", isolate.function(self._guarded(self._operations.call)))
 

@@ -32,6 +32,8 @@ class Op(IntEnum):
     """(handle) → (length), data; the handle is gone"""
     READ_FILE = 7
     """(p, offset), data: path in the package → (size of the file), data: as much from offset on as fits"""
+    CHECKPOINT = 8
+    """Run the microtasks that are ready."""
 
 
 class Failure(IntEnum):
@@ -41,12 +43,13 @@ class Failure(IntEnum):
 
 
 class Operations:
-    """`flush` sends the output buffer."""
+    """`flush` sends the output buffer; `run_microtasks` is the isolate's."""
 
-    def __init__(self, scratch: memoryview, *, flush: Callable[[], None]) -> None:
+    def __init__(self, scratch: memoryview, *, flush: Callable[[], None], run_microtasks: Callable[[], None]) -> None:
         self._scratch = scratch
         self._room = len(scratch) - DATA
         self._flush = flush
+        self._run_microtasks = run_microtasks
         self.read: Callable[[str], bytes] = _no_package
         """Returns a file of the package or raises LookupError."""
         self._digests: dict[int, Any] = {}
@@ -69,6 +72,9 @@ class Operations:
     def _run(self, op: int, first: int, second: int) -> int:
         if op == Op.FLUSH:
             self._flush()
+            return 0
+        if op == Op.CHECKPOINT:
+            self._run_microtasks()
             return 0
         if op == Op.RANDOM:
             return self._put(os.urandom(self._size(first)))

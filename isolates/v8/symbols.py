@@ -16,8 +16,10 @@ from isolates.v8.errors import EngineError
 
 DISTRIBUTION = "mini-racer"
 VERSION = "0.14.1"
-FLAGS = ("--single-threaded",)
-"""No V8 thread: the zygote forks after V8 is initialised, and threads do not survive a fork."""
+STRINGREF = "experimental-wasm-stringref"
+FLAGS = ("--single-threaded", "--no-freeze-flags-after-init")
+"""No V8 thread: the zygote forks after V8 is initialised, and threads do not survive a fork. Flags stay open because
+`STRINGREF`, with which the platform reads and writes UTF-8 natively, is on only until it has made its buffers."""
 
 _P = ctypes.c_void_p
 _INT = ctypes.c_int
@@ -108,6 +110,7 @@ _MAYBE_INT = ctypes.c_uint64
 # name here: (symbol, result, arguments); a member function takes the object first
 SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
     "init_v8": ("mr_init_v8", None, (ctypes.c_char_p, ctypes.c_char_p)),
+    "set_flags": ("_ZN2v82V818SetFlagsFromStringEPKc", None, (ctypes.c_char_p,)),
     "version": ("mr_v8_version", ctypes.c_char_p, ()),
     "current_platform": ("_ZN2v88internal2V818GetCurrentPlatformEv", _P, ()),
     "pump_message_loop": (
@@ -259,6 +262,14 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"<Engine {self.name}>"
+
+    def enable(self, flag: str) -> None:
+        """Switch one of V8's boolean flags on."""
+        self.set_flags(f"--{flag}".encode())
+
+    def disable(self, flag: str) -> None:
+        """Switch one of V8's boolean flags off."""
+        self.set_flags(f"--no-{flag}".encode())
 
     def _find_handle_level(self) -> int:
         """Return where an isolate keeps its handle scope's nesting level (a 32-bit integer), in bytes.
