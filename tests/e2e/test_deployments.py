@@ -231,7 +231,7 @@ def test_an_empty_list_is_not_an_error_but_a_missing_app_is(node: Node) -> None:
     assert node.cli("apps", "show", "nobody", check=False).returncode == 1
 
 
-@pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic Zm9vOmJhcg==", "Bearer "])
+@pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic Zm9vOmJhcg==", "Bearer"])
 def test_a_wrong_operator_token_is_401(node: Node, authorization: str | None) -> None:
     headers = {"Authorization": authorization} if authorization else {}
     for method, path in [("GET", "/v1/projects"), ("GET", "/v1/status"), ("POST", "/v1/projects/default/apps")]:
