@@ -5,7 +5,7 @@ read what was sent. It yields what it needs next (`Need`, or bytes of the answer
 Between two yields it runs SQL and may be on any thread, so it touches nothing but its stream.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from enum import Enum
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -32,6 +32,8 @@ class Need(Enum):
 
 
 Work: TypeAlias = Generator[Need | bytes, None, Any]
+NextBaton: TypeAlias = Callable[[Stream], str]
+"""Makes the baton for the next use of a stream."""
 
 
 def _enter(stream: Stream, connection: Connection, statement: Statement) -> Generator[Need, None, bool]:
@@ -275,8 +277,8 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
             return {"type": "close"}
 
 
-def pipeline(stream: Stream, body: hrana.Pipeline, version: int, baton: str, blocked: str | None) -> Work:
-    """Run a pipeline; returns the body of the answer. `baton` names the stream's next use. Raises `HttpError`."""
+def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: NextBaton, blocked: str | None) -> Work:
+    """Run a pipeline; returns the body of the answer. Raises `HttpError`."""
     results: list[Any] = []
     for request in body.requests:
         try:
@@ -291,8 +293,8 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, baton: str, blo
             raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
         else:
             results.append({"type": "ok", "response": response})
-    next_baton = None if stream.closing else baton
-    return hrana.encode({"baton": next_baton, "base_url": None, "results": results})
+    baton = None if stream.closing else next_baton(stream)
+    return hrana.encode({"baton": baton, "base_url": None, "results": results})
 
 
 def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str | None) -> Work:
@@ -315,13 +317,13 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
     return hrana.encode({"result": result})
 
 
-def cursor(stream: Stream, body: hrana.Cursor, baton: str, blocked: str | None) -> Work:
+def cursor(stream: Stream, body: hrana.Cursor, next_baton: NextBaton, blocked: str | None) -> Work:
     """Run a batch; yields the answer's body as newline-delimited JSON. `HttpError` comes before anything else."""
     try:
         hrana.check_conditions(body.batch, version=3)
     except ValueError as error:
         raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
-    lines: list[Any] = [{"baton": baton, "base_url": None}]
+    lines: list[Any] = [{"baton": next_baton(stream), "base_url": None}]
     if blocked is not None:
         lines.append(
             {"type": "error", "error": SqlError("BLOCKED", f"The database is suspended: {blocked}").document()}

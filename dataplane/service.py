@@ -141,24 +141,27 @@ class Service:
         match call.route:
             case wire.Route.PIPELINE_V2 | wire.Route.PIPELINE_V3:
                 pipeline = hrana.decode_pipeline(body)
-                stream, baton = self._attach(call, pipeline.baton)
+                stream = self._attach(call, pipeline.baton)
                 version = 2 if call.route == wire.Route.PIPELINE_V2 else 3
-                return execution.pipeline(stream, pipeline, version, baton, blocked)
+                return execution.pipeline(stream, pipeline, version, self._next_baton, blocked)
             case wire.Route.CURSOR_V3:
                 cursor = hrana.decode_cursor(body)
-                stream, baton = self._attach(call, cursor.baton)
-                return execution.cursor(stream, cursor, baton, blocked)
+                stream = self._attach(call, cursor.baton)
+                return execution.cursor(stream, cursor, self._next_baton, blocked)
             case wire.Route.EXECUTE_V1:
                 execute = hrana.decode_execute_v1(body)
-                return execution.one_shot(self._attach(call, None)[0], execute, blocked)
+                return execution.one_shot(self._attach(call, None), execute, blocked)
             case wire.Route.BATCH_V1:
                 batch = hrana.decode_batch_v1(body)
-                return execution.one_shot(self._attach(call, None)[0], batch, blocked)
+                return execution.one_shot(self._attach(call, None), batch, blocked)
             case _:
                 raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
 
-    def _attach(self, call: Call, baton: str | None) -> tuple[Stream, str]:
-        """Give the call its stream, new or named by `baton`; return it with the baton for the next use."""
+    def _next_baton(self, stream: Stream) -> str:
+        return self._batons.issue(stream.number, stream.sequence, stream.database.database_id, stream.epoch)
+
+    def _attach(self, call: Call, baton: str | None) -> Stream:
+        """Give the call its stream, new or named by `baton`."""
         head = call.head
         if head.database_id in self._deleted:
             raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
@@ -169,7 +172,7 @@ class Service:
         stream.answer_bytes = 0
         stream.sequence += 1
         call.stream = stream
-        return stream, self._batons.issue(stream.number, stream.sequence, head.database_id, head.epoch)
+        return stream
 
     def _new_stream(self, head: wire.CallHead) -> Stream:
         database = self._databases.get(head.database_id)
