@@ -2,18 +2,9 @@
 
 import { latin1Decode, latin1Encode } from './encoding/latin1.ts';
 import { DOMException } from './dom_exception.ts';
-import { charCodeAt, uncurryThis } from './primordials.ts';
+import { fromBase64, toBase64 } from './late_intrinsics.ts';
+import { charCodeAt } from './primordials.ts';
 import { requireArguments, toDOMString } from './webidl.ts';
-
-interface Base64Bytes extends Uint8Array<ArrayBuffer> {
-  toBase64(): string;
-}
-const fromBase64 = (Uint8Array as unknown as { fromBase64(text: string): Uint8Array<ArrayBuffer> }).fromBase64.bind(
-  Uint8Array,
-);
-const toBase64 = uncurryThis((Uint8Array.prototype as unknown as Base64Bytes).toBase64) as (
-  bytes: Uint8Array,
-) => string;
 
 /** The bytes of forgiving base64 as latin-1 text, or null when it is malformed. */
 export function base64Decode(text: string): string | null {

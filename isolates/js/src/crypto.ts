@@ -1,14 +1,14 @@
 /** Web Crypto: random values and digests. Everything else of SubtleCrypto is refused with NotSupportedError. */
 
 import { DOMException } from './dom_exception.ts';
+import { toHex } from './late_intrinsics.ts';
 import { digest } from './native.ts';
 import { getRandom, randomBytes } from './random.ts';
-import { typedArrayByteLength, typedArrayTag, uncurryThis } from './primordials.ts';
+import { typedArrayByteLength, typedArrayTag } from './primordials.ts';
 import { bytesView, defineInterface, INTERNAL, isBufferSource, isObject, requireArguments } from './webidl.ts';
 
 const DIGESTS: Record<string, number> = { 'SHA-1': 1, 'SHA-256': 256, 'SHA-384': 384, 'SHA-512': 512 };
 const MAX_RANDOM_BYTES = 65_536;
-const toHex = uncurryThis((Uint8Array.prototype as unknown as { toHex(): string }).toHex) as (b: Uint8Array) => string;
 
 function digestAlgorithm(algorithm: unknown): number {
   const name = isObject(algorithm) ? (algorithm as { name?: unknown }).name : algorithm;

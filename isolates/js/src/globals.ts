@@ -143,11 +143,11 @@ export function installGlobals(): void {
   defineAttribute('performance', performance);
   defineHandler(globalThis as unknown as EventTarget, 'error');
   defineHandler(globalThis as unknown as EventTarget, 'unhandledrejection');
-  installWasmStreaming();
 }
 
 /** Adds what depends on the app's settings, and takes away what app code must not have. Runs at boot. */
 export function finishGlobals(environment: Record<string, string>, node: boolean): void {
+  installWasmStreaming();
   // Again: the engine's embedding sets timers of its own on a context that comes from a snapshot.
   for (const name of ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'])
     define(name, functions[name], true);

@@ -6,6 +6,7 @@
  */
 
 import { isDOMException } from './dom_exception.ts';
+import { isError } from './late_intrinsics.ts';
 import { isHeaders, headersList } from './http/headers.ts';
 import { requestState } from './http/request.ts';
 import { responseState } from './http/response.ts';
@@ -171,12 +172,8 @@ function formatObject(value: object, depth: number, context: Context): string {
 }
 
 function isErrorLike(value: object): value is Error {
-  return isDOMException(value) || Error_isError(value);
+  return isDOMException(value) || isError(value);
 }
-
-const Error_isError =
-  (Error as unknown as { isError?: (value: unknown) => boolean }).isError ??
-  ((value: unknown) => value instanceof Error);
 
 /** Objects that one text stands for, with their own properties behind it. */
 function formatSimple(value: object): string | null {

@@ -14,6 +14,7 @@ import { useContinuation } from './continuation.ts';
 import { useCodec } from './encoding/utf8.ts';
 import { finishGlobals, installGlobals } from './globals.ts';
 import { load } from './load.ts';
+import { takeLateIntrinsics } from './late_intrinsics.ts';
 import { flushOutput, type Native, useNative } from './native.ts';
 import { configureNavigator } from './navigator.ts';
 import { useInput } from './ring/input.ts';
@@ -41,6 +42,7 @@ function makeRing(): RingBuffers {
 
 function boot(native: Native, config: Config): () => void {
   const codec = ring !== null && ring.input === native.input ? ring.codec : null;
+  takeLateIntrinsics();
   useNative(native);
   useInput(native.input, codec);
   useOutput(native.output, codec, flushOutput);

@@ -55,9 +55,6 @@ export const dataViewBuffer = getter(DataView.prototype, 'buffer') as (value: un
 export const dataViewOffset = getter(DataView.prototype, 'byteOffset') as (value: unknown) => number;
 export const dataViewByteLength = getter(DataView.prototype, 'byteLength') as (value: unknown) => number;
 export const arrayBufferByteLength = getter(ArrayBuffer.prototype, 'byteLength') as (value: unknown) => number;
-export const sharedArrayBufferByteLength = getter(SharedArrayBuffer.prototype, 'byteLength') as (
-  value: unknown,
-) => number;
 export const setBytes = uncurryThis(TypedArrayPrototype.set) as (
   target: Uint8Array,
   source: Uint8Array,

@@ -21,6 +21,7 @@ import {
 } from './primordials.ts';
 import { isReadableStream } from './streams.ts';
 import { inspect } from './inspect.ts';
+import { Float16ArrayCtor, isError } from './late_intrinsics.ts';
 import { isArrayBuffer, isObject, isSharedArrayBuffer, requireArguments, toDictionary } from './webidl.ts';
 
 const dateTime = uncurryThis(Date.prototype.getTime);
@@ -44,9 +45,6 @@ const detached = uncurryThis(ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototyp
 const transferBuffer = uncurryThis(
   (ArrayBuffer.prototype as unknown as { transfer(): ArrayBuffer }).transfer,
 ) as unknown as (buffer: ArrayBuffer) => ArrayBuffer;
-const isErrorValue =
-  (Error as unknown as { isError?: (value: unknown) => boolean }).isError ?? ((v: unknown) => v instanceof Error);
-
 type ErrorConstructor = new (message?: string) => Error;
 const ERRORS: Record<string, ErrorConstructor> = {
   Error,
@@ -71,8 +69,6 @@ const VIEWS: Record<string, new (buffer: ArrayBuffer, offset: number, length?: n
   BigInt64Array,
   BigUint64Array,
 };
-const Float16 = (globalThis as unknown as { Float16Array?: (typeof VIEWS)[string] }).Float16Array;
-if (Float16 !== undefined) VIEWS.Float16Array = Float16;
 
 function refuse(value: unknown, what?: string): never {
   const shown = what ?? inspect(value, { depth: 0 }).slice(0, 200);
@@ -146,7 +142,8 @@ function cloneView(view: ArrayBufferView, memory: Memory): ArrayBufferView {
   const source = typedArrayBuffer(view);
   const buffer = clone(source, memory) as ArrayBuffer;
   const { length } = view as Uint8Array;
-  return new VIEWS[tag](buffer, typedArrayOffset(view), length);
+  const View = tag === 'Float16Array' ? Float16ArrayCtor! : VIEWS[tag];
+  return new View(buffer, typedArrayOffset(view), length);
 }
 
 /** Objects whose members are cloned too; undefined for others. */
@@ -174,7 +171,7 @@ function cloneContainer(value: object, memory: Memory): object | undefined {
     for (const member of members) copy.add(clone(member, memory));
     return copy;
   }
-  return isErrorValue(value) ? cloneError(value as Error, memory) : undefined;
+  return isError(value) ? cloneError(value as Error, memory) : undefined;
 }
 
 function cloneError(error: Error, memory: Memory): Error {

@@ -188,9 +188,9 @@ function callable(callback: unknown): unknown {
   throw new TypeError('The callback is not a function: strings are not evaluated here');
 }
 
-/** Milliseconds until the earliest timer, -1 when there is none. */
+/** When the earliest timer is due, as a monotonic time; -1 when there is none. */
 export function nextTimer(): number {
-  return size === 0 ? -1 : max(0, heap[0].due - monotonic());
+  return size === 0 ? -1 : heap[0].due;
 }
 
 /** Whether a timer is due at `now`, a monotonic time. */

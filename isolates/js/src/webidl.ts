@@ -12,7 +12,6 @@ import {
   ObjectDefineProperty,
   ObjectGetOwnPropertyDescriptor,
   ReflectOwnKeys,
-  sharedArrayBufferByteLength,
   sliceBytes,
   toWellFormed,
   trunc,
@@ -21,6 +20,7 @@ import {
   typedArrayOffset,
   typedArrayTag,
 } from './primordials.ts';
+import { sharedArrayBufferByteLength } from './late_intrinsics.ts';
 
 /** The token that lets the platform construct what app code cannot; never handed out. */
 export const INTERNAL: unique symbol = Symbol('internal');

@@ -3,12 +3,13 @@
 import { blobBytes, concatBytes, newFile, utf8DecodeWithoutMark } from '../blob.ts';
 import { utf8Decode, utf8Encode } from '../encoding/utf8.ts';
 import { FormData, formEntries } from '../form_data.ts';
+import { toHex } from '../late_intrinsics.ts';
 import { sliceBytes } from '../primordials.ts';
 import { randomBytes } from '../random.ts';
 import { parseUrlencoded } from '../url/search_params.ts';
 
 export function serializeMultipart(form: FormData): { bytes: Uint8Array<ArrayBuffer>; type: string } {
-  const boundary = `----formdata-${(randomBytes(16) as Uint8Array & { toHex(): string }).toHex()}`;
+  const boundary = `----formdata-${toHex(randomBytes(16))}`;
   const pieces: Uint8Array[] = [];
   for (const [name, value] of formEntries(form)) {
     const disposition = `--${boundary}\r\nContent-Disposition: form-data; name="${escapeName(normalizeLines(name))}"`;

@@ -3,12 +3,13 @@
  * fills the input; each round here is one turn. The loop ends when the host asks for it, and may be entered again.
  */
 
-import { monotonic } from '../clock.ts';
+import { monotonic, turnStart } from '../clock.ts';
 import { setContinuation } from '../continuation.ts';
 import { client } from '../fetch.ts';
 import { inspectError } from '../inspect.ts';
 import { ERROR, log } from '../log.ts';
 import { runMicrotasks } from '../native.ts';
+import { max } from '../primordials.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
@@ -21,17 +22,12 @@ function receiverOf(connection: number): FrameReceiver {
   return connection === EGRESS_CONNECTION ? client : server;
 }
 
-/** Tells the host how long it may sleep. */
+/** Tells the host how long it may sleep, counted from the clock that it gave at the last poll. */
 function announceTimer(): void {
   const timer = nextTimer();
-  const at = nextServerTime();
-  if (at < 0) {
-    setNextTimer(timer);
-    return;
-  }
-  const wait = at - monotonic();
-  const rest = wait > 0 ? wait : 0;
-  setNextTimer(timer >= 0 && timer < rest ? timer : rest);
+  const other = nextServerTime();
+  const at = timer < 0 || (other >= 0 && other < timer) ? other : timer;
+  setNextTimer(at < 0 ? -1 : max(0, at - turnStart()));
 }
 
 /** Runs the timers that are due. Microtasks run between two of them, as HTML asks. */

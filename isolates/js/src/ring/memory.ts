@@ -106,8 +106,6 @@ function codecModule(): Uint8Array {
   );
 }
 
-const { Module, Instance } = WebAssembly;
-
 /** Makes the buffers. Called once per isolate, at boot: wasm instances cannot be in a start-up snapshot. */
 export function createRing(): RingBuffers {
   let instance: WebAssembly.Instance;

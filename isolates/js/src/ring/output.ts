@@ -63,7 +63,7 @@ export function setCounter(index: number, value: number): void {
   words[index] = value;
 }
 
-/** Tells the host how long it may wait: milliseconds, -1 for ever. */
+/** Tells the host how long it may wait: milliseconds since the last input's clock, -1 for ever. */
 export function setNextTimer(milliseconds: number): void {
   doubles[1] = milliseconds;
 }
