@@ -80,10 +80,10 @@ def test_a_package_file_is_deployed_as_it_is(node: Node, tmp_path: Path) -> None
 
 
 def test_a_refused_build_names_file_and_line(node: Node, tmp_path: Path) -> None:
-    (tmp_path / "worker.js").write_text("export default {\n  fetch( { }\n")
+    (tmp_path / "worker.js").write_text("export default {\n  fetch() { let 1 = 2; },\n};\n")
     done = brrrd(node, "deploy", str(tmp_path), "--app", "cli-broken")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "worker.js:2" in done.stderr.replace("worker.js, line 2", "worker.js:2")
+    assert done.stderr.startswith("brrrd: worker.js:2:")
 
 
 @pytest.mark.parametrize(
