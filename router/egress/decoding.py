@@ -84,6 +84,12 @@ def _broken(name: str) -> EgressError:
     return EgressError("protocol", f"the response's body is not valid {name}")
 
 
+def _taken(content: bytearray, size: int) -> bytes:
+    taken = bytes(content[:size])
+    del content[:size]
+    return taken
+
+
 class _Zlib:
     """What gzip and deflate share."""
 
@@ -169,6 +175,7 @@ class Brotli:
     def __init__(self) -> None:
         self._brotli = brotli.Decompressor()
         self._coded = b""
+        self._content = bytearray()
         self._started = False
 
     def push(self, data: bytes) -> None:
@@ -176,15 +183,18 @@ class Brotli:
         self._started = self._started or bool(data)
 
     def pull(self, size: int) -> bytes:
-        if self._brotli.is_finished():
-            return b""
-        try:
-            if not self._brotli.can_accept_more_data():
-                return bytes(self._brotli.process(b"", output_buffer_limit=size))
-            coded, self._coded = self._coded, b""
-            return bytes(self._brotli.process(coded, output_buffer_limit=size)) if coded else b""
-        except brotli.error:
-            raise _broken("brotli") from None
+        # The library stops soon after its limit, not at it, and may hold output back although it takes input again.
+        while not self._content and self._started and not self._brotli.is_finished():
+            coded = b""
+            if self._brotli.can_accept_more_data():
+                coded, self._coded = self._coded, b""
+            try:
+                self._content += self._brotli.process(coded, output_buffer_limit=size)
+            except brotli.error:
+                raise _broken("brotli") from None
+            if not coded and not self._content:
+                break
+        return _taken(self._content, size)
 
     def finish(self) -> None:
         if self._started and not self._brotli.is_finished():
@@ -216,9 +226,7 @@ class Zstd:
                 self._coded = self._frame.unused_data + self._coded
                 self._frame = self._context.decompressobj()
                 self._inside = False
-        content = bytes(self._content[:size])
-        del self._content[:size]
-        return content
+        return _taken(self._content, size)
 
     def finish(self) -> None:
         if self._inside:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from router.egress.errors import EgressError
 from router.hosts import BadHostError, normalise
 
-_URL = re.compile(rb"(https?)://([^/?#\\]+)([^#]*)", re.IGNORECASE)
+_URL = re.compile(rb"(https?)://([^/?#\\]+)([/?][^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _TARGET = re.compile(rb"[!-~]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -32,11 +32,11 @@ class Destination(NamedTuple):
 
 def parse(url: bytes) -> Destination:
     """Split and check a request's URL. Raises `EgressError` (protocol)."""
-    match = _URL.match(url)
+    match = _URL.fullmatch(url)
     if match is None:
         raise EgressError("protocol", "only absolute http: and https: URLs can be fetched")
     scheme, host, port, authority = _authority(match[1], match[2])
-    target = match[3]
+    target = match[3] or b"/"
     if not target.startswith(b"/"):
         target = b"/" + target
     if not _TARGET.fullmatch(target):

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
+import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable
@@ -14,7 +13,9 @@ from typing import cast
 
 from isolates.wire import END, WINDOW_BYTES, Frame, Type, decode, encode
 from router.messages import EgressSettings, EgressStats, FromEgress, Ready
-from runtime.channel import Channel
+from runtime.channel import FD, Channel
+
+LISTEN_FD = 4
 
 
 class Answer:
@@ -139,7 +140,7 @@ class Host(asyncio.Protocol):
 class Egress:
     """The real process with its control channel."""
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: Channel[FromEgress], path: str) -> None:
+    def __init__(self, process: "Child", channel: Channel[FromEgress], path: str) -> None:
         self.process = process
         self.channel = channel
         self.path = path
@@ -164,12 +165,11 @@ async def egress(
     """Start `python -m router.egress` as the supervisor does, ready to be connected to."""
     with tempfile.TemporaryDirectory() as directory:
         path = str(Path(directory) / "egress.sock")
-        # Out of the way of descriptor 3.
-        listening = socket.socket(fileno=fcntl.fcntl(socket.socket(socket.AF_UNIX).detach(), fcntl.F_DUPFD_CLOEXEC, 64))
+        listening = socket.socket(socket.AF_UNIX)
         listening.bind(path)
         listening.listen(128)
         ours, theirs = socket.socketpair()
-        process = _start(theirs, listening, environment or {})
+        process = Child(theirs, listening, environment or {})
         theirs.close()
         ready = asyncio.Event()
         started: list[Egress] = []
@@ -186,7 +186,7 @@ async def egress(
         started.append(running)
         channel.send(
             EgressSettings(
-                listen_fd=listening.fileno(),
+                listen_fd=LISTEN_FD,
                 allow=list(allow),
                 edge_sockets=list(edge_sockets),
                 edge_authorities=list(edge_authorities),
@@ -200,16 +200,29 @@ async def egress(
         finally:
             channel.close()
             listening.close()
-            process.kill()
+            process.send_signal(signal.SIGKILL)
             await asyncio.to_thread(process.wait)
 
 
-def _start(control: socket.socket, listening: socket.socket, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start the process with `control` as descriptor 3; Popen itself passes descriptors on under their own numbers."""
-    fd = control.fileno()
-    move = f"import os, sys; os.dup2({fd}, 3); os.execv(sys.executable, [sys.executable, '-m', 'router.egress'])"
-    return subprocess.Popen(
-        [sys.executable, "-c", move],
-        pass_fds=(fd, listening.fileno()),
-        env={**os.environ, **environment},
-    )
+class Child:
+    """The started process; `subprocess` has no way to give a child descriptors under numbers of one's choice."""
+
+    def __init__(self, control: socket.socket, listening: socket.socket, environment: dict[str, str]) -> None:
+        moves = [(os.POSIX_SPAWN_DUP2, control.fileno(), FD), (os.POSIX_SPAWN_DUP2, listening.fileno(), LISTEN_FD)]
+        self.pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "router.egress"],
+            {**os.environ, **environment},
+            file_actions=moves,
+        )
+        self._status: int | None = None
+
+    def send_signal(self, number: int) -> None:
+        if self._status is None:
+            os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """Return the exit code, negative for a signal. Blocks."""
+        if self._status is None:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._status

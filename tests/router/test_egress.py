@@ -1,0 +1,735 @@
+"""The egress process itself, started as the supervisor does, between a host's frames and real servers."""
+
+import asyncio
+import contextlib
+import datetime
+import gzip
+import ipaddress
+import os
+import signal
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from isolates.wire import WINDOW_BYTES, Type
+from router.messages import Drain, LocalNames
+from tests.router.egress_peer import Egress, Host, egress
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Server:
+    """A server that says exactly what a test wants, on TCP or a Unix socket; it keeps what it was sent."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self.connections = 0
+        self.heads: list[str] = []
+        self.port = 0
+        self._changed = asyncio.Condition()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds, looked at whenever a connection or a request arrives."""
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await self._notify()
+        try:
+            await self._handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def head(self, reader: asyncio.StreamReader) -> str:
+        """Read one request's head."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        self.heads.append(head)
+        await self._notify()
+        return head
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    handler: "Callable[[Server], Handler]", *, path: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
+    """Run a server while the body runs."""
+    server = Server(lambda reader, writer: handler(server)(reader, writer))
+    if path:
+        listening = await asyncio.start_unix_server(server.handle, path)
+    else:
+        listening = await asyncio.start_server(server.handle, "127.0.0.1", 0, ssl=tls)
+        server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+def answering(response: bytes) -> Callable[[Server], Handler]:
+    """Answer every request on a connection with the same bytes, its body (by Content-Length) read before."""
+
+    def handler(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                head = await server.head(reader)
+                for line in head.lower().split("\r\n"):
+                    if line.startswith("content-length:"):
+                        await reader.readexactly(int(line.partition(":")[2]))
+                writer.write(response)
+                await writer.drain()
+
+        return handle
+
+    return handler
+
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@contextlib.asynccontextmanager
+async def outside(response: bytes | Callable[[Server], Handler] = HELLO) -> AsyncIterator[tuple[Server, Host, Egress]]:
+    """A server on loopback that the operator permits, and a host connected to an egress process."""
+    handler = answering(response) if isinstance(response, bytes) else response
+    async with serving(handler) as server, egress(allow=[f"127.0.0.1:{server.port}"]) as running:
+        yield server, await running.host(), running
+
+
+async def test_response_comes_back_with_its_fields_in_order() -> None:
+    response = (
+        b"HTTP/1.1 207 Very Odd\r\nSet-Cookie: a=1\r\nX-Y: z\r\nSet-Cookie: b=2\r\nConnection: keep-alive\r\n"
+        b"Keep-Alive: timeout=5\r\nContent-Length: 5\r\n\r\nhello"
+    )
+    async with outside(response) as (server, host, _):
+        answer = await host.fetch("GET", f"http://127.0.0.1:{server.port}/a?b=c", [("x-mine", "1"), ("x-mine", "2")])
+    assert (answer.status, answer.reason, answer.body) == (207, "Very Odd", b"hello")
+    assert answer.fields == [("set-cookie", "a=1"), ("x-y", "z"), ("set-cookie", "b=2"), ("content-length", "5")]
+    head = server.heads[0].split("\r\n")
+    assert head[0] == "GET /a?b=c HTTP/1.1"
+    assert head[1] == f"host: 127.0.0.1:{server.port}"
+    assert [line for line in head if line.startswith("x-mine")] == ["x-mine: 1", "x-mine: 2"]
+    assert "user-agent: brrrd" in head
+    assert not any(line.startswith(("content-length", "transfer-encoding")) for line in head)
+
+
+async def test_what_fetch_must_not_set_is_set_here() -> None:
+    async with outside() as (server, host, _):
+        url = f"http://127.0.0.1:{server.port}/"
+        forbidden = ["host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"]
+        answer = await host.fetch(
+            "POST", url, [*((name, "evil") for name in forbidden), ("content-length", "99")], b"abc"
+        )
+    assert answer.status == 200
+    assert "evil" not in server.heads[0]
+    assert "content-length: 3" in server.heads[0]
+
+
+async def test_connection_is_used_again() -> None:
+    async with outside() as (server, host, _):
+        for _ in range(5):
+            assert (await host.fetch("POST", f"http://127.0.0.1:{server.port}/", data=b"x")).status == 200
+    assert server.connections == 1
+
+
+async def test_hosts_share_no_connection() -> None:
+    async with outside() as (server, host, running):
+        await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
+        await (await running.host()).fetch("GET", f"http://127.0.0.1:{server.port}/")
+    assert server.connections == 2
+
+
+def closing_once(server: Server) -> Handler:
+    """Answer one request, then close without a word."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.head(reader)
+        writer.write(HELLO)
+        if server.connections == 1:
+            await server.head(reader)
+
+    return handle
+
+
+async def test_get_is_repeated_when_an_idle_connection_turns_out_closed() -> None:
+    async with outside(closing_once) as (server, host, _):
+        url = f"http://127.0.0.1:{server.port}/"
+        assert (await host.fetch("GET", url)).status == 200
+        assert (await host.fetch("GET", url)).status == 200
+    assert server.connections == 2
+    assert len(server.heads) == 3
+
+
+async def test_post_is_never_repeated() -> None:
+    async with outside(closing_once) as (server, host, _):
+        url = f"http://127.0.0.1:{server.port}/"
+        assert (await host.fetch("GET", url)).status == 200
+        answer = await host.fetch("POST", url, data=b"pay")
+    assert (answer.code, server.connections) == ("connect", 1)
+
+
+RESPONSES = {
+    "content-length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nX-T: 1\r\n\r\n",
+    "until close": b"HTTP/1.0 200 OK\r\n\r\nhello",
+    "after interim responses": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + HELLO,
+    "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(gzip.compress(b"hello")), gzip.compress(b"hello")),
+}
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+async def test_body_is_read_in_every_framing(name: str) -> None:
+    def handler(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.head(reader)
+            for byte in RESPONSES[name]:
+                writer.write(bytes([byte]))
+                await writer.drain()
+
+        return handle
+
+    async with outside(handler) as (server, host, _):
+        answer = await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
+    assert (answer.status, answer.body, answer.broken) == (200, b"hello", "")
+    assert answer.header("content-encoding") is None
+
+
+@pytest.mark.parametrize(
+    "response", [b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", b"HTTP/1.1 304 X\r\nETag: a\r\n\r\n"]
+)
+async def test_response_without_a_body_leaves_the_connection_usable(response: bytes) -> None:
+    async with outside(response) as (server, host, _):
+        for _ in range(3):
+            answer = await host.fetch("HEAD", f"http://127.0.0.1:{server.port}/")
+            assert (answer.body, answer.broken, answer.code) == (b"", "", "")
+    assert server.connections == 1
+
+
+BROKEN = {
+    "no http": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "length and chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "NUL in a header": b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
+    "head without end": b"HTTP/1.1 200 OK\r\n" + b"X-Y: %b\r\n" % (b"z" * 1000) * 300,
+    "endless interim responses": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000,
+    "switching protocols": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxyz",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_server_that_breaks_the_protocol_is_an_error(name: str) -> None:
+    def handler(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.head(reader)
+            writer.write(BROKEN[name])
+            await writer.drain()
+
+        return handle
+
+    async with outside(handler) as (server, host, _):
+        answer = await host.fetch("POST", f"http://127.0.0.1:{server.port}/")
+    assert answer.code == ("connect" if name == "nothing" else "protocol") or answer.broken
+    assert "127.0.0.1" in answer.detail + answer.broken or "head" in answer.detail
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + gzip.compress(b"hello" * 99)[:12],
+    ],
+)
+async def test_body_that_breaks_off_is_an_error_of_the_body(response: bytes) -> None:
+    def handler(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.head(reader)
+            writer.write(response)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+        return handle
+
+    async with outside(handler) as (server, host, _):
+        answer = await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
+    assert answer.status == 200 or answer.code == "protocol"
+    assert answer.broken or answer.code
+
+
+async def test_bytes_after_a_response_end_the_connection() -> None:
+    async with outside(HELLO + HELLO) as (server, host, _):
+        url = f"http://127.0.0.1:{server.port}/"
+        answers = [await host.fetch("GET", url) for _ in range(3)]
+    assert all(answer.code == "protocol" or answer.body == b"hello" for answer in answers)
+    assert server.connections > 1
+
+
+def echoing(server: Server) -> Handler:
+    """Send the chunked body of a request back as it comes."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            data = await reader.readexactly(size)
+            await reader.readexactly(2)
+            writer.write(b"%x\r\n%b\r\n" % (size, data))
+            await writer.drain()
+        await reader.readexactly(2)
+        writer.write(b"0\r\n\r\n")
+
+    return handle
+
+
+async def test_bodies_stream_both_ways_at_once() -> None:
+    async with outside(echoing) as (server, host, _):
+        fetch = host.start("POST", f"http://127.0.0.1:{server.port}/", data=b"one ", end=False)
+        async with asyncio.timeout(10):
+            while fetch.answer.body != b"one ":
+                fetch.changed.clear()
+                await fetch.changed.wait()
+            fetch.send(b"two ")
+            while fetch.answer.body != b"one two ":
+                fetch.changed.clear()
+                await fetch.changed.wait()
+            fetch.send(b"three", end=True)
+            await fetch.done.wait()
+    assert fetch.answer.body == b"one two three"
+    assert "transfer-encoding: chunked" in server.heads[0]
+
+
+async def test_large_body_goes_out_within_its_window() -> None:
+    sent = 3 << 20
+    data = os.urandom(32 << 10)
+    async with outside(echoing) as (server, host, _):
+        fetch = host.start("POST", f"http://127.0.0.1:{server.port}/", end=False)
+        async with asyncio.timeout(30):
+            for start in range(0, sent, len(data)):
+                while fetch.granted < start + len(data):
+                    fetch.changed.clear()
+                    await fetch.changed.wait()
+                fetch.send(data)
+            fetch.send(b"", end=True)
+            await fetch.done.wait()
+    assert fetch.answer.body == data * (sent // len(data))
+
+
+async def test_host_that_ignores_its_window_is_cut_off() -> None:
+    def silent(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(60)
+
+        return handle
+
+    async with outside(silent) as (server, host, _):
+        fetch = host.start("POST", f"http://127.0.0.1:{server.port}/", end=False)
+        for _ in range(400):
+            fetch.send(bytes(64 << 10))
+        async with asyncio.timeout(10):
+            await fetch.done.wait()
+    assert "window" in fetch.answer.detail
+
+
+async def test_response_stops_at_the_window_and_goes_on_when_it_opens() -> None:
+    body = os.urandom(2 << 20)
+    async with outside(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as (server, host, _):
+        fetch = host.start("GET", f"http://127.0.0.1:{server.port}/", window=False)
+        async with asyncio.timeout(20):
+            while len(fetch.answer.body) < WINDOW_BYTES:
+                fetch.changed.clear()
+                await fetch.changed.wait()
+            await asyncio.sleep(0.1)
+            assert len(fetch.answer.body) == WINDOW_BYTES
+            # Others are not held up.
+            assert (await host.fetch("GET", "http://10.0.0.1/")).code == "blocked"
+            fetch.grant(len(body))
+            await fetch.done.wait()
+    assert fetch.answer.body == body
+    assert max(len(frame.data) for frame in fetch.answer.frames) <= 64 << 10
+
+
+async def test_declared_length_is_kept_to() -> None:
+    async with outside() as (server, host, _):
+        url = f"http://127.0.0.1:{server.port}/"
+        fetch = host.start("POST", url, [("content-length", "10")], b"12345", end=False)
+        fetch.send(b"too much", end=True)
+        short = host.start("POST", url, [("content-length", "10")], b"12345", end=False)
+        short.send(b"", end=True)
+        async with asyncio.timeout(10):
+            await asyncio.gather(fetch.done.wait(), short.done.wait())
+    assert "Content-Length" in fetch.answer.detail
+    assert "Content-Length" in short.answer.detail
+
+
+async def test_cancel_closes_the_connection_and_nothing_follows() -> None:
+    closed = asyncio.Event()
+
+    def endless(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.head(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            await reader.read()
+            closed.set()
+
+        return handle
+
+    async with outside(endless) as (server, host, _):
+        fetch = host.start("GET", f"http://127.0.0.1:{server.port}/")
+        async with asyncio.timeout(10):
+            while not fetch.answer.body:
+                fetch.changed.clear()
+                await fetch.changed.wait()
+            fetch.cancel()
+            await closed.wait()
+        seen = len(fetch.answer.frames)
+        await host.fetch("GET", "http://10.0.0.1/")
+    assert len(fetch.answer.frames) == seen
+
+
+async def test_host_that_goes_away_takes_its_requests_with_it() -> None:
+    closed = asyncio.Event()
+
+    def silent(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            closed.set()
+
+        return handle
+
+    async with outside(silent) as (server, host, running):
+        host.start("GET", f"http://127.0.0.1:{server.port}/")
+        await server.until(lambda: server.connections > 0)
+        host.close()
+        async with asyncio.timeout(10):
+            await closed.wait()
+        assert (await (await running.host()).fetch("GET", "http://10.0.0.1/")).code == "blocked"
+
+
+async def test_requests_over_the_cap_wait_for_their_turn() -> None:
+    gate = asyncio.Event()
+
+    def waiting(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                await server.head(reader)
+                await gate.wait()
+                writer.write(HELLO)
+
+        return handle
+
+    async with outside(waiting) as (server, host, _):
+        fetches = [host.start("GET", f"http://127.0.0.1:{server.port}/{number}") for number in range(250)]
+        await server.until(lambda: server.connections >= 100)
+        await asyncio.sleep(0.1)
+        assert server.connections == 100
+        fetches[240].cancel()
+        gate.set()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(fetch.done.wait() for number, fetch in enumerate(fetches) if number != 240))
+    assert {fetch.answer.body for number, fetch in enumerate(fetches) if number != 240} == {b"hello"}
+    assert not any("/240 " in head for head in server.heads)
+
+
+async def test_endlessly_many_requests_are_refused_in_the_end() -> None:
+    def silent(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+
+        return handle
+
+    async with outside(silent) as (server, host, _):
+        fetches = [host.start("GET", f"http://127.0.0.1:{server.port}/") for _ in range(1200)]
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(fetch.done.wait() for fetch in fetches[1100:]))
+    assert {fetch.answer.code for fetch in fetches[1100:]} == {"limit"}
+    assert not any(fetch.done.is_set() for fetch in fetches[:1100])
+
+
+BLOCKED = {
+    "http://127.0.0.1:1/": "blocked",
+    "http://localhost:1/": "blocked",
+    "http://[::1]:1/": "blocked",
+    "http://[::ffff:127.0.0.1]:1/": "blocked",
+    "http://2130706433/": "blocked",
+    "http://0x7f000001/": "blocked",
+    "http://127.1/": "blocked",
+    "http://0/": "blocked",
+    "http://169.254.169.254/latest/meta-data/": "blocked",
+    "http://10.0.0.1/": "blocked",
+    "http://does-not-exist.invalid/": "dns",
+    "ftp://example.com/": "protocol",
+    "http://user:secret@example.com/": "protocol",
+}
+
+
+async def test_what_apps_must_not_reach_is_refused_with_a_reason() -> None:
+    async with egress() as running:
+        host = await running.host()
+        for url, code in BLOCKED.items():
+            answer = await host.fetch("GET", url)
+            assert (url, answer.code) == (url, code)
+            assert answer.detail
+            assert answer.frames[0].status == 502
+            assert answer.frames[0].type == Type.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("CONNECT", []),
+        ("TRACE", []),
+        ("GET x", []),
+        ("GET", [("a b", "c")]),
+        ("GET", [("A", "c")]),
+        ("GET", [("a", "c\r\nx: y")]),
+        ("GET", [("a", "b\0")]),
+    ],
+)
+async def test_malformed_request_never_leaves(method: str, fields: list[tuple[str, str]]) -> None:
+    async with outside() as (server, host, _):
+        fetch = host.start(method, f"http://127.0.0.1:{server.port}/", [(n, v.replace("\n", "")) for n, v in fields])
+        async with asyncio.timeout(10):
+            await fetch.done.wait()
+        assert fetch.answer.code == "protocol"
+    assert server.connections == 0
+
+
+async def test_nothing_listening_is_a_connect_error() -> None:
+    async with serving(answering(HELLO)) as server:
+        port = server.port
+    async with egress(allow=["127.0.0.1"]) as running:
+        answer = await (await running.host()).fetch("GET", f"http://127.0.0.1:{port}/")
+    assert (answer.code, answer.detail) == ("connect", f"cannot connect to 127.0.0.1:{port}: connection refused")
+
+
+# The node's own names
+
+
+@contextlib.asynccontextmanager
+async def inside(
+    tmp_path: Path, response: bytes | Callable[[Server], Handler] = HELLO
+) -> AsyncIterator[tuple[Server, Host, Egress]]:
+    """An edge worker's Unix socket, and a host connected to an egress process that knows it."""
+    path = str(tmp_path / "edge.sock")
+    handler = answering(response) if isinstance(response, bytes) else response
+    async with (
+        serving(handler, path=path) as server,
+        egress(edge_sockets=[path], edge_authorities=["127.0.0.1:8080", "localhost:8080"]) as running,
+    ):
+        yield server, await running.host(), running
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8080/v1/db-x/v2/pipeline", "http://db.localhost/v1/db-x/v2/pipeline", "https://db.localhost/"],
+)
+async def test_data_plane_is_reached_without_leaving_the_node(url: str, tmp_path: Path) -> None:
+    async with inside(tmp_path) as (server, host, _):
+        forwarded = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "gopher"), ("forwarded", "for=6.6.6.6")]
+        fields = [("authorization", "Bearer t"), ("accept-encoding", "gzip"), *forwarded]
+        answer = await host.fetch("POST", url, fields, b'{"requests":[]}')
+    assert answer.body == b"hello"
+    head = server.heads[0]
+    assert f"host: {url.split('/')[2]}\r\n" in head
+    assert "authorization: Bearer t" in head
+    assert "content-length: 15" in head
+    assert "6.6.6.6" not in head
+    assert "gopher" not in head
+    assert "accept-encoding" not in head
+    assert ("x-forwarded-proto: https" in head) == url.startswith("https")
+
+
+async def test_apps_names_are_reached_once_they_are_pushed(tmp_path: Path) -> None:
+    async with inside(tmp_path) as (_, host, running):
+        url = "http://shop.internal.invalid/"
+        assert (await host.fetch("GET", url)).code == "dns"
+        running.channel.send(LocalNames(["shop.internal.invalid", "*.apps.invalid"]))
+        async with asyncio.timeout(5):
+            # The list and the request come by different sockets.
+            while (await host.fetch("GET", url)).body != b"hello":
+                pass
+        assert (await host.fetch("GET", "https://a.apps.invalid/")).body == b"hello"
+
+
+async def test_answer_to_a_small_request_is_one_frame(tmp_path: Path) -> None:
+    async with inside(tmp_path) as (_, host, _):
+        answer = await host.fetch("POST", "http://localhost:8080/v1/x", data=b"x")
+    assert len(answer.frames) == 1
+
+
+async def test_own_connections_are_shared_and_kept(tmp_path: Path) -> None:
+    async with inside(tmp_path) as (server, host, running):
+        for _ in range(5):
+            await host.fetch("POST", "http://localhost:8080/v1/x", data=b"x")
+            await (await running.host()).fetch("GET", "http://db.localhost:8080/v1/x")
+    assert server.connections == 1
+
+
+async def test_other_edge_worker_answers_when_one_is_away(tmp_path: Path) -> None:
+    path = str(tmp_path / "edge.sock")
+    async with (
+        serving(answering(HELLO), path=path) as server,
+        egress(edge_sockets=[str(tmp_path / "gone.sock"), path], edge_authorities=["127.0.0.1:8080"]) as running,
+    ):
+        host = await running.host()
+        assert (await host.fetch("GET", "http://127.0.0.1:8080/")).body == b"hello"
+    assert server.connections == 1
+
+
+async def test_edge_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    async with egress(edge_sockets=[str(tmp_path / "gone")], edge_authorities=["127.0.0.1:8080"]) as running:
+        answer = await (await running.host()).fetch("GET", "http://127.0.0.1:8080/")
+    assert (answer.code, answer.detail) == ("connect", "this node's edge cannot be reached at the moment")
+
+
+# TLS
+
+
+def certificates(directory: Path, *, days: int = 1, name: str = "127.0.0.1") -> tuple[Path, ssl.SSLContext]:
+    """Make an authority and a certificate of it; return the authority's file and a server's context."""
+    now = datetime.datetime.now(datetime.UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "brrrd tests")])
+    signed = []
+    for number, key in enumerate(keys):
+        is_authority = number == 0
+        subject = authority if is_authority else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(authority)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=30))
+            .not_valid_after(now + datetime.timedelta(days=30 if is_authority else days))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False)
+        )
+        if is_authority:
+            usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+            builder = builder.add_extension(usage, critical=True)
+        else:
+            alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))])
+            builder = builder.add_extension(alternative, critical=False)
+        signed.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private = keys[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (directory / "ca.pem").write_bytes(signed[0])
+    (directory / "server.pem").write_bytes(signed[1] + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "server.pem")
+    return directory / "ca.pem", context
+
+
+async def tls_answer(authority: Path | None, context: ssl.SSLContext) -> tuple[str, str, bytes]:
+    async with (
+        serving(answering(HELLO), tls=context) as server,
+        egress(
+            allow=[f"127.0.0.1:{server.port}"], environment={"SSL_CERT_FILE": str(authority)} if authority else {}
+        ) as running,
+    ):
+        answer = await (await running.host()).fetch("GET", f"https://127.0.0.1:{server.port}/")
+        return answer.code, answer.detail, answer.body
+
+
+async def test_tls_with_a_trusted_certificate(tmp_path: Path) -> None:
+    assert await tls_answer(*certificates(tmp_path)) == ("", "", b"hello")
+
+
+async def test_tls_with_an_unknown_authority_is_refused(tmp_path: Path) -> None:
+    code, detail, _ = await tls_answer(None, certificates(tmp_path)[1])
+    assert code == "tls"
+    assert "unable to get local issuer certificate" in detail
+
+
+async def test_tls_with_an_expired_certificate_is_refused(tmp_path: Path) -> None:
+    code, detail, _ = await tls_answer(*certificates(tmp_path, days=-1))
+    assert code == "tls"
+    assert "expired" in detail
+
+
+async def test_tls_with_another_name_is_refused(tmp_path: Path) -> None:
+    code, detail, _ = await tls_answer(*certificates(tmp_path, name="127.0.0.2"))
+    assert code == "tls"
+    assert "mismatch" in detail
+
+
+async def test_https_to_a_server_without_tls_is_a_tls_error() -> None:
+    def plain(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1000)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        return handle
+
+    async with outside(plain) as (server, host, _):
+        answer = await host.fetch("GET", f"https://127.0.0.1:{server.port}/")
+    assert answer.code == "tls"
+
+
+# The process
+
+
+async def test_statistics_are_reported() -> None:
+    async with outside() as (server, host, running):
+        await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
+        await host.fetch("GET", "http://10.0.0.1/")
+        await host.fetch("GET", "http://nothing.invalid/")
+        async with asyncio.timeout(5):
+            while not running.stats or running.stats[-1].requests < 3:
+                running.stats_changed.clear()
+                await running.stats_changed.wait()
+    assert (running.stats[-1].requests, running.stats[-1].refused, running.stats[-1].failed) == (3, 1, 1)
+
+
+async def test_drain_finishes_what_is_in_flight_and_exits_0() -> None:
+    gate = asyncio.Event()
+
+    def slow(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.head(reader)
+            await gate.wait()
+            writer.write(HELLO)
+
+        return handle
+
+    async with outside(slow) as (server, host, running):
+        fetch = host.start("GET", f"http://127.0.0.1:{server.port}/")
+        await server.until(lambda: bool(server.heads))
+        running.channel.send(Drain(grace_ms=10_000))
+        await asyncio.sleep(0.1)
+        gate.set()
+        async with asyncio.timeout(10):
+            await fetch.done.wait()
+            assert await asyncio.to_thread(running.process.wait) == 0
+    assert fetch.answer.body == b"hello"
+
+
+async def test_process_ends_with_its_supervisor() -> None:
+    async with egress() as running:
+        running.channel.close()
+        assert await asyncio.to_thread(running.process.wait) == 0
+
+
+async def test_terminate_ends_it_and_interrupt_does_not() -> None:
+    async with egress() as running:
+        running.process.send_signal(signal.SIGINT)
+        assert (await (await running.host()).fetch("GET", "http://10.0.0.1/")).code == "blocked"
+        running.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(running.process.wait) == 0
