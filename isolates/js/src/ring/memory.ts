@@ -108,6 +108,8 @@ function codecModule(): Uint8Array {
 
 /** Makes the buffers. Called once per isolate, at boot: wasm instances cannot be in a start-up snapshot. */
 export function createRing(): RingBuffers {
+  // Read here: a context that is made for a snapshot has no WebAssembly.
+  const { Module, Instance } = WebAssembly;
   let instance: WebAssembly.Instance;
   let codec: NativeCodec | null = null;
   try {
