@@ -1,6 +1,5 @@
 """The command tree of `brrrd`. Importing it registers every command; their libraries are imported when they run."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -19,6 +18,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"brrrd {version('brrrd')}")
         raise typer.Exit
 
