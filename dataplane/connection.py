@@ -146,12 +146,17 @@ class Statement:
             return False
         raise self._connection.error(code)
 
-    def row(self) -> list[Value]:
+    @property
+    def width(self) -> int:
+        """Number of columns of the current row."""
+        return int(self._engine.column_count(self.handle))
+
+    def row(self, width: int) -> list[Value]:
         """Return the current row's values."""
         engine, handle = self._engine, self.handle
         column_type, column_bytes = engine.column_type, engine.column_bytes
         values: list[Value] = []
-        for i in range(engine.column_count(handle)):
+        for i in range(width):
             kind = column_type(handle, i)
             if kind == 1:
                 values.append(engine.column_int64(handle, i))
@@ -374,7 +379,8 @@ class Connection:
             return False
         self.hook = None
         self.rollback()
-        self.engine.set_last_insert_rowid(self.handle, 0)
+        if self.last_insert_rowid:
+            self.engine.set_last_insert_rowid(self.handle, 0)
         return True
 
     def close(self) -> None:

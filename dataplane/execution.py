@@ -5,7 +5,7 @@ read what was sent. It yields what it needs next (`Need`, or bytes of the answer
 Between two yields it runs SQL and may be on any thread, so it touches nothing but its stream.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from enum import Enum
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -34,6 +34,8 @@ class Need(Enum):
 Work: TypeAlias = Generator[Need | bytes, None, Any]
 NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
+Sink: TypeAlias = Callable[[list[Value]], bytes | None]
+"""Takes a row; may return a piece of the answer to be sent."""
 
 
 def _enter(stream: Stream, connection: Connection, statement: Statement) -> Generator[Need, None, bool]:
@@ -77,21 +79,24 @@ def _failed(stream: Stream, error: SqlError) -> SqlError:
     return error
 
 
-def _rows(
-    stream: Stream, connection: Connection, statement: Statement, values: Iterable[Value]
-) -> Generator[Need | list[Value], None, dict[str, Any]]:
-    """Run `statement`, yielding its rows as lists among the needs; return its counters."""
-    if not (yield from _enter(stream, connection, statement)):
+def _run(stream: Stream, connection: Connection, statement: Statement, values: list[Value], sink: Sink | None) -> Work:
+    """Run `statement`, passing its rows to `sink` and yielding what that returns; return the counters of the result."""
+    if statement.readonly and stream.taken is None:
+        stream.begin_statement()
+    elif not (yield from _enter(stream, connection, statement)):
         return dict(_NULL_RESULT, query_duration_ms=0.0)
     started = perf_counter()
-    changes = connection.total_changes
-    count = 0
+    changes = 0 if statement.readonly else connection.total_changes
     try:
         if values:
-            statement.bind(list(values))
+            statement.bind(values)
+        count = width = 0
         while statement.step():
-            yield statement.row()
+            if not count:
+                width = statement.width
             count += 1
+            if sink is not None and (chunk := sink(statement.row(width))) is not None:
+                yield chunk
             if not count % _ROWS_PER_CHECK:
                 stream.check_clock()
     except SqlError as error:
@@ -107,8 +112,9 @@ def _rows(
     read, written = statement.counters()
     stream.rows_read += read
     stream.rows_written += written
+    changed = not statement.readonly and connection.total_changes != changes
     result = {
-        "affected_row_count": connection.changes if connection.total_changes != changes else 0,
+        "affected_row_count": connection.changes if changed else 0,
         "last_insert_rowid": str(connection.last_insert_rowid),
         "replication_index": None,
         "rows_read": read,
@@ -157,28 +163,21 @@ def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     """Run one statement and return the protocol's StmtResult."""
     connection, statement, values = _prepare(stream, stmt)
     rows: list[msgspec.Raw] = []
-    want_rows = stmt.want_rows is not False
-    running = _rows(stream, connection, statement, values)
-    try:
-        while True:
-            item = next(running)
-            if isinstance(item, Need):
-                yield item
-            elif want_rows:
-                encoded = hrana.encode([hrana.to_wire(value) for value in item])
-                rows.append(msgspec.Raw(encoded))
-                stream.answer_bytes += len(encoded)
-                if stream.answer_bytes > stream.limits.max_answer_bytes:
-                    running.close()
-                    if stream.has_turn and connection.autocommit:
-                        yield Need.NO_TURN
-                    raise SqlError(
-                        "RESPONSE_TOO_LARGE",
-                        f"The answer exceeds {stream.limits.max_answer_bytes >> 20} MiB: "
-                        "select less, or read it through a cursor",
-                    )
-    except StopIteration as stop:
-        return {"cols": statement.columns, "rows": rows, **stop.value}
+    limit = stream.limits.max_answer_bytes
+
+    def keep(row: list[Value]) -> None:
+        encoded = hrana.encode([hrana.to_wire(value) for value in row])
+        rows.append(msgspec.Raw(encoded))
+        stream.answer_bytes += len(encoded)
+        if stream.answer_bytes > limit:
+            raise SqlError(
+                "RESPONSE_TOO_LARGE",
+                f"The answer exceeds {limit >> 20} MiB: select less, or read it through a cursor",
+            )
+
+    sink = None if stmt.want_rows is False else keep
+    result = yield from _run(stream, connection, statement, values, sink)
+    return {"cols": statement.columns, "rows": rows, **result}
 
 
 def _holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool], connection: Connection) -> bool:
@@ -230,11 +229,8 @@ def _sequence(stream: Stream, sql: str) -> Work:
         if statement is None:
             return None
         try:
-            for item in (running := _rows(stream, connection, statement, ())):
-                if isinstance(item, Need):
-                    yield item
+            yield from _run(stream, connection, statement, [], None)
         finally:
-            running.close()
             connection.discard(statement)
 
 
@@ -358,26 +354,26 @@ def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, lines: list[Any]
     connection, statement, values = _prepare(stream, stmt)
     begun = False
     size = 0
-    running = _rows(stream, connection, statement, values)
-    try:
-        while True:
-            item = next(running)
-            if isinstance(item, Need):
-                yield item
-                continue
-            if not begun:
-                lines.append({"type": "step_begin", "step": number, "cols": statement.columns})
-                begun = True
-            lines.append({"type": "row", "row": [hrana.to_wire(value) for value in item]})
-            size += hrana.wire_size(item)
-            if size > _CHUNK_BYTES:
-                chunk = hrana.encode_lines(lines)
-                lines.clear()
-                size = 0
-                yield chunk
-    except StopIteration as stop:
+
+    def begin() -> None:
+        nonlocal begun
         if not begun:
+            begun = True
             lines.append({"type": "step_begin", "step": number, "cols": statement.columns})
-        lines.append({"type": "step_end", "step": number, **stop.value})
-    finally:
-        running.close()
+
+    def append(row: list[Value]) -> bytes | None:
+        nonlocal size
+        begin()
+        lines.append({"type": "row", "row": [hrana.to_wire(value) for value in row]})
+        size += hrana.wire_size(row)
+        if size < _CHUNK_BYTES:
+            return None
+        size = 0
+        chunk = hrana.encode_lines(lines)
+        lines.clear()
+        return chunk
+
+    sink = None if stmt.want_rows is False else append
+    result = yield from _run(stream, connection, statement, values, sink)
+    begin()
+    lines.append({"type": "step_end", "step": number, **result})

@@ -167,12 +167,13 @@ null would be refused by hrana-client. NaN does not occur: SQLite stores it as N
 
 def from_wire(value: WireValue) -> Value:
     """Return an argument as SQL value. Raises `ValueError`, with words for the client, if it is none."""
-    if isinstance(value, TextValue | FloatValue):
+    if isinstance(value, (TextValue, FloatValue)):
         return value.value
     if isinstance(value, IntegerValue):
         # int() would take blanks, underscores and other scripts' digits as well.
         digits = value.value
-        number = int(digits) if digits.isascii() and digits.removeprefix("-").isdigit() else None
+        plain = len(digits) <= 20 and digits.isascii() and digits.removeprefix("-").isdigit()
+        number = int(digits) if plain else None
         if number is None or number not in _INT64:
             raise ValueError(f"Cannot decode the integer {digits[:40]!r}: a decimal string within 64 bits is expected")
         return number
@@ -201,7 +202,7 @@ def to_wire(value: Value) -> dict[str, Any]:
 
 def wire_size(values: Iterable[Value]) -> int:
     """Return about how many bytes of JSON a row makes."""
-    return sum(34 + (len(value) if isinstance(value, str | bytes) else 0) for value in values)
+    return sum(34 + (len(value) if isinstance(value, (str, bytes)) else 0) for value in values)
 
 
 def statement_sql(sql: str | None, sql_id: int | None, stored: dict[int, str]) -> str:
