@@ -18,7 +18,7 @@ from router.egress.destination import OwnNames
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
 from router.egress.local import LocalConnector
-from router.egress.policy import AddressPolicy
+from router.egress.policy import AddressPolicy, AllowRuleError
 from router.egress.pool import Pool
 from router.egress.public import PublicConnector, tls_context
 from router.egress.resolver import Resolver
@@ -70,10 +70,17 @@ class Egress:
     def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Half a process helps nobody; the supervisor starts a whole one.
+            log.critical("the egress process cannot go on", exc_info=error)
+            os._exit(1)
 
     async def _serve(self, settings: EgressSettings) -> None:
-        resolver = Resolver(AddressPolicy(settings.allow))
+        resolver = Resolver(AddressPolicy(_meaningful(settings.allow)))
         own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
         local = Pool(LocalConnector(settings.edge_sockets))
         tls = tls_context()
@@ -131,6 +138,19 @@ class Egress:
 
     def _in_flight(self) -> int:
         return sum(connection.in_flight for connection in self._connections)
+
+
+def _meaningful(rules: list[str]) -> list[str]:
+    """Return the entries of `egress_allow` that mean something: for the others, refusing is the safe side."""
+    kept = []
+    for rule in rules:
+        try:
+            AddressPolicy([rule])
+        except AllowRuleError as error:
+            log.error("%s; it permits nothing", error)
+        else:
+            kept.append(rule)
+    return kept
 
 
 async def _main() -> None:

@@ -686,6 +686,12 @@ async def test_https_to_a_server_without_tls_is_a_tls_error() -> None:
 # The process
 
 
+async def test_allow_entry_that_means_nothing_permits_nothing_and_harms_nothing() -> None:
+    async with serving(answering(HELLO)) as server, egress(allow=["::what::", f"127.0.0.1:{server.port}"]) as running:
+        answer = await (await running.host()).fetch("GET", f"http://127.0.0.1:{server.port}/")
+    assert answer.body == b"hello"
+
+
 async def test_statistics_are_reported() -> None:
     async with outside() as (server, host, running):
         await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
