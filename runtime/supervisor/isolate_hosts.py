@@ -7,7 +7,6 @@ import asyncio
 import logging
 import secrets
 import socket
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -254,9 +253,7 @@ class IsolateHosts:
         elif isinstance(message, HostStats):
             self._telemetry.host_stats(host.host_id, placement.app_id, message)
         else:
-            line = Log(time=time.time(), level="error", request_id="", message=message.message)
-            self._telemetry.app_log(placement.app_id, placement.build_id, line)
-            self._leave(host)
+            self._leave(host)  # it has told the app's owner why, as a line of its log
 
     def _host_gone(self, host: Host) -> None:
         self._telemetry.host_ended(host.host_id)
