@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_the_first_command_installs_and_runs_the_demo(tmp_path: Path) -> None:
         cwd=checkout,
         env=kept
         | {
+            # The interpreter of this test run, in case the machine's own python3 is an older one.
+            "PATH": f"{sys.base_prefix}/bin{os.pathsep}{os.environ['PATH']}",
             "XDG_STATE_HOME": str(tmp_path / "state"),
             "BRRRD_LISTEN": free_address(),
             "BRRRD_CONTROL": free_address(),
