@@ -4,8 +4,8 @@
     an app's name        a static file, else the app's isolate host, else 404
     any other name       404
 
-It runs under any ASGI server. `router.server` is an ASGI server too, and takes a shorter way for the common case (an
-app that answers from its host) through `Edge.shortcut`; both ways share all decisions.
+It runs under any ASGI server. `router.server` takes a shorter way for the common case, an app that answers from its
+host (`router.exchanges.HostExchange`), and shares all decisions with what is here.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from router.headers import (
     request_head,
     split,
 )
-from router.hosts import BadHostError
+from router.hosts import BadHostError, authority
 from router.links import Loss, Stream
 from router.request_ids import RequestIds, acceptable
 
@@ -65,7 +65,7 @@ class Edge:
         self.max_body_bytes = max_body_bytes
         self.max_head_bytes = max_head_bytes
         self.trust = Trust(trusted_proxies)
-        self._data_plane = data_plane
+        self.data_plane = data_plane
         self._ids = RequestIds()
         self._files = assets.SmallFiles()
 
@@ -101,13 +101,17 @@ class Edge:
         peer = self.peer(client[0] if client else "", scope.get("scheme", "http"))
         headers: Headers = scope["headers"]
         request_id = self.request_id(headers, peer)
+        began = time.monotonic()
+        target: Route | DataHost | None = None
         try:
             target = self._target(scope["method"], headers)
             if isinstance(target, DataHost):
-                await self._data_plane(scope, receive, send)
-                return
-            await self._app(target, scope, peer, request_id, receive, send)
+                await self.data_plane(scope, receive, send)
+            else:
+                await self._app(target, scope, peer, request_id, receive, send)
         except EdgeError as error:
+            if isinstance(target, Route):
+                target.counters.observe(error.status, time.monotonic() - began)
             accept = next((value for name, value in headers if name == b"accept"), b"")
             await _send_whole(send, scope["method"], *error.answer(accept, request_id))
 
@@ -132,6 +136,8 @@ class Edge:
         method: str = scope["method"]
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"], safe="/%:@!$&'()*+,;=~-._").encode()
         query: bytes = scope["query_string"]
+        if route.app.unavailable is not None:
+            raise EdgeError(503, route.app.unavailable, code="unavailable", retry_after=60)
         if route.assets is not None:
             asset = route.assets.find(raw_path.decode("latin-1"))
             if asset is not None and method in ("GET", "HEAD"):
@@ -174,7 +180,7 @@ class Edge:
         except EdgeError:
             target = None
         if isinstance(target, DataHost):
-            await self._data_plane(scope, receive, send)
+            await self.data_plane(scope, receive, send)
             return
         await receive()
         await send({"type": "websocket.close", "code": 1008})
@@ -209,7 +215,7 @@ class _Exchange(Stream):
         fields, withheld = split(headers)
         target = raw_path + b"?" + query if query else raw_path
         head = request_head(
-            self._scope["method"].encode(), target, host, fields, withheld, self._peer, self._request_id
+            self._scope["method"].encode(), target, authority(host), fields, withheld, self._peer, self._request_id
         )
         if len(head) > self._edge.max_head_bytes:
             raise EdgeError(431)
@@ -245,7 +251,6 @@ class _Exchange(Stream):
             counters.observe(499, time.monotonic() - began)
             return
         if kind == "error":
-            counters.observe(detail.status, time.monotonic() - began)
             raise detail
         status, head, data, end = detail
         counters.observe(status, time.monotonic() - began)

@@ -6,9 +6,12 @@ either the old or the new one, and what is in flight stays on the link it began 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
+
+import msgspec
 
 from artifacts.index import AssetIndex
 from router.errors import EdgeError
@@ -17,11 +20,14 @@ from router.links import HostLink
 from router.messages import App, AppStats, Routes
 from router.stats import Counters
 
+log = logging.getLogger("router.dispatch")
+
 HOST_WAIT_SECONDS = 5.0
 """How long a request waits for an app whose host is being started."""
 RECONNECT_SECONDS = 0.25
 SWEEP_SECONDS = 0.05
 RETRY_AFTER_SECONDS = 1
+UNREADABLE = "The static files of this build cannot be read; deploy it again."
 
 
 class DataHost:
@@ -77,8 +83,10 @@ class Dispatcher:
             before = self._routes
             self._routes = {}
             for app_id, app in routes.apps.items():
-                link = self._link(app, before.get(app_id))
                 index = assets.get(app.asset_index) if app.asset_index else None
+                if app.asset_index and index is None:
+                    app = msgspec.structs.replace(app, unavailable=UNREADABLE)
+                link = self._link(app, before.get(app_id))
                 counters = self._counters.setdefault(app_id, Counters())
                 self._routes[app_id] = Route(app, index, link, counters)
             names: dict[str, Route | DataHost] = {
@@ -140,7 +148,11 @@ class Dispatcher:
         found: dict[str, AssetIndex] = {}
         for path in {app.asset_index for app in routes.apps.values() if app.asset_index}:
             index = known.get(path)
-            found[path] = await asyncio.to_thread(AssetIndex.load, path) if index is None else index
+            try:
+                found[path] = await asyncio.to_thread(AssetIndex.load, path) if index is None else index
+            except (OSError, msgspec.MsgspecError) as error:
+                # This costs the app its service, and not the worker all of them.
+                log.error("asset index %s: %s", path, error)
         return found
 
     def _link(self, app: App, before: Route | None) -> HostLink | None:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from router.app import lost, refusal
+from router.app import ASGIApp, lost, refusal
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.headers import BadResponseError, request_head
@@ -74,7 +74,7 @@ class Exchange:
 
     def write_continue(self) -> None:
         """Ask for the body if the client waits to be asked (RFC 9110 §10.1.1)."""
-        if self.request.expects and not self.responding:
+        if self.request.expects and not self.responding and not self.connection.transport.is_closing():
             self.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.request.expects = False
 
@@ -84,8 +84,10 @@ class Exchange:
         The framing is the app's Content-Length, or the body's own when all of it is here, or chunked; for an HTTP/1.0
         client it is the end of the connection.
         """
+        transport, request = self.connection.transport, self.request
         self.responding = True
-        request = self.request
+        if transport.is_closing():
+            return True
         head = status_line(status, lines.reason) + lines.block
         if not lines.dated:
             head += CLOCK.line
@@ -93,7 +95,7 @@ class Exchange:
             head += b"x-request-id: %b\r\n" % request_id
         if end and self.keep_alive and self.ended and status in _ORDINARY and request.ordinary:
             # The framing that nearly all responses have.
-            self.connection.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data))
+            transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data))
             return True
         return self._write_framed(status, head, lines.length, data, end)
 
@@ -129,6 +131,8 @@ class Exchange:
         A body that does not match its Content-Length breaks the connection, which is how HTTP/1.1 says so.
         """
         transport = self.connection.transport
+        if transport.is_closing():
+            return True
         if self._chunked:
             if data:
                 transport.writelines((b"%x\r\n" % len(data), data, b"\r\n0\r\n\r\n" if end else b"\r\n"))
@@ -271,10 +275,11 @@ class HostExchange(Stream, Exchange):
 
 
 class AsgiExchange(Exchange):
-    """A request that an ASGI application answers, in a task of its own."""
+    """A request that an ASGI application answers, in a task of its own: the edge itself, or the data plane's."""
 
-    def __init__(self, connection: "EdgeProtocol", request: Request) -> None:
+    def __init__(self, connection: "EdgeProtocol", request: Request, application: ASGIApp) -> None:
         super().__init__(connection, request)
+        self._application = application
         self._pieces: list[bytes] = []
         self._held = 0
         self._end_told = False
@@ -335,7 +340,7 @@ class AsgiExchange(Exchange):
 
     async def _run(self) -> None:
         try:
-            await self.connection.edge(self._scope(), self._receive, self._send)
+            await self._application(self._scope(), self._receive, self._send)
         except ConnectionResetError:
             # Raised by `_send`: nobody is there to answer.
             pass

@@ -53,6 +53,14 @@ def normalise(raw: bytes) -> str:
     return name
 
 
+def authority(raw: bytes) -> bytes:
+    """Return a Host header value for use in a URL: as it is, unless its name has to become A-labels first."""
+    if raw.isascii():
+        return raw
+    _, colon, port = raw.partition(b":")
+    return normalise(raw).encode() + colon + port
+
+
 def _check_port(port: str) -> None:
     if not _PORT.fullmatch(port) or int(port or 0) > 65535:
         raise BadHostError("the Host header has an invalid port")

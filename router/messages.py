@@ -10,7 +10,7 @@ class EdgeSettings(msgspec.Struct, tag="edge_settings", frozen=True):
 
     index: int
     server: str
-    """uvicorn, granian or hypercorn."""
+    """uvicorn or hypercorn."""
     tcp_fd: int
     unix_fd: int
     """HTTP on a Unix socket, for the egress process: requests from apps to this node's own names."""

@@ -20,7 +20,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from router.app import Edge
+from router.app import ASGIApp, Edge
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.exchanges import AsgiExchange, Exchange, HostExchange
@@ -125,7 +125,7 @@ class EdgeProtocol(asyncio.Protocol):
             self._head_unfinished(len(data))
 
     def eof_received(self) -> None:
-        return None
+        """The client sends no more, which is taken for its leaving, as proxies do."""
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -150,6 +150,8 @@ class EdgeProtocol(asyncio.Protocol):
             self._fields.append(value)
 
     def on_headers_complete(self) -> None:
+        if self._deaf:
+            return  # the request before this one ended the connection
         parser, url = self._parser, self._url
         method = parser.get_method()
         keep_alive = parser.should_keep_alive()
@@ -161,6 +163,8 @@ class EdgeProtocol(asyncio.Protocol):
             self._settle_version(request, version)
         if self._noted:
             self._settle_body(request, self._noted)
+        if self._head_bytes > self.edge.max_head_bytes:
+            self._settle_size(request)
         self._new_head()
         exchange = self._receiving = self._exchange(request)
         if self._current is None:
@@ -210,7 +214,7 @@ class EdgeProtocol(asyncio.Protocol):
 
     def replace(self, exchange: Exchange, early: bytes) -> None:
         """Let the ASGI application answer `exchange`, of whose body `early` is here: its host went away."""
-        other = AsgiExchange(self, exchange.request)
+        other = AsgiExchange(self, exchange.request, self.edge)
         other.keep_alive = exchange.keep_alive
         if early:
             other.body(early)
@@ -282,24 +286,22 @@ class EdgeProtocol(asyncio.Protocol):
             self._noted[name] = value
 
     def _exchange(self, request: Request) -> Exchange:
+        edge = self.edge
+        application: ASGIApp = edge
         if not request.special and request.problem is None:
             try:
-                route = self.edge.dispatcher.find(request.host)
+                route = edge.dispatcher.find(request.host)
             except BadHostError:
                 route = None
-            if route.__class__ is Route:
+            if isinstance(route, Route):
                 link = route.link
-                if (
-                    link is not None
-                    and link.usable
-                    and route.app.has_worker
-                    and (route.assets is None or not _may_be_file(request, route))
-                ):
-                    if request.length and request.length > self.edge.body_limit(route):
-                        request.problem = EdgeError(413)
-                    else:
+                if link is not None and link.usable and _for_host(request, route):
+                    if not request.length or request.length <= edge.body_limit(route):
                         return HostExchange(self, request, route, link)
-        return AsgiExchange(self, request)
+                    request.problem = EdgeError(413)
+            elif route is not None:
+                application = edge.data_plane
+        return AsgiExchange(self, request, application)
 
     def _settle_target(self, request: Request) -> None:
         """Deal with unusual methods and forms of target, and with the number of Host headers (RFC 9112 §3.2)."""
@@ -331,6 +333,12 @@ class EdgeProtocol(asyncio.Protocol):
         else:
             request.problem = EdgeError(505)
             request.special = True
+            request.keep_alive = False
+
+    def _settle_size(self, request: Request) -> None:
+        """Measure the head: what arrived with its end may be body."""
+        if len(request.target) + sum(map(len, request.fields)) > self.edge.max_head_bytes:
+            request.problem = EdgeError(431)
             request.keep_alive = False
 
     def _settle_body(self, request: Request, noted: dict[bytes, bytes]) -> None:
@@ -374,6 +382,7 @@ class EdgeProtocol(asyncio.Protocol):
 
     def _close(self, *, linger: bool) -> None:
         self._deaf = True
+        self._receiving = None
         if linger and not self._lingering and self.transport.can_write_eof() and not self.transport.is_closing():
             self._lingering = True
             self._since = time.monotonic()
@@ -401,10 +410,10 @@ class EdgeProtocol(asyncio.Protocol):
         self.transport.set_protocol(protocol)
 
 
-def _may_be_file(request: Request, route: Route) -> bool:
-    """Whether the app's static files have a say in this request."""
-    assert route.assets is not None
-    return (
-        request.method in (b"GET", b"HEAD")
-        and route.assets.find(request.target.partition(b"?")[0].decode("latin-1")) is not None
-    )
+def _for_host(request: Request, route: Route) -> bool:
+    """Whether the app's host answers: the app has code, and no static file has a say in this request."""
+    if not route.app.has_worker or not request.host.isascii():
+        return False
+    if route.assets is None or request.method not in (b"GET", b"HEAD"):
+        return True
+    return route.assets.find(request.target.partition(b"?")[0].decode("latin-1")) is None

@@ -22,6 +22,12 @@ class TinyDataPlane:
         self.version = catalog.version
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message["text"].upper()})
+            return
         body = b""
         while True:
             message = await receive()

@@ -245,6 +245,18 @@ async def test_static_files_are_served_with_ranges_and_validators(
     assert (await client.post("/")).status_code == 405
 
 
+async def test_a_damaged_index_costs_only_its_app(
+    edge: EdgeProcess, client: httpx.AsyncClient, hosts: AsyncExitStack, tmp_path: Path
+) -> None:
+    await hosts.enter_async_context(wire_host(tmp_path / "h"))
+    (tmp_path / "index").write_bytes(b"torn")
+    damaged = app(None, app_id="app-2", asset_index=str(tmp_path / "index"), has_worker=False)
+    await edge.route({"a.localhost": app(tmp_path / "h"), "b.localhost": damaged})
+    assert (await client.get("/hello")).status_code == 200
+    answer = await client.get("/", headers={"host": "b.localhost"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
 async def test_an_app_answers_where_no_file_does(
     edge: EdgeProcess, client: httpx.AsyncClient, hosts: AsyncExitStack, tmp_path: Path
 ) -> None:
@@ -255,3 +267,26 @@ async def test_an_app_answers_where_no_file_does(
     assert (await client.get("/index.html")).text == "<h1>home</h1>"
     assert (await client.get("/hello")).text == "hello world"
     assert (await client.post("/index.html")).json()["method"] == "POST"
+
+
+async def test_a_trusted_proxy_names_client_scheme_and_request(hosts: AsyncExitStack, tmp_path: Path) -> None:
+    await hosts.enter_async_context(wire_host(tmp_path / "h"))
+    edge = await hosts.enter_async_context(edge_process(trusted_proxies=["127.0.0.0/8"]))
+    await edge.route({"a.localhost": app(tmp_path / "h")})
+    brought = {"x-forwarded-for": "192.0.2.1", "x-forwarded-proto": "https", "x-request-id": "mine"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{edge.port}") as client:
+        answer = await client.get("/show", headers={"host": "a.localhost", **brought})
+    seen = answer.json()
+    assert (seen["url"], seen["request_id"]) == ("https://a.localhost/show", "mine")
+    assert ["x-forwarded-for", "192.0.2.1, 127.0.0.1"] in seen["headers"]
+    assert answer.headers["x-request-id"] == "mine"
+
+
+async def test_an_international_name_reaches_the_app_as_a_label(hosts: AsyncExitStack, tmp_path: Path) -> None:
+    await hosts.enter_async_context(wire_host(tmp_path / "h"))
+    edge = await hosts.enter_async_context(edge_process())
+    await edge.route({"xn--bcher-kva.localhost": app(tmp_path / "h")})
+    with edge.connect() as client:
+        client.send("GET /show HTTP/1.1\r\nHost: b\u00fccher.localhost:80\r\n\r\n".encode())
+        answer = await asyncio.to_thread(client.response)
+    assert json.loads(answer[2])["url"] == "http://xn--bcher-kva.localhost:80/show"

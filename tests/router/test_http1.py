@@ -245,6 +245,33 @@ def test_a_declined_upgrade_is_answered_in_http(client: RawClient) -> None:
     assert client.response()[2] == b"hello world"
 
 
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+def test_a_websocket_reaches_the_data_plane(client: RawClient) -> None:
+    client.send(head("GET", "/v1/x", *UPGRADE, host="db.localhost"))
+    assert client.response()[0] == 101
+    client.send(b"\x81\x82\0\0\0\0hi")
+    assert client.exactly(4) == b"\x81\x02HI"
+
+
+def test_a_websocket_to_an_app_is_refused(client: RawClient) -> None:
+    client.send(head("GET", "/", *UPGRADE))
+    assert client.response()[0] == 403
+
+
+def test_nothing_is_read_behind_an_answer_that_ends_the_connection(client: RawClient) -> None:
+    refused = head("POST", "/show", "Content-Length: 100001", host="a.localhost")
+    client.send(b"GET http:///x HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\r\n" + refused)
+    assert client.response()[0] == 400
+    assert is_closed(client)
+
+
 def test_the_path_is_passed_on_undecoded(client: RawClient) -> None:
     client.send(head("GET", "/show/%2e%2E/a%2Fb//c;d?q=%20&q=a+b"))
     assert shown(client.response())["url"] == "http://a.localhost/show/%2e%2E/a%2Fb//c;d?q=%20&q=a+b"
