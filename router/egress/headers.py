@@ -139,8 +139,11 @@ def has_body(method: bytes, status: int) -> bool:
 
 def codings(fields: Fields) -> list[str]:
     """Return the response's content codings in the order they were applied, "identity" left out."""
-    value = b",".join(value for name, value in fields if name == b"content-encoding").decode("latin-1")
-    return [coding for part in value.split(",") if (coding := part.strip().lower()) not in ("", "identity")]
+    values = [value for name, value in fields if name == b"content-encoding"]
+    if not values:
+        return []
+    listed = b",".join(values).decode("latin-1").lower().split(",")
+    return [coding for part in listed if (coding := part.strip()) not in ("", "identity")]
 
 
 def without_coding(fields: Fields) -> list[tuple[bytes, bytes]]:
