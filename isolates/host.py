@@ -125,7 +125,7 @@ class Host:
         for name in ("get", "set"):
             function = isolate.get(extras, f"{name}ContinuationPreservedEmbedderData")
             isolate.set(native, f"{name}Continuation", function)
-        read, write, scratch = (isolate.buffer(isolate.get(native, name), BUFFER_BYTES) for name in _BUFFERS)
+        read, write, scratch = (isolate.buffer(isolate.get(native, name)) for name in _BUFFERS)
         self._ring = Ring(
             (read, write),
             run_microtasks=isolate.run_microtasks,

@@ -29,6 +29,7 @@ from isolates.connection import GONE, MIN_ROOM, Connection
 
 HEADER_BYTES = 64
 BUFFER_BYTES = HEADER_BYTES + (1 << 20)
+"""At least; the platform may make larger ones."""
 LEAVE = 1
 DRAINING = 2
 MORE_WORK = 1
@@ -45,7 +46,6 @@ _OUTPUT_START = struct.Struct("<IId")
 _SEGMENT = struct.Struct("<II")
 _U32 = struct.Struct("<I")
 _LONGEST_WAIT = 3600.0
-_LAST_POSITION = BUFFER_BYTES - MIN_ROOM
 _TASK_TURNS = 64
 """V8's own tasks run whenever the loop is idle, and after this many turns without a rest."""
 
@@ -86,6 +86,7 @@ class Ring:
         connect_egress: Callable[[], socket.socket],
     ) -> None:
         self._input, self._output = buffers
+        self._last_position = len(self._input) - MIN_ROOM
         self._run_microtasks = run_microtasks
         self._run_task = run_tasks
         self._on_frames = on_frames
@@ -248,9 +249,9 @@ class Ring:
                 continue
             if events & select.EPOLLOUT and connection.send_pending():
                 self._poller.modify(descriptor, select.EPOLLIN)
-            if events & ~select.EPOLLOUT and position < _LAST_POSITION:
+            if events & ~select.EPOLLOUT and position < self._last_position:
                 position = self._receive(connection, position)
-        if self._closed and position < _LAST_POSITION:
+        if self._closed and position < self._last_position:
             position = self._tell_closed(position)
         return position
 
@@ -269,7 +270,7 @@ class Ring:
 
     def _tell_closed(self, position: int) -> int:
         """Write a segment without frames for each connection that closed."""
-        room = (BUFFER_BYTES - position) // SEGMENT_BYTES
+        room = (len(self._input) - position) // SEGMENT_BYTES
         for number in self._closed[:room]:
             _SEGMENT.pack_into(self._input, position, number, 0)
             position += SEGMENT_BYTES

@@ -190,9 +190,10 @@ class Isolate:
         kept: Handle = self.engine.globalize(self.pointer, slot)
         return kept
 
-    def buffer(self, array_buffer: Handle, size: int) -> memoryview:
+    def buffer(self, array_buffer: Handle) -> memoryview:
         """Return the bytes of an ArrayBuffer, shared with JavaScript. The caller keeps the ArrayBuffer reachable."""
         address = self.engine.array_buffer_data(array_buffer)
+        size = self.engine.array_buffer_length(array_buffer)
         return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
     def function(self, call: Callable[[int], None]) -> Handle:

@@ -163,6 +163,7 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
         (_P, _P, _P, _P),
     ),
     "value_is_object": ("_ZNK2v85Value8IsObjectEv", ctypes.c_bool, (_P,)),
+    "array_buffer_length": ("_ZNK2v811ArrayBuffer10ByteLengthEv", _SIZE, (_P,)),
     "array_buffer_data": ("_ZNK2v811ArrayBuffer4DataEv", _P, (_P,)),
     "function_new": (
         "_ZN2v88Function3NewENS_5LocalINS_7ContextEEEPFvRKNS_20FunctionCallbackInfoINS_5ValueEEEENS1_INS_4DataEEEiNS_19ConstructorBehaviorENS_14SideEffectTypeE",

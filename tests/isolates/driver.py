@@ -228,6 +228,10 @@ def egress_listener(folder: Path) -> Iterator[socket.socket]:
     """A listening socket where hosts of this folder expect the egress process."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.settimeout(TIMEOUT)
-        listener.bind(str(folder / "egress.sock"))
+        path = folder / "egress.sock"
+        listener.bind(str(path))
         listener.listen(4)
-        yield listener
+        try:
+            yield listener
+        finally:
+            path.unlink()
