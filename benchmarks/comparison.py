@@ -75,30 +75,30 @@ def compare(
     return Row(workload, connections, {name: median(several) for name, several in taken.items()})
 
 
-def duration(microseconds: float) -> str:
-    return f"{microseconds / 1000:.2f} ms" if microseconds < 99_950 else f"{microseconds / 1000:.0f} ms"
+def milliseconds(microseconds: float) -> str:
+    return f"{microseconds / 1000:.2f}" if microseconds < 99_950 else f"{microseconds / 1000:.0f}"
 
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
     cells = [row.workload, str(row.connections)]
     for name in names:
         one = row.peers[name]
-        unsound = f" ({one.failed + one.refused} errors)" if one.failed + one.refused else ""
-        cells += [f"{one.rate:,.0f}{unsound}", duration(one.p50), duration(one.p99)]
+        unsound = f" ({one.failed + one.refused} bad)" if one.failed + one.refused else ""
+        cells += [f"{one.rate:,.0f}{unsound}", milliseconds(one.p50), milliseconds(one.p99)]
     return cells
 
 
 def text_table(rows: Sequence[Row], names: Sequence[str]) -> Table:
     """The last name is compared with the first."""
     table = Table(title=f"{names[-1]} beside {names[0]}")
-    table.add_column("workload")
-    table.add_column("conns", justify="right")
+    table.add_column("workload", no_wrap=True)
+    table.add_column("conns", justify="right", no_wrap=True)
     for name in names:
         short = name.partition(" ")[0]
-        for figure in ("req/s", "p50", "p99"):
-            table.add_column(f"{short}\n{figure}", justify="right")
-    table.add_column("rate\nratio", justify="right")
-    table.add_column("p50\nratio", justify="right")
+        for figure in ("req/s", "p50 ms", "p99 ms"):
+            table.add_column(f"{short}\n{figure}", justify="right", no_wrap=True)
+    table.add_column("ratio\nrate", justify="right", no_wrap=True)
+    table.add_column("ratio\np50", justify="right", no_wrap=True)
     for row in rows:
         ours, theirs = names[-1], names[0]
         table.add_row(*_cells(row, names), f"{row.ratio(ours, theirs):.2f}", f"{row.latency_ratio(ours, theirs):.2f}")

@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, duration
+from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds
 from benchmarks.load import Measurement, measure, require_wrk
 from benchmarks.peers import Peer, PeerError, Target
 from benchmarks.workloads import HTTP_WORKLOADS
@@ -91,13 +91,15 @@ def _start(stack: ExitStack, console: Console, servers: Sequence[str]) -> list[P
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(title="Servers in front, one worker process")
     table.add_column("what")
-    for title in ("conns", "req/s", "p50", "p99", "errors"):
+    for title in ("conns", "req/s", "p50 ms", "p99 ms", "errors"):
         table.add_column(title, justify="right")
     for name in rows[0].peers if rows else ():
         for row in rows:
             one = row.peers[name]
             errors = str(one.failed + one.refused)
-            table.add_row(name, str(row.connections), f"{one.rate:,.0f}", duration(one.p50), duration(one.p99), errors)
+            table.add_row(
+                name, str(row.connections), f"{one.rate:,.0f}", milliseconds(one.p50), milliseconds(one.p99), errors
+            )
     return table
 
 

@@ -1,6 +1,6 @@
 """How figures are taken and combined; the runs themselves are not tests."""
 
-from benchmarks.comparison import Report, Row, compare, duration, interleave, markdown_table, median
+from benchmarks.comparison import Report, Row, compare, interleave, markdown_table, median, milliseconds
 from benchmarks.load import Measurement, parse
 
 
@@ -49,4 +49,4 @@ def test_the_markdown_table_has_ratios_only() -> None:
 
 
 def test_durations_are_short() -> None:
-    assert [duration(80), duration(12_345), duration(250_000)] == ["0.08 ms", "12.35 ms", "250 ms"]
+    assert [milliseconds(80), milliseconds(12_345), milliseconds(250_000)] == ["0.08", "12.35", "250"]
