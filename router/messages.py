@@ -22,6 +22,9 @@ class EdgeSettings(msgspec.Struct, tag="edge_settings", frozen=True):
     max_head_bytes: int
     token_key: bytes
     """Key that signs query tokens and batons; never logged."""
+    tables_follow: bool = False
+    """The next two messages are `Routes` and `Catalog`: serve nobody before both apply. The listening sockets have been
+    open all along, so a restarted worker finds connections waiting that must not be told "unknown host"."""
 
 
 class App(msgspec.Struct, frozen=True):

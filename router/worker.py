@@ -80,6 +80,9 @@ class Worker:
             max_body_bytes=settings.max_body_bytes,
             max_head_bytes=settings.max_head_bytes,
         )
+        if settings.tables_follow:
+            for _ in range(2):
+                await self._take(await self._inbox.get(), dispatcher, data_plane)
         serving = await serve(settings, edge)
         # What exists now lives as long as the process: keep the collector from walking it again and again.
         gc.collect()
@@ -89,17 +92,20 @@ class Worker:
         stats = asyncio.create_task(self._report(dispatcher, serving))
         try:
             while not isinstance(message := await self._inbox.get(), Drain):
-                if isinstance(message, Routes):
-                    await dispatcher.apply(message)
-                    self._tell(Applied("routes", message.version))
-                elif isinstance(message, Catalog):
-                    data_plane.apply(message)
-                    self._tell(Applied("catalog", message.version))
+                await self._take(message, dispatcher, data_plane)
             await serving.drain(message.grace_ms / 1000)
         finally:
             stats.cancel()
             await dispatcher.aclose()
             await data_plane.aclose()
+
+    async def _take(self, message: ToEdge, dispatcher: Dispatcher, data_plane: DataPlane) -> None:
+        if isinstance(message, Routes):
+            await dispatcher.apply(message)
+            self._tell(Applied("routes", message.version))
+        elif isinstance(message, Catalog):
+            data_plane.apply(message)
+            self._tell(Applied("catalog", message.version))
 
     def _tell(self, message: FromEdge) -> None:
         if self._channel is not None:

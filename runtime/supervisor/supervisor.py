@@ -203,6 +203,7 @@ class Supervisor:
             max_body_bytes=config.max_body_bytes,
             max_head_bytes=config.max_head_bytes,
             token_key=self._token_key,
+            tables_follow=True,
         )
 
     def _from_edge(self, index: int, message: router.FromEdge) -> None:

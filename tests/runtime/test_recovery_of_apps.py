@@ -118,3 +118,13 @@ def test_a_deploy_while_the_zygote_is_down_waits_for_it(crashing: Node) -> None:
         os.kill(victim.pid, signal.SIGKILL)
     node.deploy({"_worker.js": MORTAL}, "patient")
     assert node.get("patient").text == "alive"
+
+
+def test_a_deploy_replaces_an_edge_worker_that_hangs(crashing: Node) -> None:
+    node = crashing
+    node.deploy({"public/index.html": "old"}, "hanging")
+    [hung] = node.processes("edge")
+    os.kill(hung.pid, signal.SIGSTOP)
+    node.deploy({"public/index.html": "new"}, "hanging")
+    assert node.get("hanging").text == "new"
+    assert not hung.is_alive()
