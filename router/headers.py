@@ -13,6 +13,7 @@ Heads are in the form of `isolates.wire`: fields joined by a line feed.
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -118,6 +119,8 @@ def request_head(
         listed = _listed(withheld)
         if listed:
             fields = _without(fields, listed)
+    if fields.count(b"cookie") > 1:
+        fields = _with_one_cookie(fields)
     if peer.trusted:
         return _trusted_head(method, target, host, fields, withheld, peer, request_id)
     url = b"%b://%b%b" % (peer.scheme, host, target)
@@ -157,12 +160,21 @@ def _listed(withheld: Headers) -> set[bytes]:
     return names - _NEVER_LISTED
 
 
-def _without(fields: list[bytes], names: set[bytes]) -> list[bytes]:
+def _without(fields: list[bytes], names: AbstractSet[bytes]) -> list[bytes]:
     kept: list[bytes] = []
     for name, value in zip(fields[::2], fields[1::2], strict=True):
         if name not in names:
             kept += (name, value)
     return kept
+
+
+def _with_one_cookie(fields: list[bytes]) -> list[bytes]:
+    """Join cookies that came in several fields, as HTTP/2 clients send them, by "; " (RFC 9113 §8.2.3): an app would
+    see them joined by a comma, which belongs to a cookie's value."""
+    cookies = [value for name, value in zip(fields[::2], fields[1::2], strict=True) if name == b"cookie"]
+    if len(cookies) < 2:
+        return fields
+    return [*_without(fields, {b"cookie"}), b"cookie", b"; ".join(cookies)]
 
 
 def brought_request_id(headers: Headers) -> bytes | None:
@@ -200,6 +212,7 @@ class ResponseHead:
         if not len(parts) & 1:
             raise BadResponseError("a response head holds a header without a value")
         self.length = -1
+        hop_by_hop: frozenset[bytes] = frozenset()
         fields: list[bytes] = []
         self.fields = fields
         known = _RESPONSE_NAMES
@@ -214,6 +227,10 @@ class ResponseHead:
                 fields += (name, value)
             elif name == b"content-length":
                 self.length = _length(value, self.length)
+            elif name == b"connection":
+                hop_by_hop |= _listed([(name, value)])
+        if hop_by_hop:
+            self.fields = _without(fields, hop_by_hop)
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """Return `fields` as ASGI wants them."""
