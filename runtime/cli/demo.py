@@ -45,12 +45,11 @@ def demo(
     check: Annotated[bool, typer.Option("--check", help="Use the demo once as a visitor would, then stop.")] = False,
 ) -> None:
     """Start a node with an example app and a database, print where they are, and serve until Ctrl-C."""
-    from runtime.cli.serve import load_config, remember
+    from runtime.cli.serve import load_config
 
     with _folder(data_dir) as folder:
         config = load_config(None, {"listen": listen, "control": control, "data_dir": str(folder)})
         refuse_taken(config)
-        remember(config)
         status = run_with_demo(config, check)
     raise typer.Exit(status)
 
@@ -109,6 +108,9 @@ class Setup(threading.Thread):
 
     def node_is_ready(self, addresses: "Addresses") -> None:
         """Called by the node, on its loop."""
+        from runtime.cli.serve import remember
+
+        remember(addresses.control, self._config)
         self._node = addresses
         self._ready.set()
 

@@ -25,14 +25,13 @@ def serve(config: Config) -> int:
     """Run a node until SIGTERM or Ctrl-C, then finish requests in flight and exit."""
     from runtime.serve import run
 
-    remember(config)
-    return run(config)
+    return run(config, lambda addresses: remember(addresses.control, config))
 
 
-def remember(config: Config) -> None:
-    """Let client commands of this user find the node's token."""
+def remember(control: str, config: Config) -> None:
+    """Let client commands of this user find the token of the node that now answers at `control`."""
     try:
-        record_node(config.control, Path(config.data_dir))
+        record_node(control, Path(config.data_dir))
     except OSError as error:
         print(f"brrrd: client commands will need --token: {error}", file=sys.stderr)
 

@@ -68,7 +68,8 @@ def find_token(
         path = Path(folder) / FILE_NAME
         if value := _read(path):
             return FoundToken(value, [*tried, str(path)])
-        tried.append(f"{path} (cannot be read)")
+        if (entry := f"{path} (cannot be read)") not in tried:
+            tried.append(entry)
     return FoundToken(None, tried)
 
 

@@ -48,6 +48,14 @@ def test_the_token_of_the_node_is_found_from_any_folder(node: Node, tmp_path: Pa
     assert done.returncode == 0, done.stderr
 
 
+def test_a_node_that_cannot_start_does_not_take_the_place_of_the_running_one(node: Node, tmp_path: Path) -> None:
+    control = f"127.0.0.1:{node.control_port}"
+    second = brrrd(node, "serve", "--data-dir", str(tmp_path), "--listen", "127.0.0.1:0", "--control", control)
+    assert second.returncode == 1
+    assert f"port {node.control_port}" in second.stderr
+    assert brrrd(node, "status", cwd=tmp_path).returncode == 0
+
+
 def test_a_wrong_token_says_where_it_came_from(node: Node) -> None:
     done = brrrd(node, "apps", "list", BRRRD_OPERATOR_TOKEN="wrong")
     assert (done.returncode, done.stdout) == (1, "")
