@@ -17,6 +17,7 @@ from dataplane.connection import Connection, Statement, Value
 from dataplane.errors import HttpError, SqlError
 from dataplane.streams import Stream
 
+_COMMITS = frozenset({"COMMIT", "END"})
 _CHUNK_BYTES = 64 << 10
 _ROWS_PER_CHECK = 256
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
@@ -85,6 +86,9 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
         stream.begin_statement()
     elif not (yield from _enter(stream, connection, statement)):
         return dict(_NULL_RESULT, query_duration_ms=0.0)
+    commits = connection.autocommit if not statement.readonly else stream.has_turn and statement.keyword in _COMMITS
+    if commits:
+        stream.before_commit()
     started = perf_counter()
     changes = 0 if statement.readonly else connection.total_changes
     try:
@@ -112,6 +116,9 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
     read, written = statement.counters()
     stream.rows_read += read
     stream.rows_written += written
+    seconds = perf_counter() - started
+    if commits:
+        stream.after_commit(seconds)
     changed = not statement.readonly and connection.total_changes != changes
     result = {
         "affected_row_count": connection.changes if changed else 0,
@@ -119,7 +126,7 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
         "replication_index": None,
         "rows_read": read,
         "rows_written": written,
-        "query_duration_ms": round((perf_counter() - started) * 1000, 3),
+        "query_duration_ms": round(seconds * 1000, 3),
     }
     if stream.has_turn and connection.autocommit:
         yield Need.NO_TURN

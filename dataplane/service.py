@@ -63,6 +63,7 @@ class Service:
         self._waiting_for_turn: dict[Stream, Call] = {}
         self._draining = False
         self._changed = False
+        self._commit_seconds = 0.0
 
     def __repr__(self) -> str:
         return f"<Service {len(self._databases)} databases, {self._streams!r}, {len(self._running)} calls>"
@@ -191,7 +192,7 @@ class Service:
             epoch=head.epoch,
             read_only=head.read_only,
             limits=self._limits,
-            on_slow=self._on_slow,
+            pace=self,
         )
         self._streams.add(stream)
         return stream
@@ -237,11 +238,26 @@ class Service:
         self._current = None
         return outcome
 
-    def _on_slow(self, stream: Stream) -> None:
-        """Called within a running statement: if it is the leader who runs it, and for long, let another thread lead."""
+    # Pace: called by the thread that runs the stream's statement
+
+    def statement_is_slow(self, stream: Stream) -> None:
+        """If it is the leader who runs it, and for long already, let another thread lead."""
         call = self._current
-        if call is None or call.stream is not stream or call.aside or monotonic() - call.started < SLOW_SECONDS:
-            return
+        if call is not None and call.stream is stream and monotonic() - call.started >= SLOW_SECONDS:
+            self._step_aside(call)
+
+    def commit_begins(self, stream: Stream) -> None:
+        """If commits are slow on this disk and it is the leader who waits for it, let another thread lead."""
+        call = self._current
+        if call is not None and call.stream is stream and self._commit_seconds >= SLOW_SECONDS:
+            self._step_aside(call)
+
+    def commit_took(self, seconds: float) -> None:
+        """Keep a moving average; two threads at once may lose a measurement, which does not matter."""
+        self._commit_seconds += (seconds - self._commit_seconds) * 0.1
+
+    def _step_aside(self, call: Call) -> None:
+        """Let another thread lead; the call goes on on this one."""
         call.aside = True
         self._current = None
         if not self._give_away():

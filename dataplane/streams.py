@@ -5,8 +5,8 @@ State and rules only; `dataplane.worker` decides when things happen, `dataplane.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from dataplane.connection import Connection
 from dataplane.errors import SqlError
@@ -20,8 +20,21 @@ MAX_STORED_SQL_CHARACTERS = 10_000_000
 """Far above what ORMs need: libsql-server's 50 texts of 5,000 bytes are a frequent complaint (libsql#1280)."""
 
 
+class Pace(Protocol):
+    """Told by the SQL thread how work goes, so that slow work does not hold up the rest."""
+
+    def statement_is_slow(self, stream: "Stream") -> None:
+        """A statement runs; called some thousand steps apart."""
+
+    def commit_begins(self, stream: "Stream") -> None:
+        """The disk is about to be waited for."""
+
+    def commit_took(self, seconds: float) -> None:
+        """So long, the statement included."""
+
+
 class Stream:
-    """One session. `on_slow(stream)` is called within a running statement, some thousand steps apart."""
+    """One session."""
 
     def __init__(
         self,
@@ -31,7 +44,7 @@ class Stream:
         epoch: int,
         read_only: bool,
         limits: Limits,
-        on_slow: Callable[["Stream"], None],
+        pace: "Pace",
     ) -> None:
         self.number = number
         self.database = database
@@ -56,7 +69,7 @@ class Stream:
         self._stored_characters = 0
         self.limits = limits
         self._deadline = 0.0
-        self._on_slow = on_slow
+        self._pace = pace
 
     def __repr__(self) -> str:
         state = "busy" if self.busy else "idle"
@@ -80,8 +93,16 @@ class Stream:
         if self.stop is None and time.monotonic() >= self._deadline:
             limit = self.limits.statement_seconds
             self.stop = f"The statement was ended after {limit:g} s, the limit for one statement"
-        self._on_slow(self)
+        self._pace.statement_is_slow(self)
         return self.stop is not None
+
+    def before_commit(self) -> None:
+        """Call before a statement that commits."""
+        self._pace.commit_begins(self)
+
+    def after_commit(self, seconds: float) -> None:
+        """Call after it."""
+        self._pace.commit_took(seconds)
 
     def check_clock(self) -> None:
         """Between rows: raise `SqlError` if the statement has to end."""
