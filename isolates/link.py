@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from isolates.messages import FromHost, ToHost
-from runtime.channel import Decoder, encode
+from runtime.framing import Decoder, encode
 
 MAX_PENDING_BYTES = 4 << 20
 """Unsent bytes above which messages that may be dropped (logs, statistics) are."""

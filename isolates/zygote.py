@@ -24,7 +24,7 @@ from isolates.messages import Exited, Fork, Forked, FromZygote, ToZygote, Zygote
 from isolates.process import close_descriptors, default_signals, die_with_parent
 from isolates.v8 import snapshot, symbols
 from isolates.v8.errors import EngineError
-from runtime.channel import FD, ChannelError, Decoder, encode
+from runtime.framing import FD, ChannelError, Decoder, encode
 
 PLATFORM = Path(__file__).parent / "js" / "dist" / "platform.js"
 _DESCRIPTORS_PER_FORK = 2

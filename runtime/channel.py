@@ -7,57 +7,20 @@ in the `messages.py` of the room that the child belongs to; both directions use 
     u32 length of the payload in bytes, little-endian
     payload: one MessagePack object (a tagged struct)
 
-`encode` and `Decoder` are pure; `Channel` is the asyncio shell. A thread without a loop may use the pure halves on a
-blocking socket.
+`encode` and `Decoder` are pure and come from `runtime.framing`, which loads no asyncio: a process or thread without a
+loop may use them on a blocking socket. `Channel` is the asyncio shell.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, Generic, cast
 
 import msgspec
 
-FD = 3
-MAX_MESSAGE_BYTES = 64 << 20
+from runtime.framing import FD, MAX_MESSAGE_BYTES, ChannelError, Decoder, Message, encode, inherited_socket
 
-_encoder = msgspec.msgpack.Encoder()
-Message = TypeVar("Message")
-
-
-class ChannelError(Exception):
-    """The other side sent bytes that are not a message of the agreed type."""
-
-
-def encode(message: msgspec.Struct) -> bytes:
-    """Return `message` as one frame."""
-    payload = _encoder.encode(message)
-    return len(payload).to_bytes(4, "little") + payload
-
-
-class Decoder(Generic[Message]):
-    """Turns received bytes into messages of one union type. Raises `ChannelError` on anything else."""
-
-    def __init__(self, types: Any) -> None:
-        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(types)
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """Take received bytes and yield every message that is now complete."""
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= 4:
-            length = int.from_bytes(buffer[:4], "little")
-            if length > MAX_MESSAGE_BYTES:
-                raise ChannelError(f"message of {length} bytes is over the limit of {MAX_MESSAGE_BYTES}")
-            if len(buffer) < 4 + length:
-                return
-            payload = bytes(buffer[4 : 4 + length])
-            del buffer[: 4 + length]
-            try:
-                yield self._decoder.decode(payload)
-            except msgspec.MsgspecError as error:
-                raise ChannelError(str(error)) from None
+__all__ = ["FD", "MAX_MESSAGE_BYTES", "Channel", "ChannelError", "Decoder", "encode", "inherited_socket"]
 
 
 class Channel(asyncio.Protocol, Generic[Message]):
@@ -111,8 +74,3 @@ class Channel(asyncio.Protocol, Generic[Message]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._on_close()
-
-
-def inherited_socket() -> socket.socket:
-    """Return this child's end of its control channel (file descriptor `FD`)."""
-    return socket.socket(fileno=FD)
