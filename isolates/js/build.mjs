@@ -47,7 +47,7 @@ const result = await build({
   format: 'iife',
   platform: 'neutral',
   mainFields: ['module', 'main'],
-  conditions: ['browser', 'import', 'default'],
+  conditions: ['import', 'default'],
   target: 'esnext',
   charset: 'utf8',
   legalComments: 'eof',

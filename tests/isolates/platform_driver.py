@@ -1,7 +1,7 @@
 """Drives the platform bundle without a host: frames go into the ring's input buffer, `run()` is called, frames come out.
 
 The `native` object is JavaScript. Its `poll` asks the loop to leave, so that every turn is one call from Python, and
-mini-racer runs the microtasks after it. Time is virtual: it moves only by `turn(advance_ms=…)`.
+mini-racer runs the microtasks after it. `turn(advance_ms=…)` puts the monotonic clock forward.
 """
 
 import json
@@ -134,7 +134,7 @@ class Platform:
         self.engine.eval(f"globalThis.__host = __make(() => {{ {app} }}, {json.dumps(config)}, {text}); 0")
         self.input: Any = self.engine.eval("__host.input")
         self.output: Any = self.engine.eval("__host.output")
-        self.monotonic = 1000.0
+        self.ahead_ms = 0.0
         self.logs: list[tuple[int, str, str]] = []
         self.responses: dict[int, Response] = {}
         self.sent: list[Frame] = []
@@ -151,12 +151,13 @@ class Platform:
 
     def turn(self, *frames: bytes, connection: int = EDGE, advance_ms: float = 0, closed: bool = False) -> None:
         """One round of the loop, with the microtasks after it. `closed` closes the connection."""
-        self.monotonic += advance_ms
+        self.ahead_ms += advance_ms
+        monotonic = time.monotonic() * 1000 + self.ahead_ms
         data = b"".join(frames)
         segments = struct.pack("<II", connection, len(data)) + data if data or closed else b""
         assert len(segments) <= len(self.input) - HEADER_BYTES
         self.input[HEADER_BYTES : HEADER_BYTES + len(segments)] = segments
-        struct.pack_into("<IIdd", self.input, 0, len(segments), 0, time.time() * 1000, self.monotonic)
+        struct.pack_into("<IIdd", self.input, 0, len(segments), 0, time.time() * 1000, monotonic)
         self.engine.eval("__host.run()")
         self.engine.eval("0")  # the microtasks of the call before are done when this one is
         self.collect()

@@ -50,6 +50,7 @@ const getter = (prototype: object, name: PropertyKey) =>
 export const typedArrayTag = getter(TypedArrayPrototype, Symbol.toStringTag) as (value: unknown) => string | undefined;
 export const typedArrayBuffer = getter(TypedArrayPrototype, 'buffer') as (value: unknown) => ArrayBuffer;
 export const typedArrayOffset = getter(TypedArrayPrototype, 'byteOffset') as (value: unknown) => number;
+export const typedArrayLength = getter(TypedArrayPrototype, 'length') as (value: unknown) => number;
 export const typedArrayByteLength = getter(TypedArrayPrototype, 'byteLength') as (value: unknown) => number;
 export const dataViewBuffer = getter(DataView.prototype, 'buffer') as (value: unknown) => ArrayBuffer;
 export const dataViewOffset = getter(DataView.prototype, 'byteOffset') as (value: unknown) => number;

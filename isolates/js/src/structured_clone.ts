@@ -15,6 +15,7 @@ import {
   ObjectGetOwnPropertyDescriptor,
   ObjectKeys,
   typedArrayBuffer,
+  typedArrayLength,
   typedArrayOffset,
   typedArrayTag,
   uncurryThis,
@@ -84,15 +85,24 @@ function has(probe: (value: never) => unknown, value: object): boolean {
   }
 }
 
-type Memory = Map<object, unknown>;
+/** What was cloned already, and the shapes of views whose buffer may be detached by now. */
+interface Memory {
+  clones: Map<object, unknown>;
+  shapes: Map<object, ViewShape>;
+}
+
+interface ViewShape {
+  offset: number;
+  length: number;
+}
 
 function clone(value: unknown, memory: Memory): unknown {
   if (typeof value === 'symbol') refuse(value);
   if (!isObject(value)) return value;
-  if (memory.has(value)) return memory.get(value);
+  if (memory.clones.has(value)) return memory.clones.get(value);
   const leaf = cloneLeaf(value, memory);
   if (leaf !== undefined) {
-    memory.set(value, leaf);
+    memory.clones.set(value, leaf);
     return leaf;
   }
   if (typeof value === 'function') refuse(value);
@@ -100,7 +110,7 @@ function clone(value: unknown, memory: Memory): unknown {
   if (container !== undefined) return container;
   if (isPlatformOnly(value)) refuse(value);
   const copy: object = {};
-  memory.set(value, copy);
+  memory.clones.set(value, copy);
   copyProperties(value, copy, memory);
   return copy;
 }
@@ -135,15 +145,17 @@ function cloneBuffer(buffer: ArrayBuffer): ArrayBuffer {
 
 function cloneView(view: ArrayBufferView, memory: Memory): ArrayBufferView {
   const tag = typedArrayTag(view);
-  if (tag === undefined) {
-    const buffer = clone(dataViewBuffer(view), memory) as ArrayBuffer;
-    return new DataView(buffer, dataViewOffset(view), dataViewByteLength(view));
-  }
-  const source = typedArrayBuffer(view);
+  const source = tag === undefined ? dataViewBuffer(view) : typedArrayBuffer(view);
+  const shape = memory.shapes.get(view) ?? shapeOf(view, tag);
+  memory.shapes.set(view, shape);
   const buffer = clone(source, memory) as ArrayBuffer;
-  const { length } = view as Uint8Array;
-  const View = tag === 'Float16Array' ? Float16ArrayCtor! : VIEWS[tag];
-  return new View(buffer, typedArrayOffset(view), length);
+  const View = tag === undefined ? DataView : tag === 'Float16Array' ? Float16ArrayCtor! : VIEWS[tag];
+  return new View(buffer, shape.offset, shape.length);
+}
+
+function shapeOf(view: ArrayBufferView, tag: string | undefined): ViewShape {
+  if (tag === undefined) return { offset: dataViewOffset(view), length: dataViewByteLength(view) };
+  return { offset: typedArrayOffset(view), length: typedArrayLength(view) };
 }
 
 /** Objects whose members are cloned too; undefined for others. */
@@ -151,13 +163,13 @@ function cloneContainer(value: object, memory: Memory): object | undefined {
   if (isArray(value)) {
     const copy: unknown[] = [];
     copy.length = value.length;
-    memory.set(value, copy);
+    memory.clones.set(value, copy);
     copyProperties(value, copy, memory);
     return copy;
   }
   if (has((map) => mapForEach(map as Map<unknown, unknown>, () => {}), value)) {
     const copy = new Map<unknown, unknown>();
-    memory.set(value, copy);
+    memory.clones.set(value, copy);
     const entries: unknown[] = [];
     mapForEach(value as Map<unknown, unknown>, (item, key) => entries.push(key, item));
     for (let i = 0; i < entries.length; i += 2) copy.set(clone(entries[i], memory), clone(entries[i + 1], memory));
@@ -165,7 +177,7 @@ function cloneContainer(value: object, memory: Memory): object | undefined {
   }
   if (has((set) => setForEach(set as Set<unknown>, () => {}), value)) {
     const copy = new Set<unknown>();
-    memory.set(value, copy);
+    memory.clones.set(value, copy);
     const members: unknown[] = [];
     setForEach(value as Set<unknown>, (member) => members.push(member));
     for (const member of members) copy.add(clone(member, memory));
@@ -181,7 +193,7 @@ function cloneError(error: Error, memory: Memory): Error {
   const copy = Object.create(Constructor.prototype as object) as Error;
   const made = new Constructor();
   Object.setPrototypeOf(made, Object.getPrototypeOf(copy) as object);
-  memory.set(error, made);
+  memory.clones.set(error, made);
   if (message !== undefined && 'value' in message) {
     ObjectDefineProperty(made, 'message', {
       value: `${message.value as string}`,
@@ -261,20 +273,21 @@ function checkTransfer(transfer: object[]): void {
 
 /** StructuredSerializeWithTransfer and its reverse. Returns the clone and the transferred ports. */
 export function cloneWithTransfer(value: unknown, transfer: object[]): { value: unknown; ports: MessagePort[] } {
-  if (transfer.length === 0) return { value: clone(value, new Map<object, unknown>()), ports: [] };
+  const shapes = new Map<object, ViewShape>();
+  if (transfer.length === 0) return { value: clone(value, { clones: new Map(), shapes }), ports: [] };
   checkTransfer(transfer);
   // A failed clone must transfer nothing: a first run, in which what is transferred stands for itself, finds out.
-  clone(value, new Map<object, unknown>(transfer.map((item) => [item, item])));
-  const memory: Memory = new Map<object, unknown>();
+  clone(value, { clones: new Map(transfer.map((item) => [item, item])), shapes });
+  const clones = new Map<object, unknown>();
   const ports: MessagePort[] = [];
   for (const item of transfer) {
     if (isMessagePort(item)) {
       const port = movePort(item);
       ports.push(port);
-      memory.set(item, port);
-    } else memory.set(item, transferBuffer(item as ArrayBuffer));
+      clones.set(item, port);
+    } else clones.set(item, transferBuffer(item as ArrayBuffer));
   }
-  return { value: clone(value, memory), ports };
+  return { value: clone(value, { clones, shapes }), ports };
 }
 
 /** The transfer list in the options of structuredClone and postMessage. */

@@ -1,0 +1,83 @@
+cases['TextEncoder'] = () => {
+  const encoder = new TextEncoder();
+  same([...encoder.encode('aé€😀\ud800')], [97, 195, 169, 226, 130, 172, 240, 159, 152, 128, 239, 191, 189]);
+  equal(encoder.encode().length, 0);
+  equal(encoder.encoding, 'utf-8');
+  const target = new Uint8Array(4);
+  same(encoder.encodeInto('a€€', target), { read: 2, written: 4 });
+  same([...target], [97, 226, 130, 172]);
+  same(encoder.encodeInto('x'.repeat(20), new Uint8Array(30)), { read: 20, written: 20 });
+  same(encoder.encodeInto('é'.repeat(20), new Uint8Array(31)), { read: 15, written: 30 });
+  equal(encoder.encode('é'.repeat(800000)).length, 1600000);
+};
+cases['TextDecoder UTF-8'] = () => {
+  const decode = (bytes, options) => new TextDecoder('utf-8', options).decode(new Uint8Array(bytes));
+  equal(decode([0xef, 0xbb, 0xbf, 97]), 'a');
+  equal(decode([0xef, 0xbb, 0xbf, 97], { ignoreBOM: true }), '\ufeffa');
+  equal(decode([0xc3]), '\ufffd');
+  equal(decode([0xf0, 0x9f, 0x98, 0x80]), '😀');
+  equal(decode([0xe2, 0x82, 0x41]), '\ufffdA');
+  equal(decode([0xed, 0xa0, 0x80]), '\ufffd\ufffd\ufffd');
+  equal(decode([0xf4, 0x90, 0x80, 0x80]), '\ufffd\ufffd\ufffd\ufffd');
+  equal(decode([0xc0, 0x80, 97, 97, 97, 97, 97, 97, 97, 97, 97]), '\ufffd\ufffdaaaaaaaaa');
+  equal(decode([97, 97, 97, 97, 97, 97, 97, 97, 0xe2, 0x82]), 'aaaaaaaa\ufffd');
+  throws(() => decode([0xff], { fatal: true }), 'TypeError');
+  throws(() => decode([97, 97, 97, 97, 97, 97, 97, 97, 0xff], { fatal: true }), 'TypeError');
+  throws(() => new TextDecoder('nope'), 'RangeError');
+  equal(new TextDecoder().decode(), '');
+};
+cases['TextDecoder streaming'] = () => {
+  const decoder = new TextDecoder();
+  const bytes = new TextEncoder().encode('\ufeffa€😀é');
+  let text = '';
+  for (const byte of bytes) text += decoder.decode(new Uint8Array([byte]), { stream: true });
+  equal(text + decoder.decode(), 'a€😀é');
+  equal(decoder.decode(new Uint8Array([0xe2]), { stream: true }) + decoder.decode(), '\ufffd');
+  const fatal = new TextDecoder('utf-8', { fatal: true });
+  equal(fatal.decode(new Uint8Array([0xe2, 0x82]), { stream: true }), '');
+  throws(() => fatal.decode(), 'TypeError');
+  const big = new TextEncoder().encode('x€'.repeat(600000));
+  equal(new TextDecoder().decode(big), 'x€'.repeat(600000));
+};
+cases['TextDecoder of other encodings'] = () => {
+  const decode = (label, ...bytes) => new TextDecoder(label).decode(new Uint8Array(bytes));
+  equal(decode('latin1', 0x80, 0xe9), '€é');
+  equal(decode('utf-16le', 0x61, 0, 0x3d, 0xd8, 0, 0xde), 'a😀');
+  equal(decode('utf-16be', 0, 0x61), 'a');
+  equal(decode('shift_jis', 0x82, 0xa0), 'あ');
+  equal(decode('gbk', 0xc4, 0xe3), '你');
+  equal(decode('euc-kr', 0xb0, 0xa1), '가');
+  equal(decode('koi8-r', 0xc1), 'а');
+  equal(new TextDecoder(' ASCII\n').encoding, 'windows-1252');
+};
+cases['Text streams'] = async () => {
+  const bytes = new TextEncoder().encode('a€b');
+  const source = ReadableStream.from([bytes.subarray(0, 2), bytes.subarray(2)]);
+  equal((await read(source.pipeThrough(new TextDecoderStream()))).join(''), 'a€b');
+  const chunks = await read(ReadableStream.from(['a\ud83d', '\ude00', '\ud800']).pipeThrough(new TextEncoderStream()));
+  equal(new TextDecoder().decode(Uint8Array.from(chunks.flatMap((chunk) => [...chunk]))), 'a😀\ufffd');
+};
+cases['Streams'] = async () => {
+  let pulled = 0;
+  const stream = new ReadableStream({ pull(controller) { pulled++; controller.enqueue(pulled); if (pulled === 3) controller.close(); } });
+  const [a, b] = stream.tee();
+  same([await read(a), await read(b)], [[1, 2, 3], [1, 2, 3]]);
+  const written = [];
+  await ReadableStream.from([1, 2]).pipeThrough(new TransformStream({ transform(chunk, controller) { controller.enqueue(chunk * 2); } })).pipeTo(new WritableStream({ write(chunk) { written.push(chunk); } }));
+  same(written, [2, 4]);
+  let cancelled;
+  const early = new ReadableStream({ pull(controller) { controller.enqueue(1); }, cancel(reason) { cancelled = reason; } });
+  for await (const chunk of early) break;
+  equal(cancelled, undefined);
+  const failing = new ReadableStream({ pull() { throw new RangeError('x'); } });
+  await rejects(read(failing), 'RangeError');
+  equal(new CountQueuingStrategy({ highWaterMark: 3 }).highWaterMark, 3);
+};
+cases['base64'] = () => {
+  equal(btoa('hé'), 'aOk=');
+  equal(atob(' aO k='), 'hé');
+  equal(atob('YQ'), 'a');
+  equal(atob('YR=='), 'a');
+  for (const bad of ['a', 'ab=', 'a===', '*', 'YQ=x']) throws(() => atob(bad), 'InvalidCharacterError');
+  throws(() => btoa('ā'), 'InvalidCharacterError');
+};
