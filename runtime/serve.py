@@ -45,6 +45,8 @@ PR_SET_CHILD_SUBREAPER = 36
 STATUS_REFUSED = 1
 STATUS_SECOND_SIGNAL = 130
 CONTROL_DRAIN_SECONDS = 5
+SAME_SIGNAL_SECONDS = 0.25
+"""timeout(1), for one, signals its child and then the whole group: that is one request to stop, not two."""
 
 
 class Addresses:
@@ -157,15 +159,19 @@ async def _first(start: asyncio.Task[None], stopping: asyncio.Event) -> bool:
 
 def _stop_on_signal(supervisor: Supervisor) -> asyncio.Event:
     stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    first = loop.time()
 
     def stop() -> None:
-        if stopping.is_set():
+        nonlocal first
+        if not stopping.is_set():
+            first = loop.time()
+        elif loop.time() - first > SAME_SIGNAL_SECONDS:
             # Whoever asks twice does not want to wait: children die with this process.
             supervisor.kill()
             os._exit(STATUS_SECOND_SIGNAL)
         stopping.set()
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     return stopping
