@@ -13,9 +13,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
+from artifacts.index import Asset
 from router import assets
 from router.dispatch import DataHost, Dispatcher, Route
 from router.errors import EdgeError
@@ -42,6 +44,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
+UNREADABLE_FILE = "A file of this app cannot be read."
 BODILESS = frozenset((204, 205, 304))
 
 
@@ -67,7 +70,7 @@ class Edge:
         self.trust = Trust(trusted_proxies)
         self.data_plane = data_plane
         self._ids = RequestIds()
-        self._files = assets.SmallFiles()
+        self.files = assets.SmallFiles()
 
     def __repr__(self) -> str:
         return f"<Edge {self.dispatcher!r}>"
@@ -141,8 +144,7 @@ class Edge:
         if route.assets is not None:
             asset = route.assets.find(raw_path.decode("latin-1"))
             if asset is not None and method in ("GET", "HEAD"):
-                found = assets.answer(asset, route.app.directory, method, scope["headers"], query)
-                await self._file(route, found, request_id, method, send)
+                await self._file(route, asset, scope, request_id, send)
                 return
             if asset is not None and not route.app.has_worker:
                 raise EdgeError(405)
@@ -150,28 +152,27 @@ class Edge:
             raise EdgeError(404)
         await _Exchange(self, route, scope, peer, request_id).run(raw_path, query, receive, send)
 
-    async def _file(self, route: Route, found: assets.AssetAnswer, request_id: bytes, method: str, send: Send) -> None:
+    async def _file(self, route: Route, asset: Asset, scope: Scope, request_id: bytes, send: Send) -> None:
         began = time.monotonic()
+        method, query = scope["method"], scope["query_string"]
+        found = assets.answer(asset, route.app.directory, method, scope["headers"], query)
         fields = [*found.fields, (b"x-request-id", request_id)]
-        try:
-            if found.length <= assets.SMALL_BYTES:
-                content = self._files.read(found.path) if found.length and found.offset == 0 else b""
-                if found.length and (found.offset or len(content) != found.length):
-                    content = b"".join([piece async for piece in assets.chunks(found.path, found.offset, found.length)])
-                route.counters.observe(found.status, time.monotonic() - began)
-                await _send_whole(send, method, found.status, fields, content)
+        async with aclosing(assets.chunks(found.path, found.offset, found.length)) as pieces:
+            try:
+                small = asset.size <= assets.SMALL_BYTES or not found.length
+                first = self.files.part(found) if small else await anext(pieces)
+            except OSError as error:
+                log.error("static file of build %s: %s", route.app.build_id, error)
+                raise EdgeError(500, UNREADABLE_FILE) from None
+            route.counters.observe(found.status, time.monotonic() - began)
+            if small:
+                await _send_whole(send, method, found.status, fields, first)
                 return
-            pieces = assets.chunks(found.path, found.offset, found.length)
-            first = await anext(pieces)
-        except OSError as error:
-            log.error("static file of build %s: %s", route.app.build_id, error)
-            raise EdgeError(500, "A file of this app cannot be read.") from None
-        route.counters.observe(found.status, time.monotonic() - began)
-        await send({"type": "http.response.start", "status": found.status, "headers": fields})
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-        async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.start", "status": found.status, "headers": fields})
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the data plane's WebSockets on; apps have none yet, so that theirs are refused with 403."""

@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +104,15 @@ class SmallFiles:
     def __repr__(self) -> str:
         return f"<SmallFiles {len(self._known)} files, {self._bytes} bytes>"
 
+    def part(self, answer: AssetAnswer) -> bytes:
+        """Return the bytes that follow an answer's head, for a small file. Raises `OSError`."""
+        if not answer.length:
+            return b""
+        part = self.read(answer.path)[answer.offset : answer.offset + answer.length]
+        if len(part) != answer.length:
+            raise OSError(f"{answer.path} is shorter than its index says")
+        return part
+
     def read(self, path: str) -> bytes:
         """Return the file's content, from memory if it is there. Raises `OSError`."""
         content = self._known.get(path)
@@ -119,7 +128,7 @@ class SmallFiles:
         return content
 
 
-async def chunks(path: str, offset: int, length: int) -> AsyncIterator[bytes]:
+async def chunks(path: str, offset: int, length: int) -> AsyncGenerator[bytes, None]:
     """Yield that part of a file in pieces of `READ_BYTES`, read in a thread. Raises `OSError`."""
     descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
     try:

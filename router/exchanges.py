@@ -1,17 +1,17 @@
-"""One request and its response on an edge connection (`router.server`), in the two ways there are to answer it.
+"""One request and its response on an edge connection (`router.server`), and the two short ways to answer it.
 
-`HostExchange` goes straight to the app's isolate host: frames in, bytes out, no task. `AsgiExchange` runs the edge's
-ASGI application (static files, the data plane, errors, apps whose host is being started). `Exchange` is what they
-share: framing of the response by RFC 9112 §6.
+`HostExchange` goes straight to the app's isolate host: frames in, bytes out, no task. `AssetExchange` sends a small
+static file. Everything else (the data plane, large files, errors, apps whose host is being started) is an ASGI
+application's affair, `router.asgi_exchange`. `Exchange` is what all share: framing of the response by RFC 9112 §6.
 """
 
-import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
-from router.app import ASGIApp, lost, refusal
+from artifacts.index import Asset
+from router import assets
+from router.app import UNREADABLE_FILE, lost, refusal
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.headers import BadResponseError, request_head
@@ -27,8 +27,6 @@ log = logging.getLogger("router.server")
 FIRST_BODY_BYTES = 64 << 10
 _ORDINARY = frozenset(range(200, 600)) - {204, 205, 304}
 """Statuses whose responses have a body."""
-HELD_BODY_BYTES = 64 << 10
-"""How much of a body waits for an ASGI application before nothing more is read."""
 
 
 class Exchange:
@@ -274,133 +272,40 @@ class HostExchange(Stream, Exchange):
         self.connection.finished(self, now)
 
 
-class AsgiExchange(Exchange):
-    """A request that an ASGI application answers, in a task of its own: the edge itself, or the data plane's."""
+class AssetExchange(Exchange):
+    """A request that a small static file answers, at once and from memory."""
 
-    def __init__(self, connection: "EdgeProtocol", request: Request, application: ASGIApp) -> None:
+    def __init__(self, connection: "EdgeProtocol", request: Request, route: Route, asset: Asset) -> None:
         super().__init__(connection, request)
-        self._application = application
-        self._pieces: list[bytes] = []
-        self._held = 0
-        self._end_told = False
-        self._gone = False
-        self._complete = False
-        self._wake: asyncio.Event | None = None
-        self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._route = route
+        self._asset = asset
 
     def start(self) -> None:
         self.started = True
-        if self.request.problem is not None:
-            identity = self.connection.edge.request_id(self.request.withheld, self.connection.peer)
-            self.write_error(self.request.problem, identity)
-            self._finish()
-            return
-        task = self.connection.loop.create_task(self._run())
-        self.connection.tasks.add(task)
-        task.add_done_callback(self.connection.tasks.discard)
+        connection, request, route = self.connection, self.request, self._route
+        began = time.monotonic()
+        request_id = connection.edge.request_id(request.withheld, connection.peer)
+        query = request.target.partition(b"?")[2]
+        found = assets.answer(self._asset, route.app.directory, request.method.decode(), request.headers(), query)
+        try:
+            content = connection.edge.files.part(found)
+        except OSError as error:
+            log.error("static file of build %s: %s", route.app.build_id, error)
+            self.write_error(EdgeError(500, UNREADABLE_FILE), request_id)
+        else:
+            self.write_head(found.status, asgi_lines(found.fields), content, True, request_id)
+        now = time.monotonic()
+        route.counters.observe(found.status, now - began)
+        connection.finished(self, now)
 
     def body(self, data: bytes) -> None:
-        if self._complete:
-            return
-        self._pieces.append(data)
-        self._held += len(data)
-        if self._held > HELD_BODY_BYTES:
-            self.connection.hold()
-        self._notify()
+        """A file does not care."""
 
     def body_end(self) -> None:
         self.ended = True
-        self._notify()
 
     def disconnected(self) -> None:
-        self._gone = True
-        self._notify()
+        """Nothing is under way."""
 
     def resume(self) -> None:
-        self._notify()
-
-    def _scope(self) -> dict[str, Any]:
-        request, connection = self.request, self.connection
-        path, _, query = request.target.partition(b"?")
-        text = path.decode("latin-1")
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.0" if request.http_10 else "1.1",
-            "method": request.method.decode("latin-1"),
-            "scheme": "http",
-            "path": unquote(text) if "%" in text else text,
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": request.headers(),
-            "client": connection.client,
-            "server": None,
-        }
-
-    async def _run(self) -> None:
-        try:
-            await self._application(self._scope(), self._receive, self._send)
-        except ConnectionResetError:
-            # Raised by `_send`: nobody is there to answer.
-            pass
-        except Exception:
-            # The server's door: whatever went wrong in an application costs this request only.
-            log.exception("unhandled error in %r", self.request)
-        if not self._complete and not self._gone:
-            identity = self.connection.edge.request_id(self.request.withheld, self.connection.peer)
-            self.write_error(EdgeError(500, "The request could not be answered."), identity)
-            self._finish()
-
-    async def _receive(self) -> dict[str, Any]:
-        if not self.ended and not self._gone:
-            self.write_continue()
-        while True:
-            if self._gone or self._complete:
-                return {"type": "http.disconnect"}
-            if self._pieces or (self.ended and not self._end_told):
-                body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-                self._pieces.clear()
-                self._end_told = self.ended
-                if self._held > HELD_BODY_BYTES:
-                    self.connection.go_on()
-                self._held = 0
-                return {"type": "http.request", "body": body, "more_body": not self.ended}
-            await self._wait()
-
-    async def _send(self, message: Any) -> None:
-        if self._gone:
-            raise ConnectionResetError("the client is gone")
-        if message["type"] == "http.response.start":
-            self._head = message["status"], message.get("headers", [])
-            return
-        if self._complete:
-            return  # the body of an answer that has none, as to HEAD
-        if self._head is None:
-            raise RuntimeError(f"{message['type']} out of order")
-        data, end = message.get("body", b""), not message.get("more_body", False)
-        if self.responding:
-            done = self.write_data(data, end)
-        else:
-            done = self.write_head(self._head[0], asgi_lines(self._head[1]), data, end)
-        if done:
-            self._finish()
-            return
-        while not self.connection.writable and not self._gone:
-            await self._wait()
-
-    def _finish(self) -> None:
-        self._complete = True
-        self._notify()
-        self.connection.finished(self, time.monotonic())
-
-    def _notify(self) -> None:
-        if self._wake is not None:
-            self._wake.set()
-
-    async def _wait(self) -> None:
-        """Wait for any change. Rarely needed: most bodies are here before they are asked for."""
-        if self._wake is None:
-            self._wake = asyncio.Event()
-        self._wake.clear()
-        await self._wake.wait()
+        """Nothing waits."""

@@ -14,17 +14,18 @@ import logging
 import time
 from collections import deque
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from router.app import ASGIApp, Edge
+from router.asgi_exchange import AsgiExchange
+from router.assets import SMALL_BYTES
 from router.dispatch import Route
 from router.errors import EdgeError
-from router.exchanges import AsgiExchange, Exchange, HostExchange
-from router.headers import WITHHELD, Peer, split
+from router.exchanges import AssetExchange, Exchange, HostExchange
+from router.headers import WITHHELD, Peer
 from router.hosts import BadHostError
 from router.requests import Request
 from router.responses import whole_response
@@ -42,6 +43,7 @@ LINGER_SECONDS = 2.0
 
 _SLASH = ord("/")
 _NOTED = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+_READING = frozenset((b"GET", b"HEAD"))
 _UNUSUAL = frozenset((b"HEAD", b"TRACE"))
 _SPECIAL = _NOTED | WITHHELD | {b"host"}
 
@@ -113,6 +115,11 @@ class EdgeProtocol(asyncio.Protocol):
             # Letters could be the method of some extension; anything else is not HTTP (TLS, say).
             self._refuse(EdgeError(501 if data[:1].isalpha() else 400))
             return
+        except httptools.HttpParserCallbackError:
+            # A mistake of ours: the connection's door.
+            log.exception("unhandled error on %r", self)
+            self._refuse(EdgeError(500, "The request could not be answered."))
+            return
         except httptools.HttpParserError:
             self._refuse(EdgeError(400, "This is not a valid HTTP/1.1 request."))
             return
@@ -157,14 +164,17 @@ class EdgeProtocol(asyncio.Protocol):
         keep_alive = parser.should_keep_alive()
         request = Request(method, url, self._host, self._fields, self._withheld, keep_alive)
         if self._hosts != 1 or url[0] != _SLASH or b"#" in url or method in _UNUSUAL:
-            self._settle_target(request)
+            request.check_target(self._hosts)
         # Without a Connection header only HTTP/1.1 is kept alive; asking for the version costs more than a header.
         if (self._withheld or not keep_alive) and (version := parser.get_http_version()) != "1.1":
-            self._settle_version(request, version)
-        if self._noted:
-            self._settle_body(request, self._noted)
+            request.check_version(version)
+        if noted := self._noted:
+            request.take_framing(noted)
+            if b"upgrade" in noted:
+                wanted = noted[b"upgrade"].lower() == b"websocket"
+                self._websocket = wanted and parser.should_upgrade() and self._current is None
         if self._head_bytes > self.edge.max_head_bytes:
-            self._settle_size(request)
+            request.check_size(self.edge.max_head_bytes)
         self._new_head()
         exchange = self._receiving = self._exchange(request)
         if self._current is None:
@@ -294,62 +304,24 @@ class EdgeProtocol(asyncio.Protocol):
             except BadHostError:
                 route = None
             if isinstance(route, Route):
-                link = route.link
-                if link is not None and link.usable and _for_host(request, route):
-                    if not request.length or request.length <= edge.body_limit(route):
-                        return HostExchange(self, request, route, link)
-                    request.problem = EdgeError(413)
-            elif route is not None:
+                return self._app_exchange(request, route)
+            if route is not None:
                 application = edge.data_plane
         return AsgiExchange(self, request, application)
 
-    def _settle_target(self, request: Request) -> None:
-        """Deal with unusual methods and forms of target, and with the number of Host headers (RFC 9112 §3.2)."""
-        target = request.target
-        if request.method == b"HEAD":
-            request.ordinary = False
-            if self._hosts == 1 and target[:1] == b"/" and b"#" not in target:
-                return
-        if b"#" in target:
-            request.problem = EdgeError(400, "The request target has a fragment.")
-        elif target[:1] != b"/" and target != b"*" and request.method != b"CONNECT":
-            parts = urlsplit(target)
-            authority = parts.netloc.rpartition(b"@")[2]
-            if parts.scheme.lower() not in (b"http", b"https") or not authority:
-                request.problem = EdgeError(400, "The request target is not a path.")
-            else:
-                # The absolute form's authority counts, whatever Host says (§3.2.2).
-                request.host = authority
-                request.target = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
-                others = [pair for pair in request.headers() if pair[0] != b"host"]
-                request.fields, request.withheld = split([(b"host", authority), *others])
-                return
-        request.special = True
-
-    def _settle_version(self, request: Request, version: str) -> None:
-        if version == "1.0":
-            request.http_10 = True
-            request.ordinary = False
-        else:
-            request.problem = EdgeError(505)
-            request.special = True
-            request.keep_alive = False
-
-    def _settle_size(self, request: Request) -> None:
-        """Measure the head: what arrived with its end may be body."""
-        if len(request.target) + sum(map(len, request.fields)) > self.edge.max_head_bytes:
-            request.problem = EdgeError(431)
-            request.keep_alive = False
-
-    def _settle_body(self, request: Request, noted: dict[bytes, bytes]) -> None:
-        if b"transfer-encoding" in noted:
-            request.length = -1
-        elif b"content-length" in noted:
-            request.length = int(noted[b"content-length"])
-        request.expects = noted.get(b"expect", b"").lower() == b"100-continue" and not request.http_10
-        if b"upgrade" in noted:
-            wanted = noted[b"upgrade"].lower() == b"websocket"
-            self._websocket = wanted and self._parser.should_upgrade() and self._current is None
+    def _app_exchange(self, request: Request, route: Route) -> Exchange:
+        app, link = route.app, route.link
+        if route.assets is not None and request.method in _READING and app.unavailable is None:
+            asset = route.assets.find(request.target.partition(b"?")[0].decode("latin-1"))
+            if asset is not None:
+                if asset.size <= SMALL_BYTES:
+                    return AssetExchange(self, request, route, asset)
+                return AsgiExchange(self, request, self.edge)
+        if link is not None and link.usable and app.has_worker and request.host.isascii():
+            if not request.length or request.length <= self.edge.body_limit(route):
+                return HostExchange(self, request, route, link)
+            request.problem = EdgeError(413)
+        return AsgiExchange(self, request, self.edge)
 
     def _head_unfinished(self, arrived: int) -> None:
         if self._head_bytes > self.edge.max_head_bytes:
@@ -408,12 +380,3 @@ class EdgeProtocol(asyncio.Protocol):
         protocol.connection_made(self.transport)
         protocol.data_received(b"\r\n".join(lines))
         self.transport.set_protocol(protocol)
-
-
-def _for_host(request: Request, route: Route) -> bool:
-    """Whether the app's host answers: the app has code, and no static file has a say in this request."""
-    if not route.app.has_worker or not request.host.isascii():
-        return False
-    if route.assets is None or request.method not in (b"GET", b"HEAD"):
-        return True
-    return route.assets.find(request.target.partition(b"?")[0].decode("latin-1")) is None

@@ -240,6 +240,7 @@ async def test_static_files_are_served_with_ranges_and_validators(
     part = await client.get("/data.bin", headers={"range": "bytes=100-300000"})
     assert (part.status_code, part.content) == (206, content[100:300_001])
     assert (await client.get("/data.bin", headers={"range": "bytes=-5"})).content == content[-5:]
+    assert (await client.get("/", headers={"range": "bytes=4-7"})).text == "home"
     assert (await client.head("/data.bin")).headers["content-length"] == str(len(content))
     assert (await client.get("/missing")).status_code == 404
     assert (await client.post("/")).status_code == 405

@@ -1,6 +1,7 @@
 """HTTP/1.1 at the edge, byte by byte: what a client may send and what it must get."""
 
 import json
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -202,6 +203,8 @@ def test_a_broken_stream_is_seen_as_broken(client: RawClient, end: str) -> None:
         (b"CONNECT a.localhost:80 HTTP/1.1\r\nHost: a.localhost\r\n\r\n", 405),
         (b"BREW / HTTP/1.1\r\nHost: a.localhost\r\n\r\n", 501),
         (b"GET ftp://a.localhost/ HTTP/1.1\r\nHost: a.localhost\r\n\r\n", 400),
+        (b"GET http://a.localhost/ HTTP/1.1\r\nHost: a.localhost\r\nHost: b.localhost\r\n\r\n", 400),
+        (b"GET http://[::1 HTTP/1.1\r\nHost: a.localhost\r\n\r\n", 400),
         (b"GET /#x HTTP/1.1\r\nHost: a.localhost\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"GET / HTTP/1.1\r\nHost: a.localhost\r\nX: " + b"x" * 70000 + b"\r\n\r\n", 431),
@@ -332,3 +335,28 @@ def test_the_data_host_leads_to_the_data_plane(client: RawClient) -> None:
     answer = shown(client.response())
     assert (answer["path"], answer["body"]) == ("/v1/a b", body.decode())
     assert client.response()[2] == b"hello world"
+
+
+def test_mutilated_requests_get_an_answer_or_an_end_and_never_an_internal_error(edge: EdgeProcess) -> None:
+    dice = random.Random(7)
+    seeds = [
+        GET,
+        head("POST", "/show", "Content-Length: 5", "X-A: b") + b"12345" + GET,
+        head("POST", "/echo", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n",
+        head("GET", "http://a.localhost/show?x", "Connection: Upgrade", "Upgrade: h2c"),
+        head("HEAD", "/stream?bytes=9&length=9", "Connection: close"),
+        head("PUT", "/v1/x", "Content-Length: 1", "Expect: 100-continue", host="db.localhost"),
+    ]
+    for _ in range(300):
+        data = bytearray(dice.choice(seeds))
+        for _ in range(dice.randint(1, 4)):
+            place = dice.randrange(len(data))
+            piece = dice.choice([b"", b"\0", b"\r\n", b" ", b":", b"\xff", b"0", b"/", bytes([dice.randrange(256)])])
+            data[place : place + dice.randint(0, 3)] = piece
+        with edge.connect() as client:
+            client.send(bytes(data))
+            client.sock.shutdown(socket.SHUT_WR)
+            assert b"HTTP/1.1 500" not in client.rest()
+    with edge.connect() as client:
+        client.send(GET)
+        assert client.response()[0] == 200
