@@ -377,6 +377,7 @@ class Host:
         return f"out of memory (limit memory_mb = {self._limits.memory_mb}): {reason}; the isolate was ended"
 
     def _exit(self, status: int) -> NoReturn:
+        self._send_dropped()
         self._link.flush(seconds=1.0)
         os._exit(status)
 

@@ -46,6 +46,8 @@ _OUTPUT_START = struct.Struct("<IId")
 _SEGMENT = struct.Struct("<II")
 _U32 = struct.Struct("<I")
 _LONGEST_WAIT = 3600.0
+_EAGER_TURNS = 16
+"""A busy edge worker is read without asking the poller this often in a row; then others get their turn."""
 _TASK_TURNS = 64
 """V8's own tasks run whenever the loop is idle, and after this many turns without a rest."""
 
@@ -104,6 +106,7 @@ class Ring:
         self._due = 0.0
         self._turns_since_tasks = 0
         self._eager: Connection | None = None
+        self._eager_turns = 0
         self.busy_since: float | None = time.monotonic()
         """When JavaScript got control, by the monotonic clock; None while the loop waits. For the watchdog."""
         _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, 0, 0, 0, 0, 0, 0)
@@ -233,12 +236,14 @@ class Ring:
         """Wait up to `wait` seconds, put what arrived into the input buffer and return where it ends."""
         position = self._tell_closed(HEADER_BYTES) if self._closed else HEADER_BYTES
         eager = self._eager
-        if eager is not None:
+        if eager is not None and self._eager_turns < _EAGER_TURNS:
             # A lone, busy edge worker usually has sent more by now: reading it at once saves the poller's system call.
             self._eager = None
+            self._eager_turns += 1
             filled = self._receive(eager, position)
             if filled > position:
                 return filled
+        self._eager_turns = 0
         self.busy_since = None
         for descriptor, events in self._poll(_LONGEST_WAIT if wait > _LONGEST_WAIT else wait if wait > 0.0 else 0.0):
             connection = self._by_descriptor.get(descriptor)

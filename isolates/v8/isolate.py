@@ -190,6 +190,10 @@ class Isolate:
         kept: Handle = self.engine.globalize(self.pointer, slot)
         return kept
 
+    def drop(self, kept: Handle) -> None:
+        """Let go of a handle that `keep` returned."""
+        self.engine.dispose_global(kept)
+
     def buffer(self, array_buffer: Handle) -> memoryview:
         """Return the bytes of an ArrayBuffer, shared with JavaScript. The caller keeps the ArrayBuffer reachable."""
         address = self.engine.array_buffer_data(array_buffer)

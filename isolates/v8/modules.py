@@ -134,6 +134,8 @@ class Modules:
             # A graph that did not load leaves nothing behind: a later import tries again.
             for module in added:
                 del self._by_path[module.path]
+                del self._by_script[self._engine.module_script_id(module.handle)]
+                self._isolate.drop(module.handle)
             raise
         return first
 

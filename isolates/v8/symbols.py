@@ -176,6 +176,7 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
         (_P, _P, _P, _INT, _P),
     ),
     "globalize": ("_ZN2v812api_internal18GlobalizeReferenceEPNS_8internal7IsolateEm", _P, (_P, _SIZE)),
+    "dispose_global": ("_ZN2v812api_internal13DisposeGlobalEPm", None, (_P,)),
     # scripts
     "script_compile": (
         "_ZN2v86Script7CompileENS_5LocalINS_7ContextEEENS1_INS_6StringEEEPNS_12ScriptOriginE",

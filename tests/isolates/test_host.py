@@ -1,7 +1,9 @@
 """A forked host over its sockets: serving, limits, drain, death."""
 
+import contextlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -170,6 +172,43 @@ def test_a_log_flood_is_cut_and_said(host: Host) -> None:
         lines += 1
     assert lines + int(line.message.split()[0]) == 4000
     assert 900 <= lines <= 3000
+
+
+def test_deep_recursion_throws(host: Host) -> None:
+    edge = host.serve(
+        "function f(n) { return f(n + 1) + 1; }"
+        "export default () => { try { f(0); } catch (e) { return e instanceof RangeError; } };"
+    )
+    assert [edge.ask(), edge.ask()] == ["true", "true"]
+
+
+def test_a_saturating_edge_worker_does_not_shut_out_others(host: Host) -> None:
+    busy = host.serve(HELLO)
+    batch = b"".join(request_frame(number) for number in range(1, 65))
+    stop = threading.Event()
+
+    def saturate() -> None:
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                busy.sock.sendall(batch)
+
+    def drain() -> None:
+        with contextlib.suppress(OSError):
+            while busy.sock.recv(1 << 18):
+                pass
+
+    threads = [threading.Thread(target=saturate), threading.Thread(target=drain)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert host.connect().ask().startswith("hello")
+        host.end.send(Drain(grace_ms=100))
+        stop.set()
+        assert host.exit_status() == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 # -- egress
