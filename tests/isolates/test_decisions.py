@@ -1,0 +1,51 @@
+"""The room's pure decisions, by tables."""
+
+from pathlib import Path
+
+import pytest
+
+from isolates.log_budget import LogBudget
+from isolates.v8 import symbols
+from isolates.v8.errors import EngineError
+from isolates.watchdog import seconds_left
+
+
+@pytest.mark.parametrize(
+    ("busy_since", "now", "left"),
+    [(None, 100.0, 30.0), (100.0, 100.0, 30.0), (80.0, 100.0, 10.0), (70.0, 100.0, 0.0), (60.0, 100.0, -10.0)],
+)
+def test_the_watchdog_sleeps_as_long_as_the_limit_cannot_be_hit(
+    busy_since: float | None, now: float, left: float
+) -> None:
+    assert seconds_left(busy_since, now, 30.0) == left
+
+
+def test_a_log_budget_refills_and_counts_what_it_refused() -> None:
+    budget = LogBudget(0.0, bytes_per_second=1000)
+    assert [budget.admits(436, 0.0) for _ in range(3)] == [True, True, False]
+    assert budget.admits(436, 0.5)
+    assert not budget.admits(436, 0.5)
+    assert budget.take_dropped() == 2
+    assert budget.take_dropped() == 0
+    assert [budget.admits(436, 1000.0) for _ in range(3)] == [True, True, False]
+
+
+def test_every_symbol_is_in_the_pinned_engine() -> None:
+    symbols.check()
+
+
+def test_another_version_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(symbols, "VERSION", "0.0.1")
+    with pytest.raises(EngineError, match=r"install exactly mini-racer==0\.0\.1"):
+        symbols.check()
+
+
+def test_a_missing_symbol_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(symbols.SYMBOLS, "gone", ("_ZN2v84GoneEv", None, ()))
+    with pytest.raises(EngineError, match="_ZN2v84GoneEv is missing"):
+        symbols.check()
+
+
+def test_the_pinned_version_is_the_one_in_the_project_file() -> None:
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert f'"{symbols.DISTRIBUTION}=={symbols.VERSION}"' in project
