@@ -2,8 +2,10 @@
 
 uvicorn starts and drains the server and keeps the list of connections; this class reads requests and decides how each
 is answered (`router.exchanges`): straight from the app's isolate host where nothing else is to be done, else as ASGI
-through `router.app.Edge`. It exists because half of an edge worker's time went into a task, a scope and two queues per
-request, which that common case does not need (measured: see `benchmarks/README.md`).
+through `router.app.Edge`. It exists because most of an edge worker's time went into a task, a scope and two queues per
+request, which the common case does not need: with it, a request to an app and back costs less CPU than a bare "hello
+world" on uvicorn's own protocol (38 against 65 µs at 32 connections, in the same minute on a busy machine), a third of
+it in the kernel's `write`.
 
 Requests are answered in their order. While one waits for its turn nothing more is read. RFC 9112 throughout; the parser
 refuses what it must refuse (both framings, bare line feeds, folded headers).
