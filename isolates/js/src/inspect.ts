@@ -63,6 +63,16 @@ export function inspect(value: unknown, options: InspectOptions = {}): string {
   try {
     return formatValue(value, 0, context, false);
   } catch {
+    return lastResort(value);
+  }
+}
+
+/** For values, or realms, in which nothing can be relied on. */
+function lastResort(value: unknown): string {
+  try {
+    const { stack } = value as { stack?: unknown };
+    return typeof stack === 'string' ? stack : `${value as string}`;
+  } catch {
     return '[value that cannot be inspected]';
   }
 }

@@ -69,12 +69,13 @@ export function makeLoop(poll: () => void, start: () => void): () => void {
       started = true;
       start();
     }
+    announceTimer();
     for (;;) {
-      announceTimer();
       poll();
       setMoreWork(false);
       const flags = readHeader();
       turn();
+      announceTimer();
       if ((flags & LEAVE) !== 0) return;
     }
   };

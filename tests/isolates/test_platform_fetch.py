@@ -1,0 +1,180 @@
+"""fetch() as the egress process sees it: REQUEST frames on connection 1 and what is answered to them."""
+
+import struct
+
+import pytest
+from isolates import wire
+from isolates.wire import Frame, Type
+
+from tests.isolates.platform_driver import EGRESS, Platform, request
+
+APP = """
+return { default: { async fetch(request) {
+  try {
+    const [url, init] = JSON.parse(await request.text());
+    const response = await fetch(url, init);
+    return Response.json([response.status, response.url, response.redirected, response.headers.get('x-a'), await response.text()]);
+  } catch (error) {
+    return new Response(`${error.name}: ${error.message}`);
+  }
+} } };
+"""
+
+
+def answer(
+    stream: int, status: int = 200, headers: tuple[str, ...] = (), body: bytes = b"", *, end: bool = True
+) -> bytes:
+    head = "\n".join(["OK", *headers]).encode("latin-1")
+    return wire.encode(stream, Type.RESPONSE, flags=wire.END if end else 0, status=status, head=head, data=body)
+
+
+def start(platform: Platform, arguments: str) -> Frame:
+    """Has the app fetch; returns the frame that the egress gets."""
+    platform.turn(request(1, method="POST", body=arguments.encode()))
+    platform.turn()
+    return platform.sent[-1]
+
+
+def fields(frame: Frame) -> list[str]:
+    return frame.head.decode("latin-1").split("\n")
+
+
+def headers(frame: Frame) -> dict[str, str]:
+    parts = fields(frame)[3:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def result(platform: Platform) -> str:
+    platform.turn()
+    return platform.responses[1].body.decode()
+
+
+def test_a_get() -> None:
+    with Platform(APP) as platform:
+        frame = start(
+            platform, '["http://x.test/p?q#frag", {"headers": {"X-B": "1", "host": "evil", "connection": "x"}}]'
+        )
+        assert (frame.type, frame.flags) == (Type.REQUEST, wire.END)
+        assert fields(frame)[:2] == ["GET", "http://x.test/p?q"]
+        assert headers(frame) == {"x-b": "1", "accept": "*/*", "user-agent": "brrrd/1.2.3"}
+        platform.turn(answer(frame.stream, 200, ("x-a", "v"), b"text"), connection=EGRESS)
+        assert result(platform) == '[200,"http://x.test/p?q",false,"v","text"]'
+
+
+def test_a_post_and_a_response_in_pieces() -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, '["http://x.test/", {"method": "POST", "body": "grüße"}]')
+        assert (frame.flags, frame.data) == (wire.END, "grüße".encode())
+        assert headers(frame)["content-length"] == "7"
+        platform.turn(answer(frame.stream, 201, (), b"a", end=False), connection=EGRESS)
+        for piece in (b"b" * 65536, b"c" * 65536):
+            platform.turn(wire.encode(frame.stream, Type.DATA, data=piece), connection=EGRESS)
+        assert sum(struct.unpack("<I", sent.data)[0] for sent in platform.sent if sent.type == Type.WINDOW) > 65536
+        platform.turn(wire.encode(frame.stream, Type.DATA, flags=wire.END, data=b"d"), connection=EGRESS)
+        assert result(platform).endswith('cd"]')
+
+
+def test_a_large_request_body_keeps_to_the_window() -> None:
+    app = """return { default: { async fetch() {
+      await fetch('http://x.test/', { method: 'PUT', body: new Uint8Array(400000) }); return new Response('sent') } } };"""
+    with Platform(app) as platform:
+        platform.turn(request(1))
+        platform.turn()
+        stream = platform.sent[0].stream
+        assert sum(len(frame.data) for frame in platform.sent) == wire.WINDOW_BYTES
+        platform.turn(wire.encode(stream, Type.WINDOW, data=struct.pack("<I", 1_000_000)), connection=EGRESS)
+        assert sum(len(frame.data) for frame in platform.sent) == 400_000
+        assert platform.sent[-1].flags == wire.END
+
+
+def test_redirects_are_followed_by_the_rules() -> None:
+    with Platform(APP) as platform:
+        init = '{"method": "POST", "body": "x", "headers": {"authorization": "secret", "content-type": "a/b"}}'
+        frame = start(platform, f'["http://x.test/a", {init}]')
+        platform.turn(answer(frame.stream, 307, ("location", "/b")), connection=EGRESS)
+        platform.turn()
+        frame = platform.sent[-1]
+        assert (fields(frame)[:2], frame.data) == (["POST", "http://x.test/b"], b"x")
+        assert headers(frame)["authorization"] == "secret"
+        platform.turn(answer(frame.stream, 302, ("location", "http://y.test/c")), connection=EGRESS)
+        platform.turn()
+        frame = platform.sent[-1]
+        assert (fields(frame)[:2], frame.data) == (["GET", "http://y.test/c"], b"")
+        assert not {"authorization", "content-type", "content-length"} & headers(frame).keys()
+        platform.turn(answer(frame.stream, 200, (), b"there"), connection=EGRESS)
+        assert result(platform) == '[200,"http://y.test/c",true,null,"there"]'
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome"),
+    [
+        ("manual", '[302,"http://x.test/",false,null,""]'),
+        ("error", "TypeError: fetch failed: the server sent a redirect"),
+    ],
+)
+def test_redirect_modes(mode: str, outcome: str) -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, f'["http://x.test/", {{"redirect": "{mode}"}}]')
+        platform.turn(answer(frame.stream, 302, ("location", "/b")), connection=EGRESS)
+        assert result(platform) == outcome
+
+
+def test_redirects_without_end() -> None:
+    with Platform(APP) as platform:
+        start(platform, '["http://x.test/"]')
+        for _ in range(21):
+            platform.turn(answer(platform.sent[-1].stream, 302, ("location", "/again")), connection=EGRESS)
+            platform.turn()
+        assert result(platform) == "TypeError: fetch failed: more than 20 redirects"
+
+
+def test_a_refusal_becomes_a_type_error_that_says_why() -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, '["http://127.0.0.1/"]')
+        refusal = wire.encode(frame.stream, Type.REFUSE, flags=wire.END, head=b"denied\n127.0.0.1 is not public")
+        platform.turn(refusal, connection=EGRESS)
+        assert result(platform) == "TypeError: fetch failed: 127.0.0.1 is not public"
+
+
+def test_a_lost_egress_connection_fails_what_is_outstanding() -> None:
+    with Platform(APP) as platform:
+        start(platform, '["http://x.test/"]')
+        platform.turn(connection=EGRESS, closed=True)
+        assert result(platform) == "TypeError: fetch failed: the connection to the network was lost"
+
+
+def test_a_response_body_that_breaks_off_rejects() -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, '["http://x.test/"]')
+        platform.turn(answer(frame.stream, 200, (), b"part", end=False), connection=EGRESS)
+        platform.turn(wire.encode(frame.stream, Type.CANCEL, flags=wire.END, head=b"reset by peer"), connection=EGRESS)
+        assert result(platform) == "TypeError: fetch failed: reset by peer"
+
+
+def test_an_abort_is_sent_to_the_egress() -> None:
+    app = """return { default: { async fetch() {
+      try { await fetch('http://x.test/', { signal: AbortSignal.timeout(10) }); } catch (error) { return new Response(error.name) }
+    } } };"""
+    with Platform(app) as platform:
+        platform.turn(request(1))
+        platform.turn()
+        platform.turn(advance_ms=20)
+        assert platform.sent[-1].type == Type.CANCEL
+        assert result(platform) == "TimeoutError"
+
+
+def test_a_request_can_be_passed_on_as_it_came() -> None:
+    app = "return { default: { fetch: (request) => fetch('http://up.test/', request) } };"
+    with Platform(app) as platform:
+        platform.turn(request(1, method="POST", headers=[("x-a", "1")], body=b"first", end=False))
+        platform.turn()
+        frame = platform.sent[0]
+        assert fields(frame)[:3] == ["POST", "http://up.test/", "req-1"]
+        assert headers(frame)["x-a"] == "1"
+        platform.turn(wire.encode(1, Type.DATA, flags=wire.END, data=b"second"))
+        platform.turn()
+        assert b"".join(sent.data for sent in platform.sent if sent.type != Type.WINDOW) == b"firstsecond"
+        platform.turn(answer(frame.stream, 203, ("x-b", "2"), b"body"), connection=EGRESS)
+        platform.turn()
+        response = platform.responses[1]
+        assert (response.status, response.header("x-b"), response.body) == (203, "2", b"body")

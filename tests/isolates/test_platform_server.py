@@ -1,0 +1,399 @@
+"""The platform's side of requests: admission, handlers, bodies both ways, aborts, deadlines, background work."""
+
+import struct
+
+import pytest
+from isolates import wire
+from isolates.wire import Type
+
+from tests.isolates.platform_driver import EDGE, Platform, request
+
+HELLO = "return { default: { fetch: () => new Response('hello world') } };"
+
+
+def handler(body: str) -> str:
+    """An app whose handler has this body."""
+    return f"return {{ default: {{ async fetch(request, env, ctx) {{ {body} }} }} }};"
+
+
+def data(stream: int, content: bytes, *, end: bool = False) -> bytes:
+    return wire.encode(stream, Type.DATA, flags=wire.END if end else 0, data=content)
+
+
+def window(stream: int, credit: int) -> bytes:
+    return wire.encode(stream, Type.WINDOW, data=struct.pack("<I", credit))
+
+
+def cancel(stream: int, why: str = "client closed") -> bytes:
+    return wire.encode(stream, Type.CANCEL, flags=wire.END, head=why.encode())
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        HELLO,
+        "return { default: (request, env, ctx) => new Response('hello world') };",
+        "return { fetch: async () => new Response('hello world') };",
+        "class App { text = 'hello world'; fetch() { return new Response(this.text); } } return { default: new App() };",
+    ],
+    ids=["object", "function", "named export", "instance"],
+)
+def test_every_form_of_a_handler(app: str) -> None:
+    with Platform(app) as platform:
+        assert platform.load is not None
+        assert platform.load.type == Type.LOADED
+        response = platform.fetch()
+        assert (response.status, response.body) == (200, b"hello world")
+        assert response.header("content-type") == "text/plain;charset=UTF-8"
+        assert response.header("content-length") == "11"
+
+
+def test_a_module_without_a_handler_says_what_is_expected() -> None:
+    with Platform("return { default: { scheduled() {} } };") as platform:
+        assert platform.load is not None
+        assert platform.load.type == Type.FAILED
+        assert platform.load.head == b"index.js\n\n"
+        assert b"must export a default object with a fetch" in platform.load.data
+
+
+def test_a_module_that_throws_says_where() -> None:
+    with Platform(
+        "const e = new TypeError('no'); e.__location = { file: 'a.js', line: 3, column: 7 }; throw e;"
+    ) as platform:
+        assert platform.load is not None
+        assert (platform.load.type, platform.load.head) == (Type.FAILED, b"a.js\n3\n7")
+        assert platform.load.data == b"TypeError: no"
+
+
+def test_one_frame_answers_a_small_request() -> None:
+    with Platform(HELLO) as platform:
+        platform.turn(request(7))
+        assert platform.responses[7].ended
+        assert platform.counters == {
+            "active": 0, "queued": 0, "total": 1, "refused": 0, "exceptions": 0, "background": 0,
+        }  # fmt: skip
+
+
+def test_what_the_handler_sees_of_a_request() -> None:
+    app = handler(
+        """return Response.json([request.method, request.url, [...request.headers], env.NAME, Object.isFrozen(env),
+        await request.text()])"""
+    )
+    with Platform(app, environment={"NAME": "value"}) as platform:
+        headers = [("host", "app.test"), ("x-a", "1"), ("x-a", "2"), ("x-latin", "caf\xe9")]
+        response = platform.fetch("http://app.test/p?q=1", "PUT", headers=headers, body="grüße".encode())
+        assert response.body.decode() == (
+            '["PUT","http://app.test/p?q=1",[["host","app.test"],["x-a","1, 2"],["x-latin","caf\xe9"]],'
+            '"value",true,"grüße"]'
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("http://a.test/x'y", "http://a.test/x'y"),
+        ("http://a.test/a/../b", "http://a.test/b"),
+        ('http://a.test/"', "http://a.test/%22"),
+    ],
+)
+def test_a_url_that_is_not_in_normal_form_is_normalised(given: str, seen: str) -> None:
+    with Platform(handler("return new Response(request.url)")) as platform:
+        assert platform.fetch(given).body.decode() == seen
+
+
+def test_headers_of_a_response() -> None:
+    app = handler(
+        """const headers = new Headers({ 'X-A': 'caf\xe9' });
+        headers.append('set-cookie', 'a=1'); headers.append('set-cookie', 'b=2');
+        return new Response('x', { status: 418, headers })"""
+    )
+    with Platform(app) as platform:
+        response = platform.fetch()
+        assert response.status == 418
+        assert response.headers == [
+            ("x-a", "caf\xe9"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("content-type", "text/plain;charset=UTF-8"),
+            ("content-length", "1"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("method", "made", "length"),
+    [
+        ("HEAD", "new Response('12345')", "5"),
+        ("GET", "new Response(null, { status: 204 })", None),
+        ("GET", "new Response(null, { status: 304 })", None),
+        ("GET", "new Response(null)", "0"),
+        ("HEAD", "new Response(ReadableStream.from([]))", None),
+    ],
+)
+def test_responses_without_content(method: str, made: str, length: str | None) -> None:
+    with Platform(handler(f"return {made}")) as platform:
+        response = platform.fetch(method=method)
+        assert (response.body, response.ended, response.header("content-length")) == (b"", True, length)
+
+
+def test_a_binary_body_arrives_unchanged() -> None:
+    body = bytes(range(256)) * 10
+    with Platform(handler("return new Response(await request.arrayBuffer())")) as platform:
+        assert platform.fetch(method="POST", body=body).body == body
+
+
+def test_a_request_body_in_many_frames_is_granted_as_it_is_consumed() -> None:
+    with Platform(handler("return new Response(String((await request.arrayBuffer()).byteLength))")) as platform:
+        platform.turn(request(1, method="POST", body=b"x" * 60000, end=False))
+        for _ in range(4):
+            platform.turn(data(1, b"y" * 60000))
+        granted = sum(struct.unpack("<I", frame.data)[0] for frame in platform.windows)
+        assert 300000 - (64 << 10) <= granted <= 300000
+        platform.turn(data(1, b"", end=True))
+        assert platform.responses[1].body == b"300000"
+
+
+def test_a_request_body_that_is_not_read_is_not_granted() -> None:
+    with Platform(handler("await new Promise(() => {})")) as platform:
+        platform.turn(request(1, method="POST", body=b"x" * 60000, end=False))
+        platform.turn(data(1, b"y" * 60000))
+        assert platform.windows == []
+
+
+def test_a_request_body_is_streamed() -> None:
+    app = handler(
+        """const out = []; for await (const chunk of request.body) out.push(chunk.length);
+        return Response.json(out)"""
+    )
+    with Platform(app) as platform:
+        platform.turn(request(1, method="POST", body=b"abc", end=False))
+        platform.turn(data(1, b"de"))
+        platform.turn(data(1, b"", end=True))
+        assert platform.responses[1].body == b"[3,2]"
+
+
+def test_an_echo_streams_both_ways() -> None:
+    with Platform(handler("return new Response(request.body)")) as platform:
+        platform.turn(request(1, method="POST", end=False))
+        for piece in (b"one", b"two"):
+            platform.turn(data(1, piece))
+            assert platform.responses[1].body.endswith(piece)
+        platform.turn(data(1, b"", end=True))
+        assert platform.responses[1].ended
+
+
+@pytest.mark.parametrize("made", ["'é'.repeat(500000)", "new Uint8Array(1000000).fill(7)"])
+def test_a_large_body_keeps_to_the_window(made: str) -> None:
+    with Platform(handler(f"return new Response({made})")) as platform:
+        platform.turn(request(1))
+        response = platform.responses[1]
+        assert len(response.body) == wire.WINDOW_BYTES
+        assert response.header("content-length") == "1000000"
+        platform.turn(window(1, 100_000))
+        assert len(response.body) == wire.WINDOW_BYTES + 100_000
+        platform.turn(window(1, 1_000_000))
+        assert (len(response.body), response.ended) == (1_000_000, True)
+        assert platform.counters["active"] == 0
+
+
+def test_more_output_than_the_ring_holds_is_flushed() -> None:
+    with Platform(handler("return new Response('x'.repeat(60000))")) as platform:
+        platform.turn(*[request(stream) for stream in range(1, 41)])
+        assert [len(platform.responses[stream].body) for stream in range(1, 41)] == [60000] * 40
+
+
+def test_a_response_stream_keeps_to_the_window() -> None:
+    app = handler(
+        """let n = 0; return new Response(new ReadableStream({ pull(c) {
+          c.enqueue(new Uint8Array(50000)); if (++n === 10) c.close(); } }))"""
+    )
+    with Platform(app) as platform:
+        platform.turn(request(1))
+        platform.turn()
+        response = platform.responses[1]
+        assert len(response.body) == wire.WINDOW_BYTES
+        platform.turn(window(1, 1_000_000))
+        platform.turn()
+        assert (len(response.body), response.ended) == (500_000, True)
+
+
+def test_a_client_that_goes_away_cancels_the_stream_and_aborts_the_signal() -> None:
+    app = """let seen = []; return { default: { async fetch(request) {
+      if (request.url.endsWith('/seen')) return Response.json(seen);
+      request.signal.addEventListener('abort', () => seen.push(request.signal.reason.name));
+      return new Response(new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(9)); return new Promise(() => {}); },
+        cancel(reason) { seen.push('cancel ' + reason.name); } }));
+    } } };"""
+    with Platform(app) as platform:
+        platform.turn(request(1))
+        assert platform.counters["active"] == 1
+        platform.turn(cancel(1))
+        assert platform.counters["active"] == 0
+        assert platform.fetch("http://app.test/seen").body == b'["cancel AbortError","AbortError"]'
+
+
+def test_a_lost_connection_aborts_all_of_its_requests() -> None:
+    app = """let aborted = 0; return { default: { async fetch(request) {
+      if (request.url.endsWith('/seen')) return new Response(String(aborted));
+      request.signal.onabort = () => aborted++;
+      await new Promise(() => {});
+    } } };"""
+    with Platform(app) as platform:
+        platform.turn(request(1), request(2))
+        platform.turn(connection=EDGE, closed=True)
+        assert platform.counters["active"] == 0
+        platform.turn(request(3, "http://app.test/seen"), connection=EDGE + 1)
+        assert platform.responses[3].body == b"2"
+
+
+def test_a_stream_that_fails_is_cut_off_and_logged() -> None:
+    app = handler(
+        """return new Response(new ReadableStream({ start(c) { c.enqueue(new Uint8Array(3)); },
+        pull() { throw new Error('broken pipe') } }))"""
+    )
+    with Platform(app) as platform:
+        platform.turn(request(1))
+        platform.turn()
+        response = platform.responses[1]
+        assert (response.status, response.cancelled) == (200, "the response body failed")
+        assert (platform.logs[-1][:2]) == (3, "req-1")
+        assert "broken pipe" in platform.logs[-1][2]
+        assert platform.counters["active"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("throw new RangeError('boom')", "RangeError: boom"),
+        ("return 'text'", "The handler must return a Response"),
+        ("return new Response(new Response('x').body.pipeThrough(1))", "TypeError"),
+        ("const r = new Response('x'); await r.text(); return r", "already used"),
+        ("return Response.error()", "Response.error()"),
+        ("throw null", "Uncaught null"),
+    ],
+)
+def test_an_exception_is_refused_and_its_stack_logged(body: str, message: str) -> None:
+    with Platform(handler(body)) as platform:
+        response = platform.fetch()
+        assert (response.status, response.refused) == (500, "exception")
+        assert [log[:2] for log in platform.logs] == [(3, "req-1")]
+        assert message in platform.logs[0][2]
+        assert platform.counters["exceptions"] == 1
+
+
+def test_the_cap_the_queue_and_what_is_over_both() -> None:
+    app = """let go; const gate = new Promise((resolve) => (go = resolve)); return { default: { async fetch(request) {
+      if (request.url.endsWith('/go')) go();
+      await gate;
+      return new Response('done');
+    } } };"""
+    with Platform(app, max_concurrent_requests=2) as platform:
+        platform.turn(*[request(stream) for stream in range(1, 6)])
+        assert (platform.counters["active"], platform.counters["queued"], platform.counters["refused"]) == (2, 2, 1)
+        assert (platform.responses[5].status, platform.responses[5].refused) == (503, "overloaded")
+        platform.turn(cancel(1))
+        assert (platform.counters["active"], platform.counters["queued"]) == (2, 1)
+        platform.turn(cancel(4))
+        assert (platform.counters["active"], platform.counters["queued"]) == (2, 0)
+        platform.turn(cancel(2))
+        platform.turn(request(6, "http://app.test/go"))
+        assert {stream for stream, response in platform.responses.items() if response.body == b"done"} == {3, 6}
+        assert platform.counters["active"] == 0
+
+
+def test_waiting_too_long_in_the_queue_is_refused() -> None:
+    with Platform(handler("await new Promise(() => {})"), max_concurrent_requests=1, queue_ms=200) as platform:
+        platform.turn(request(1), request(2))
+        assert 0 < platform.next_timer <= 200
+        platform.turn(advance_ms=250)
+        assert (platform.responses[2].status, platform.responses[2].refused) == (503, "overloaded")
+        assert platform.counters["queued"] == 0
+
+
+def test_a_queue_of_synchronous_requests_drains_at_once() -> None:
+    app = """let first = true; return { default: { fetch(request) {
+      if (!first) return new Response('quick');
+      first = false;
+      return new Promise((resolve) => setTimeout(() => resolve(new Response('slow')), 10));
+    } } };"""
+    with Platform(app, max_concurrent_requests=1) as platform:
+        platform.turn(request(1), request(2))
+        platform.turn(advance_ms=50)
+        assert [platform.responses[stream].body for stream in (1, 2)] == [b"slow", b"quick"]
+
+
+def test_the_deadline_aborts_a_request() -> None:
+    app = """let seen; return { default: { async fetch(request) {
+      if (request.url.endsWith('/seen')) return new Response(seen);
+      request.signal.onabort = () => (seen = request.signal.reason.name);
+      await new Promise(() => {});
+    } } };"""
+    with Platform(app, wall_ms=1000) as platform:
+        platform.turn(request(1))
+        platform.turn(advance_ms=900)
+        assert 1 not in platform.responses
+        platform.turn(advance_ms=250)
+        assert (platform.responses[1].status, platform.responses[1].refused) == (504, "deadline")
+        assert platform.fetch("http://app.test/seen").body == b"TimeoutError"
+
+
+def test_background_work_is_counted_and_bounded() -> None:
+    app = handler(
+        """ctx.waitUntil(new Promise(() => {}));
+        ctx.waitUntil(Promise.reject(new Error('late'))); return new Response('x')"""
+    )
+    with Platform(app) as platform:
+        platform.fetch()
+        platform.turn()
+        assert platform.counters["background"] == 1
+        assert "late" in platform.logs[0][2]
+        platform.turn(advance_ms=30_100)
+        assert platform.counters["background"] == 0
+        assert "still pending 30 s after the response" in platform.logs[-1][2]
+
+
+def test_console_lines_carry_level_and_request_id() -> None:
+    app = """console.debug('at load'); return { default: { fetch() {
+      console.log('%s is %d', 'x', 4.5, { a: { b: { c: {} } } }, [1, , 'two'], new Map([[1, new Set([2])]]));
+      console.error(new TypeError('bad'));
+      const cycle = { name: 'c' }; cycle.self = cycle; console.warn(cycle);
+      console.log(new Proxy({}, { ownKeys() { throw 1 } }), 'y'.repeat(100000));
+      console.table([{ a: 1 }]);
+      return new Response('x');
+    } } };"""
+    with Platform(app) as platform:
+        platform.fetch()
+        assert platform.logs[0] == (0, "", "at load")
+        levels = [(level, request_id) for level, request_id, _ in platform.logs[1:]]
+        assert levels == [(1, "req-1"), (3, "req-1"), (2, "req-1"), (1, "req-1"), (1, "req-1")]
+        lines = [text for _, _, text in platform.logs]
+        assert lines[1] == (
+            "x is 4.5 { a: { b: { c: {} } } } [ 1, <1 empty item>, 'two' ] Map(1) { 1 => Set(1) { 2 } }"
+        )
+        assert lines[2].startswith("TypeError: bad\n    at ")
+        assert lines[3] == "<ref *1> { name: 'c', self: [Circular *1] }"
+        assert len(lines[4]) < 20_000
+        assert "│ 0       │ 1" in lines[5]
+
+
+def test_apps_that_overwrite_the_language_do_not_stop_the_loop() -> None:
+    app = """
+    const RealError = Error;
+    const boom = () => { throw new RealError('overwritten') };
+    const targets = [
+      [Promise.prototype, ['then', 'catch', 'finally']], [Array.prototype, ['push', 'shift', 'splice', 'forEach', Symbol.iterator]],
+      [Map.prototype, ['get', 'set', 'delete', 'forEach']], [Set.prototype, ['add', 'forEach']], [Math, ['min', 'max', 'floor']],
+      [String.prototype, ['split', 'slice', 'charCodeAt', 'toLowerCase']], [Function.prototype, ['call', 'apply', 'bind']],
+      [Object.getPrototypeOf(Uint8Array.prototype), ['set', 'subarray', 'slice']], [Reflect, ['apply']], [Date, ['now']],
+      [globalThis, ['Promise', 'Response', 'Uint8Array', 'Error', 'Map', 'setTimeout', 'queueMicrotask']],
+    ];
+    for (let i = 0; i < targets.length; i++)
+      for (let j = 0; j < targets[i][1].length; j++) targets[i][0][targets[i][1][j]] = boom;
+    return { default: { async fetch(request) { request.url; request.method; return answer(); } } };
+    """
+    prelude = "const Kept = Response; function answer() { return new Kept('hello'); }"
+    with Platform(prelude + app) as platform:
+        for _ in range(3):
+            response = platform.fetch(headers=[("host", "a")])
+            assert (response.status, response.body) == (200, b"hello"), platform.logs
+        platform.turn(request(50, method="POST", body=b"x", end=False))
+        assert platform.responses[50].body == b"hello"
