@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runtime import channel
+from runtime.supervisor.output import Output
 
 FIRST_FD = channel.FD + 1
 """Descriptors handed down are numbered from here, in order."""
@@ -57,19 +58,24 @@ class Process:
     ) -> "Process":
         """Start `python -m module`; `fds` become descriptors 4, 5, … in the child. Raises `OSError`."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        said, says = os.pipe()
         try:
-            pid = _spawn([module, *arguments], [theirs.fileno(), *fds], child_environment(os.environ))
+            pid = _spawn([module, *arguments], says, [theirs.fileno(), *fds], child_environment(os.environ))
         except BaseException:
             ours.close()
+            os.close(said)
             raise
         finally:
             theirs.close()
+            os.close(says)
         process = cls(name, pid)
         # A second descriptor for the same socket: asyncio owns the one it reads and writes, and the zygote's
         # descriptors have to be passed with `sendmsg`, which transports do not offer.
         process.sock = ours.dup()
         process.sock.setblocking(False)
         process._watch(on_exit)
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: Output(name), os.fdopen(said, "rb", 0))
         process.channel = await channel.Channel.open(ours, types, on_message, lambda: None)
         return process
 
@@ -110,12 +116,13 @@ class Process:
         return await asyncio.shield(self._exited)
 
 
-def _spawn(command: Sequence[str], fds: Sequence[int], environment: Mapping[str, str]) -> int:
+def _spawn(command: Sequence[str], output: int, fds: Sequence[int], environment: Mapping[str, str]) -> int:
     # Sources are first moved above every target, so that no dup2 overwrites a descriptor that is still to be copied.
-    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64 + len(fds)) for fd in fds]
+    output, *moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64 + len(fds)) for fd in (output, *fds)]
     actions: list[tuple[Any, ...]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, 2, 1),  # standard output belongs to the command that started the node
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
     ]
     actions += [(os.POSIX_SPAWN_DUP2, fd, channel.FD + index) for index, fd in enumerate(moved)]
     try:
@@ -130,5 +137,5 @@ def _spawn(command: Sequence[str], fds: Sequence[int], environment: Mapping[str,
             setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGCHLD],
         )
     finally:
-        for fd in moved:
+        for fd in (output, *moved):
             os.close(fd)
