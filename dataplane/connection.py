@@ -1,6 +1,6 @@
-"""One connection to a database file and its prepared statements: libSQL as Python objects.
+"""One connection to a database file: opening, compiling with a cache, errors, transactions.
 
-Used by the database worker, by one thread at a time (only `interrupt` may come from another). Must never know of HTTP,
+Used by the database worker, by one thread at a time. Must never know of HTTP,
 Hrana or streams. Settings that every connection has: WAL with `synchronous=FULL` (an acknowledged commit survives a
 power cut), foreign keys on, schema not trusted, defensive mode, and the authorizer of `dataplane.guard`.
 """
@@ -8,28 +8,18 @@ power cut), foreign keys on, schema not trusted, defensive mode, and the authori
 import ctypes as c
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from dataplane import guard
 from dataplane.engine import AUTHORIZER, PROGRESS, Engine, load
 from dataplane.errors import SqlError, code_names
+from dataplane.statement import Statement, first_word
 
-Value = int | float | str | bytes | None
-
-_ROW = 100
-_DONE = 101
 _OPEN_READWRITE_CREATE = 0x6
 _PREPARE_PERSISTENT = 1
-_TRANSIENT = c.c_void_p(-1)
 _DBCONFIG_DEFENSIVE = 1010
-_STATUS_REPREPARE = 5
-_STATUS_ROWS_READ = 1025  # libSQL's own counters
-_STATUS_ROWS_WRITTEN = 1026
-_TXN_WRITE = 2
 _AUTH = 23
 _DENY = 1
 
@@ -50,140 +40,6 @@ PRAGMA journal_size_limit=67108864;
 """
 
 
-class Column(msgspec.Struct, frozen=True):
-    """Name and declared type of a result column, as the protocol's Col object."""
-
-    name: str
-    decltype: str | None
-
-
-class Statement:
-    """A compiled statement; `bind`, `step` until False, then `reset`. Owned by its `Connection`."""
-
-    __slots__ = (
-        "_columns",
-        "_connection",
-        "_engine",
-        "_index",
-        "handle",
-        "is_explain",
-        "keyword",
-        "params",
-        "readonly",
-    )
-
-    def __init__(self, connection: "Connection", handle: int, keyword: str) -> None:
-        engine = connection.engine
-        self._connection = connection
-        self._engine = engine
-        self.handle = handle
-        self.keyword = keyword
-        """First word of the text, in capitals."""
-        self.readonly = bool(engine.stmt_readonly(handle))
-        self.is_explain = bool(engine.stmt_isexplain(handle))
-        count = engine.bind_parameter_count(handle)
-        names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]
-        self.params: list[str | None] = [name and name.decode() for name in names]
-        """Names with their prefix, None for a bare `?`; position 0 is parameter 1."""
-        self._index: dict[str, int] | None = None
-        self._columns: list[Column] | None = None
-
-    @property
-    def columns(self) -> list[Column]:
-        """Result columns; empty for a statement that returns no rows."""
-        engine, handle = self._engine, self.handle
-        if self._columns is None or engine.stmt_status(handle, _STATUS_REPREPARE, 1):
-            decltype = engine.column_decltype
-            self._columns = [
-                Column(
-                    (engine.column_name(handle, i) or b"").decode("utf-8", "replace"),
-                    (declared := decltype(handle, i)) and declared.decode("utf-8", "replace"),
-                )
-                for i in range(engine.column_count(handle))
-            ]
-        return self._columns
-
-    def index_of(self, name: str) -> int | None:
-        """Return the position (from 1) of a named parameter, given with or without its prefix."""
-        if self._index is None:
-            self._index = {}
-            for position, known in enumerate(self.params, 1):
-                if known is not None:
-                    self._index.setdefault(known, position)
-                    self._index.setdefault(known[1:], position)
-        return self._index.get(name)
-
-    def bind(self, values: Sequence[Value]) -> None:
-        """Bind `values` to parameters 1, 2, …; integers must fit 64 bits."""
-        engine, handle = self._engine, self.handle
-        for position, value in enumerate(values, 1):
-            if value is None:
-                code = engine.bind_null(handle, position)
-            elif type(value) is int:
-                code = engine.bind_int64(handle, position, value)
-            elif type(value) is float:
-                code = engine.bind_double(handle, position, value)
-            elif type(value) is str:
-                text = value.encode("utf-8", "surrogatepass")
-                code = engine.bind_text(handle, position, text, len(text), _TRANSIENT)
-            elif type(value) is bytes:
-                # A null pointer would bind NULL, and an empty bytes object is not one, but be explicit.
-                if value:
-                    code = engine.bind_blob(handle, position, value, len(value), _TRANSIENT)
-                else:
-                    code = engine.bind_zeroblob(handle, position, 0)
-            else:
-                raise TypeError(f"cannot bind {type(value).__name__}")
-            if code:
-                raise self._connection.error(code)
-
-    def step(self) -> bool:
-        """Run to the next row; True if there is one. Raises `SqlError`; the caller resets either way."""
-        code = self._engine.step(self.handle)
-        if code == _ROW:
-            return True
-        if code == _DONE:
-            return False
-        raise self._connection.error(code)
-
-    @property
-    def width(self) -> int:
-        """Number of columns of the current row."""
-        return int(self._engine.column_count(self.handle))
-
-    def row(self, width: int) -> list[Value]:
-        """Return the current row's values."""
-        engine, handle = self._engine, self.handle
-        column_type, column_bytes = engine.column_type, engine.column_bytes
-        values: list[Value] = []
-        for i in range(width):
-            kind = column_type(handle, i)
-            if kind == 1:
-                values.append(engine.column_int64(handle, i))
-            elif kind == 3:
-                pointer = engine.column_text(handle, i)
-                values.append(c.string_at(pointer, column_bytes(handle, i)).decode("utf-8", "replace"))
-            elif kind == 2:
-                values.append(engine.column_double(handle, i))
-            elif kind == 4:
-                pointer = engine.column_blob(handle, i)
-                values.append(c.string_at(pointer, column_bytes(handle, i)) if pointer else b"")
-            else:
-                values.append(None)
-        return values
-
-    def counters(self) -> tuple[int, int]:
-        """Return rows read and rows written since the last call."""
-        status = self._engine.stmt_status
-        return status(self.handle, _STATUS_ROWS_READ, 1), status(self.handle, _STATUS_ROWS_WRITTEN, 1)
-
-    def reset(self) -> None:
-        """Make the statement ready for another run and let go of its parameters."""
-        self._engine.reset(self.handle)
-        if self.params:
-            self._engine.clear_bindings(self.handle)
-
-
 class Connection:
     """An open database file. `read_only` connections cannot change it, whatever the statement."""
 
@@ -195,7 +51,7 @@ class Connection:
         self.session_changed = False
         """Settings or temporary objects of this connection differ from those of a new one."""
         self._refusal: str | None = None
-        self._vacuum = False
+        self._vacuum = self._writes = False
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._authorize = AUTHORIZER(self._on_authorize)
         self._progress = PROGRESS(self._on_progress)
@@ -233,6 +89,8 @@ class Connection:
         )
         if verdict.changes_session:
             self.session_changed = True
+        if verdict.writes:
+            self._writes = True
         if verdict.refusal is None:
             return 0
         self._refusal = verdict.refusal
@@ -318,8 +176,9 @@ class Connection:
         buffer = c.c_char_p(text)
         address = c.cast(buffer, c.c_void_p).value
         assert address is not None
-        keyword = _first_word(text, start)
+        keyword = first_word(text, start)
         self._refusal = None
+        self._writes = False
         self._vacuum = keyword == "VACUUM"
         # The length includes the final NUL of the bytes object, which spares SQLite a copy.
         code = self.engine.prepare_v3(
@@ -328,7 +187,9 @@ class Connection:
         if code:
             raise self.error(code)
         end = (tail.value or address + len(text)) - address
-        return (None if handle.value is None else Statement(self, handle.value, keyword)), end
+        if handle.value is None:
+            return None, end
+        return Statement(self, handle.value, keyword, writes=self._writes), end
 
     def _finalize(self, statement: Statement) -> None:
         self.engine.finalize(statement.handle)
@@ -345,11 +206,6 @@ class Connection:
         return bool(self.engine.get_autocommit(self.handle))
 
     @property
-    def writing(self) -> bool:
-        """A write transaction is open."""
-        return bool(self.engine.txn_state(self.handle, None) == _TXN_WRITE)
-
-    @property
     def last_insert_rowid(self) -> int:
         return int(self.engine.last_insert_rowid(self.handle))
 
@@ -362,11 +218,6 @@ class Connection:
     def changes(self) -> int:
         """Rows changed by the last INSERT, UPDATE or DELETE, triggers not counted."""
         return int(self.engine.changes64(self.handle))
-
-    def interrupt(self) -> None:
-        """End the running statement with SQLITE_INTERRUPT; any thread may call."""
-        if self.handle is not None:
-            self.engine.interrupt(self.handle)
 
     def rollback(self) -> None:
         """End an open transaction, if there is one."""
@@ -392,22 +243,3 @@ class Connection:
         self._statements.clear()
         self.engine.close_v2(self.handle)
         self.handle = None
-
-
-def _first_word(text: bytes, start: int) -> str:
-    """Return the first word of a statement in capitals, past blanks, semicolons and comments, or an empty string."""
-    position, end = start, len(text)
-    while position < end:
-        byte = text[position]
-        if byte in b" \t\r\n\f;":
-            position += 1
-        elif text.startswith(b"--", position):
-            position = (text.find(b"\n", position) + 1) or end
-        elif text.startswith(b"/*", position):
-            position = (text.find(b"*/", position + 2) + 2) if b"*/" in text[position + 2 :] else end
-        else:
-            break
-    stop = position
-    while stop < end and (text[stop : stop + 1].isalpha()):
-        stop += 1
-    return text[position:stop].decode("ascii").upper()

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from dataplane import hrana
-from dataplane.connection import Connection, Statement, Value
+from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError
+from dataplane.statement import Statement, Value
 from dataplane.streams import Stream
 
 _COMMITS = frozenset({"COMMIT", "END"})

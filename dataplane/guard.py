@@ -92,9 +92,7 @@ WRITE_PRAGMAS = frozenset(
         "foreign_keys",
         "full_column_names",
         "ignore_check_constraints",
-        "incremental_vacuum",
         "legacy_alter_table",
-        "optimize",
         "recursive_triggers",
         "reverse_unordered_selects",
         "short_column_names",
@@ -102,6 +100,8 @@ WRITE_PRAGMAS = frozenset(
     }
 )
 """May be read and set: they touch this connection only, or the tenant's own version numbers and pages."""
+
+_WRITING_PRAGMAS = frozenset({"incremental_vacuum", "optimize"})
 
 _TAKES_ARGUMENT = frozenset(
     {
@@ -123,14 +123,19 @@ _HARMLESS_VALUES = {"journal_mode": frozenset({"wal"}), "synchronous": frozenset
 
 
 class Verdict(NamedTuple):
-    """`refusal` is None when allowed. `changes_session`: the connection must not be given to another stream later."""
+    """`refusal` is None when allowed. `changes_session`: the connection must not be given to another stream later.
+
+    `writes`: the statement changes the file, although SQLite calls it read-only.
+    """
 
     refusal: str | None
     changes_session: bool = False
+    writes: bool = False
 
 
 ALLOWED = Verdict(None)
 _SESSION = Verdict(None, changes_session=True)
+_WRITING = Verdict(None, writes=True)
 
 
 def decide(action: int, first: str | None, second: str | None, *, vacuum: bool) -> Verdict:
@@ -160,6 +165,8 @@ def decide(action: int, first: str | None, second: str | None, *, vacuum: bool) 
 
 
 def _decide_pragma(name: str, value: str | None) -> Verdict:
+    if name in _WRITING_PRAGMAS:
+        return _WRITING
     if value is None:
         if name in READ_PRAGMAS or name in WRITE_PRAGMAS:
             return ALLOWED

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from dataplane.connection import Value
 from dataplane.errors import SqlError
+from dataplane.statement import Value
 
 
 class NullValue(msgspec.Struct, tag_field="type", tag="null", frozen=True):

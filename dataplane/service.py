@@ -20,13 +20,12 @@ from dataplane.calls import Call
 from dataplane.database import Database
 from dataplane.errors import HttpError
 from dataplane.execution import Need
+from dataplane.lead import Lead
 from dataplane.limits import Limits
 from dataplane.messages import WorkerStats
 from dataplane.peers import Peer
 from dataplane.streams import Stream, Streams
 
-SLOW_SECONDS = 0.002
-"""A statement that runs longer continues beside the loop."""
 MAX_STREAMS_PER_DATABASE = 1000
 CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
@@ -48,14 +47,12 @@ class Service:
     ) -> None:
         self._directory = directory
         self._limits = limits
-        self._give_away = give_away
+        self.lead = Lead(give_away)
         self._on_aside_done = on_aside_done
         self._batons = Batons()
         self._streams = Streams()
         self._databases: dict[str, Database] = {}
         self._deleted: set[str] = set()
-        self._current: Call | None = None
-        """The call whose work runs on the leader's thread right now."""
         self._running: set[Call] = set()
         self._ready: deque[Call] = deque()
         self._returned: deque[tuple[Call, Any]] = deque()
@@ -63,7 +60,6 @@ class Service:
         self._waiting_for_turn: dict[Stream, Call] = {}
         self._draining = False
         self._changed = False
-        self._commit_seconds = 0.0
 
     def __repr__(self) -> str:
         return f"<Service {len(self._databases)} databases, {self._streams!r}, {len(self._running)} calls>"
@@ -124,7 +120,6 @@ class Service:
         """The body is complete: find the stream and begin."""
         self._running.add(call)
         self._changed = True
-        call.started = monotonic()
         body = call.body[0] if len(call.body) == 1 else b"".join(call.body)
         call.body = []
         try:
@@ -192,7 +187,7 @@ class Service:
             epoch=head.epoch,
             read_only=head.read_only,
             limits=self._limits,
-            pace=self,
+            pace=self.lead,
         )
         self._streams.add(stream)
         return stream
@@ -218,8 +213,7 @@ class Service:
     def _advance(self, call: Call) -> Any:
         """Run the call's work to its next need; return it, `StopIteration` at the end, or what went wrong."""
         assert call.work is not None
-        self._current = call
-        call.started = monotonic()
+        self.lead.begin(call)
         outcome: Any
         try:
             outcome = next(call.work)
@@ -231,38 +225,11 @@ class Service:
             log.exception("a call failed on database %s", call.head.database_id)
             outcome = HttpError(500, "INTERNAL_ERROR", "The database worker failed on this request")
             outcome.__cause__ = error
-        if call.aside:
-            self._returned.append((call, outcome))
-            self._on_aside_done()
-            return None
-        self._current = None
-        return outcome
-
-    # Pace: called by the thread that runs the stream's statement
-
-    def statement_is_slow(self, stream: Stream) -> None:
-        """If it is the leader who runs it, and for long already, let another thread lead."""
-        call = self._current
-        if call is not None and call.stream is stream and monotonic() - call.started >= SLOW_SECONDS:
-            self._step_aside(call)
-
-    def commit_begins(self, stream: Stream) -> None:
-        """If commits are slow on this disk and it is the leader who waits for it, let another thread lead."""
-        call = self._current
-        if call is not None and call.stream is stream and self._commit_seconds >= SLOW_SECONDS:
-            self._step_aside(call)
-
-    def commit_took(self, seconds: float) -> None:
-        """Keep a moving average; two threads at once may lose a measurement, which does not matter."""
-        self._commit_seconds += (seconds - self._commit_seconds) * 0.1
-
-    def _step_aside(self, call: Call) -> None:
-        """Let another thread lead; the call goes on on this one."""
-        call.aside = True
-        self._current = None
-        if not self._give_away():
-            call.aside = False
-            self._current = call
+        if self.lead.end(call):
+            return outcome
+        self._returned.append((call, outcome))
+        self._on_aside_done()
+        return None
 
     def _settle(self, call: Call, outcome: Any) -> bool:
         """Give the call what it needs and go on with it as far as possible; False if the lead was lost."""
@@ -402,6 +369,23 @@ class Service:
         assert stream.connection is not None
         stream.connection.rollback()
         self._give_turn_back(stream)
+
+    def give_up(self, now: float) -> bool:
+        """Answer a call whose statement does not end, if there is one; the process has to end then.
+
+        SQLite looks at the clock between two steps of its virtual machine only, and one step may take hours: LIKE on a
+        large text, for example.
+        """
+        for call in self._running:
+            stream = call.stream
+            if call.aside and stream is not None and stream.out_of_control(now):
+                seconds = self._limits.statement_seconds
+                log.error("a statement on database %s did not end after %g s", call.head.database_id, seconds)
+                message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
+                if not call.answered:
+                    call.send(HttpError(503, "STATEMENT_TIMEOUT", message).body(), last=True, status=503)
+                return True
+        return False
 
     # Steering
 

@@ -96,6 +96,11 @@ class Stream:
         self._pace.statement_is_slow(self)
         return self.stop is not None
 
+    def out_of_control(self, now: float) -> bool:
+        """A statement should have ended itself well before `now` (monotonic) and did not."""
+        limit = self.limits.statement_seconds
+        return 0 < self._deadline + max(1.0, limit / 5) < now
+
     def before_commit(self) -> None:
         """Call before a statement that commits."""
         self._pace.commit_begins(self)

@@ -2,7 +2,7 @@
 
 Descriptor 3 is the control channel (`dataplane.messages`), `WorkerSettings.listen_fd` the Unix socket that edge workers
 connect to (`dataplane.wire`). One epoll loop does everything and runs statements itself; a statement that is not done
-within `SLOW_SECONDS` continues on its thread while another thread takes the loop over (`dataplane.relay`). Must never
+within milliseconds continues on its thread while another thread takes the loop over (`dataplane.relay`). Must never
 open a connection to the network.
 """
 
@@ -28,10 +28,12 @@ from dataplane.messages import Drain, Drop, Dropped, Ready, ToWorker, WorkerSett
 from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
-from runtime.channel import FD, Decoder, encode
+from runtime.framing import FD, Decoder, encode
 
 TICK_SECONDS = 0.25
 STATS_SECONDS = 1.0
+EXIT_STATEMENT = 75
+"""Exit status when a statement could not be ended."""
 HEAP_BYTES = 2 << 30
 """Bound on the engine's memory: a statement that wants more fails with SQLITE_NOMEM, the worker lives."""
 _PR_SET_PDEATHSIG = 1
@@ -152,6 +154,9 @@ class Worker:
     def _tick(self, now: float) -> None:
         self._next_tick = now + TICK_SECONDS
         self.service.tick(now)
+        if self.service.give_up(now):
+            self._flush()
+            os._exit(EXIT_STATEMENT)
         if now >= self._next_stats:
             self._next_stats = now + STATS_SECONDS
             if (stats := self.service.take_stats()) is not None:
@@ -217,6 +222,7 @@ def main() -> None:
     settings = _receive_settings(control, decoder)
     load().hard_heap_limit64(HEAP_BYTES)
     worker = Worker(control, decoder, settings)
+    threading.Thread(target=worker.service.lead.watch, name="watch", daemon=True).start()
     control.sendall(encode(Ready()))
     worker.relay.run()
 

@@ -192,3 +192,16 @@ async def test_last_insert_rowid_does_not_reach_the_next_stream(plane: Plane) ->
     await plane.execute("CREATE TABLE t (a)")
     await plane.execute("INSERT INTO t VALUES (1)")
     assert (await plane.execute("SELECT 1"))["last_insert_rowid"] == "0"
+
+
+async def test_a_statement_that_cannot_be_ended_costs_the_worker_and_its_caller_learns_why(
+    hasty_plane: Plane,
+) -> None:
+    stuck = "SELECT hex(zeroblob(20000000)) LIKE '%' || hex(zeroblob(20000)) || '1'"
+    response = await hasty_plane.post("v3/pipeline", {"requests": [execute(stuck), CLOSE]})
+    assert (response.status_code, response.json()["code"]) == (503, "STATEMENT_TIMEOUT")
+    assert "0.5 s, the limit for one statement" in response.json()["message"]
+    assert await hasty_plane.worker.exited() == 75
+    hasty_plane.worker.channel.close()
+    await hasty_plane.worker.restart()
+    assert await hasty_plane.values("SELECT 1") == [[1]]

@@ -1,0 +1,95 @@
+"""Which call runs on the leading thread right now, and when that thread has to let another one lead.
+
+A call that turns out slow keeps its thread and goes on aside, while another thread leads (`dataplane.relay`). It is
+noticed in three ways: SQLite's progress calls within a statement, a commit on a disk known to be slow, and a watching thread for
+what reports nothing, such as one endless step of SQLite's virtual machine. Any thread may call in here.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from dataplane.calls import Call
+from dataplane.streams import Stream
+
+SLOW_SECONDS = 0.002
+"""What takes longer goes on aside."""
+WATCH_SECONDS = 0.02
+"""How often the watching thread looks."""
+
+
+class Lead:
+    """The current call of the leading thread. `give_away` makes another thread lead; False if there is none."""
+
+    def __init__(self, give_away: Callable[[], bool]) -> None:
+        self._give_away = give_away
+        self._current: Call | None = None
+        self._lock = threading.Lock()
+        self._begun = self._begun_when_last_seen = 0
+        self._watcher_sleeps = False
+        self._news = threading.Event()
+        self._commit_seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Lead of {self._current!r}>"
+
+    def begin(self, call: Call) -> None:
+        """The leading thread begins to run `call`."""
+        call.started = time.monotonic()
+        self._current = call
+        self._begun += 1
+        if self._watcher_sleeps:
+            self._watcher_sleeps = False
+            self._news.set()
+
+    def end(self, call: Call) -> bool:
+        """The thread has run `call`; False if it does not lead any more."""
+        with self._lock:
+            if not call.aside:
+                self._current = None
+            return not call.aside
+
+    def statement_is_slow(self, stream: Stream) -> None:
+        """Called within a statement, some thousand steps apart: hand over if it holds up the loop."""
+        call = self._current
+        if call is not None and call.stream is stream and time.monotonic() - call.started >= SLOW_SECONDS:
+            self._step_aside(call)
+
+    def commit_begins(self, stream: Stream) -> None:
+        """Hand over if commits are slow on this disk and it is the leading thread that will wait."""
+        call = self._current
+        if call is not None and call.stream is stream and self._commit_seconds >= SLOW_SECONDS:
+            self._step_aside(call)
+
+    def commit_took(self, seconds: float) -> None:
+        """Keep a moving average; two threads at once may lose a measurement, which does not matter."""
+        self._commit_seconds += (seconds - self._commit_seconds) * 0.1
+
+    def watch(self) -> None:
+        """Run the watching thread for ever. It sleeps while no calls come."""
+        while True:
+            time.sleep(WATCH_SECONDS)
+            call = self._current
+            if call is not None:
+                if time.monotonic() - call.started >= WATCH_SECONDS:
+                    self._step_aside(call)
+            elif self._begun == self._begun_when_last_seen:
+                # In this order: either `begin` sees that we sleep, or we see that it counted.
+                self._watcher_sleeps = True
+                if self._begun == self._begun_when_last_seen:
+                    self._news.wait()
+                self._watcher_sleeps = False
+                self._news.clear()
+            self._begun_when_last_seen = self._begun
+
+    def _step_aside(self, call: Call) -> None:
+        """Let another thread lead; `call` goes on on the one that led so far."""
+        with self._lock:
+            if self._current is not call:
+                return
+            # Before another thread leads, which will set it to a call of its own.
+            call.aside = True
+            self._current = None
+            if not self._give_away():
+                call.aside = False
+                self._current = call

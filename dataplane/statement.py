@@ -1,0 +1,172 @@
+"""A prepared statement: parameters in, rows out. Made and owned by `dataplane.connection`."""
+
+import ctypes as c
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from dataplane.connection import Connection
+
+Value = int | float | str | bytes | None
+
+_ROW = 100
+_DONE = 101
+_TRANSIENT = c.c_void_p(-1)
+_STATUS_REPREPARE = 5
+_STATUS_ROWS_READ = 1025  # libSQL's own counters
+_STATUS_ROWS_WRITTEN = 1026
+
+
+class Column(msgspec.Struct, frozen=True):
+    """Name and declared type of a result column, as the protocol's Col object."""
+
+    name: str
+    decltype: str | None
+
+
+class Statement:
+    """A compiled statement; `bind`, `step` until False, then `reset`. Owned by its `Connection`."""
+
+    __slots__ = (
+        "_columns",
+        "_connection",
+        "_engine",
+        "_index",
+        "handle",
+        "is_explain",
+        "keyword",
+        "params",
+        "readonly",
+    )
+
+    def __init__(self, connection: "Connection", handle: int, keyword: str, *, writes: bool) -> None:
+        engine = connection.engine
+        self._connection = connection
+        self._engine = engine
+        self.handle = handle
+        self.keyword = keyword
+        """First word of the text, in capitals."""
+        self.readonly = not writes and bool(engine.stmt_readonly(handle))
+        self.is_explain = bool(engine.stmt_isexplain(handle))
+        count = engine.bind_parameter_count(handle)
+        names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]
+        self.params: list[str | None] = [name and name.decode() for name in names]
+        """Names with their prefix, None for a bare `?`; position 0 is parameter 1."""
+        self._index: dict[str, int] | None = None
+        self._columns: list[Column] | None = None
+
+    @property
+    def columns(self) -> list[Column]:
+        """Result columns; empty for a statement that returns no rows."""
+        engine, handle = self._engine, self.handle
+        if self._columns is None or engine.stmt_status(handle, _STATUS_REPREPARE, 1):
+            decltype = engine.column_decltype
+            self._columns = [
+                Column(
+                    (engine.column_name(handle, i) or b"").decode("utf-8", "replace"),
+                    (declared := decltype(handle, i)) and declared.decode("utf-8", "replace"),
+                )
+                for i in range(engine.column_count(handle))
+            ]
+        return self._columns
+
+    def index_of(self, name: str) -> int | None:
+        """Return the position (from 1) of a named parameter, given with or without its prefix."""
+        if self._index is None:
+            self._index = {}
+            for position, known in enumerate(self.params, 1):
+                if known is not None:
+                    self._index.setdefault(known, position)
+                    self._index.setdefault(known[1:], position)
+        return self._index.get(name)
+
+    def bind(self, values: Sequence[Value]) -> None:
+        """Bind `values` to parameters 1, 2, …; integers must fit 64 bits."""
+        engine, handle = self._engine, self.handle
+        for position, value in enumerate(values, 1):
+            if value is None:
+                code = engine.bind_null(handle, position)
+            elif type(value) is int:
+                code = engine.bind_int64(handle, position, value)
+            elif type(value) is float:
+                code = engine.bind_double(handle, position, value)
+            elif type(value) is str:
+                text = value.encode("utf-8", "surrogatepass")
+                code = engine.bind_text(handle, position, text, len(text), _TRANSIENT)
+            elif type(value) is bytes:
+                # A null pointer would bind NULL, and an empty bytes object is not one, but be explicit.
+                if value:
+                    code = engine.bind_blob(handle, position, value, len(value), _TRANSIENT)
+                else:
+                    code = engine.bind_zeroblob(handle, position, 0)
+            else:
+                raise TypeError(f"cannot bind {type(value).__name__}")
+            if code:
+                raise self._connection.error(code)
+
+    def step(self) -> bool:
+        """Run to the next row; True if there is one. Raises `SqlError`; the caller resets either way."""
+        code = self._engine.step(self.handle)
+        if code == _ROW:
+            return True
+        if code == _DONE:
+            return False
+        raise self._connection.error(code)
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the current row."""
+        return int(self._engine.column_count(self.handle))
+
+    def row(self, width: int) -> list[Value]:
+        """Return the current row's values."""
+        engine, handle = self._engine, self.handle
+        column_type, column_bytes = engine.column_type, engine.column_bytes
+        values: list[Value] = []
+        for i in range(width):
+            kind = column_type(handle, i)
+            if kind == 1:
+                values.append(engine.column_int64(handle, i))
+            elif kind == 3:
+                pointer = engine.column_text(handle, i)
+                values.append(c.string_at(pointer, column_bytes(handle, i)).decode("utf-8", "replace"))
+            elif kind == 2:
+                values.append(engine.column_double(handle, i))
+            elif kind == 4:
+                pointer = engine.column_blob(handle, i)
+                values.append(c.string_at(pointer, column_bytes(handle, i)) if pointer else b"")
+            else:
+                values.append(None)
+        return values
+
+    def counters(self) -> tuple[int, int]:
+        """Return rows read and rows written since the last call."""
+        status = self._engine.stmt_status
+        return status(self.handle, _STATUS_ROWS_READ, 1), status(self.handle, _STATUS_ROWS_WRITTEN, 1)
+
+    def reset(self) -> None:
+        """Make the statement ready for another run and let go of its parameters."""
+        self._engine.reset(self.handle)
+        if self.params:
+            self._engine.clear_bindings(self.handle)
+
+
+def first_word(text: bytes, start: int) -> str:
+    """Return the first word of a statement in capitals, past blanks, semicolons and comments, or an empty string."""
+    position, end = start, len(text)
+    while position < end:
+        byte = text[position]
+        if byte in b" \t\r\n\f;":
+            position += 1
+        elif text.startswith(b"--", position):
+            position = (text.find(b"\n", position) + 1) or end
+        elif text.startswith(b"/*", position):
+            position = (text.find(b"*/", position + 2) + 2) if b"*/" in text[position + 2 :] else end
+        else:
+            break
+    stop = position
+    while stop < end and (text[stop : stop + 1].isalpha()):
+        stop += 1
+    return text[position:stop].decode("ascii").upper()
