@@ -138,3 +138,43 @@ def test_acknowledged_writes_survive_a_kill(start_node: Callable[..., Node]) -> 
         assert len(acknowledged) >= 20
         assert set(acknowledged) <= {int(row[0]["value"]) for row in kept["rows"]}
         assert check["rows"] == [[{"type": "text", "value": "ok"}]]
+
+
+def test_a_suspended_database_is_blocked_until_it_is_resumed(node: Node) -> None:
+    database = node.create_database("paused")
+    node.sql(database, "create table t (n)")
+    node.cli("databases", "suspend", "paused")
+    with pytest.raises(AssertionError, match="BLOCKED"):
+        node.sql(database, "select * from t")
+    node.cli("databases", "resume", "paused")
+    node.sql(database, "select * from t")
+
+
+def test_a_protected_database_refuses_what_would_harm_it(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1")
+    database = node.create_database("precious")
+    node.stop()
+    node.env["BRRRD_PROTECTED_DATABASES"] = database["database_id"]
+    node.start()
+    for method, action in [
+        ("POST", "suspend"),
+        ("POST", "resume"),
+        ("POST", "token/rotate"),
+        ("POST", "query-token"),
+        ("DELETE", ""),
+    ]:
+        path = f"/v1/databases/{database['database_id']}/{action}".rstrip("/")
+        assert node.control(method, path, json={"ttl_seconds": 60} if "query" in action else {}).status_code == 403
+    node.sql(database, "select 1")
+
+
+def test_the_bare_url_finds_the_database_by_its_token(node: Node) -> None:
+    database = node.create_database("bare")
+    answer = httpx.post(
+        f"{node.url}/v1/v2/pipeline",
+        headers={"Authorization": f"Bearer {database['database_token']}"},
+        json={"requests": [{"type": "execute", "stmt": {"sql": "select 7"}}, {"type": "close"}]},
+        trust_env=False,
+    )
+    assert answer.status_code == 200
+    assert answer.json()["results"][0]["response"]["result"]["rows"] == [[{"type": "integer", "value": "7"}]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.node_server import Node
+from tests.node_server import Node, eventually
 
 HELLO = "export default { fetch() { return new Response('hello') } }"
 
@@ -280,3 +280,43 @@ def test_logs_reach_the_owner(node: Node) -> None:
 
 def test_a_typo_in_a_command_is_a_usage_error(node: Node) -> None:
     assert node.cli("apps", "lst", check=False).returncode == 2
+
+
+def test_a_kill_in_the_middle_of_a_deploy_leaves_the_old_or_the_new_build(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1")
+    node.deploy(answers("v0"), "torn")
+    kept = "v0"
+    for number, delay in enumerate((0.02, 0.08, 0.15, 0.3), start=1):
+        outcome: list[int] = []
+
+        def deploy(text: str = f"v{number}", outcome: list[int] = outcome) -> None:
+            try:
+                outcome.append(node.upload(answers(text), "torn").status_code)
+            except httpx.TransportError:
+                outcome.append(0)
+
+        deploying = threading.Thread(target=deploy)
+        deploying.start()
+        time.sleep(delay)
+        node.kill()
+        deploying.join()
+        node.start()
+        answered = node.get("torn").text
+        acknowledged = outcome[0] in (200, 201)
+        assert answered == f"v{number}" if acknowledged else answered in (kept, f"v{number}")
+        kept = answered
+
+
+def test_an_app_that_keeps_dying_is_refused_until_a_new_build_comes(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1")
+    node.deploy(answers("fragile"), "dying")
+
+    def is_given_up() -> bool:
+        for host in node.processes("host"):
+            host.kill()
+        answer = node.get("dying")
+        return answer.status_code == 503 and "died" in answer.text and "retry-after" in answer.headers
+
+    eventually(30, is_given_up)
+    node.deploy(answers("healed"), "dying")
+    assert node.get("dying").text == "healed"

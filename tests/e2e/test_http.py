@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -322,3 +322,25 @@ def test_modules_of_the_package_can_be_imported(node: Node) -> None:
         "modules",
     )
     assert node.get("modules").text == "hello module! file:///index.js"
+
+
+def test_a_trusted_proxy_is_believed(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1", "--trusted-proxies", "127.0.0.0/8")
+    node.deploy({"_worker.js": ECHO}, "echo")
+    proxied = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Request-Id": "proxy-id-1"}
+    assert node.get("echo", "/x", headers=proxied).json()["url"] == "https://echo.localhost/x"
+    answer = node.get("echo", "/headers", headers=proxied)
+    assert header_values(answer, "x-forwarded-for") == ["203.0.113.9, 127.0.0.1"]
+    assert header_values(answer, "x-request-id") == ["proxy-id-1"]
+    assert answer.headers["x-request-id"] == "proxy-id-1"
+
+
+def test_hypercorn_can_stand_in_front(start_node: Callable[..., Node]) -> None:
+    node = start_node("--workers", "1", "--server", "hypercorn")
+    node.deploy({"_worker.js": ECHO, "public/file.txt": "static"}, "echo")
+    assert node.get("echo", "/x?y=1").json()["method"] == "GET"
+    assert node.request("POST", "echo", "/length", content=b"x" * 300_000).text == "300000"
+    assert node.get("echo", "/cookies").headers.get_list("set-cookie") == ["a=1; Path=/, with comma", "b=2"]
+    assert node.get("echo", "/file.txt").text == "static"
+    assert node.get("nobody.localhost").status_code == 404
+    node.sql(node.create_database("behind"), "select 1")
