@@ -1,8 +1,8 @@
 """Which call runs on the leading thread right now, and when that thread has to let another one lead.
 
 A call that turns out slow keeps its thread and goes on aside, while another thread leads (`dataplane.relay`). It is
-noticed in three ways: SQLite's progress calls within a statement, a commit on a disk known to be slow, and a watching thread for
-what reports nothing, such as one endless step of SQLite's virtual machine. Any thread may call in here.
+noticed in three ways: SQLite's progress calls within a statement, a commit on a disk known to be slow, and a watching
+thread for what reports nothing, such as one endless step of SQLite's virtual machine. Any thread may call in here.
 """
 
 import threading

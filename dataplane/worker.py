@@ -1,9 +1,9 @@
 """A database worker: `python -m dataplane.worker`, started by the supervisor. Holds a share of the node's databases.
 
 Descriptor 3 is the control channel (`dataplane.messages`), `WorkerSettings.listen_fd` the Unix socket that edge workers
-connect to (`dataplane.wire`). One epoll loop does everything and runs statements itself; a statement that is not done
-within milliseconds continues on its thread while another thread takes the loop over (`dataplane.relay`). Must never
-open a connection to the network.
+connect to (`dataplane.wire`). One epoll loop does everything and runs statements itself; a call that is not done within a few
+milliseconds goes on on its thread while another thread takes the loop over (`dataplane.lead`). Must never open a
+connection to the network.
 """
 
 import ctypes
@@ -220,6 +220,7 @@ def main() -> None:
     control = socket.socket(fileno=FD)
     decoder: Decoder[ToWorker] = Decoder(ToWorker)
     settings = _receive_settings(control, decoder)
+    Path(settings.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
     load().hard_heap_limit64(HEAP_BYTES)
     worker = Worker(control, decoder, settings)
     threading.Thread(target=worker.service.lead.watch, name="watch", daemon=True).start()
