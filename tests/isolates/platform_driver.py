@@ -1,4 +1,4 @@
-"""Drives the platform bundle without a host: frames go into the ring's input buffer, `run()` is called, frames come out.
+"""Drives the platform bundle without a host: frames go into the ring's input, `run()` is called, frames come out.
 
 The `native` object is JavaScript. Its `poll` asks the loop to leave, so that every turn is one call from Python, and
 mini-racer runs the microtasks after it. `turn(advance_ms=…)` puts the monotonic clock forward.
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from py_mini_racer import MiniRacer, init_mini_racer
+
 from isolates import wire
 from isolates.wire import Frame, Type
-from py_mini_racer import MiniRacer, init_mini_racer
 
 BUNDLE = Path(__file__).parents[2] / "isolates" / "js" / "dist" / "platform.js"
 HEADER_BYTES = 64

@@ -3,9 +3,9 @@
 import struct
 
 import pytest
+
 from isolates import wire
 from isolates.wire import Frame, Type
-
 from tests.isolates.platform_driver import EGRESS, Platform, request
 
 APP = """
@@ -13,7 +13,8 @@ return { default: { async fetch(request) {
   try {
     const [url, init] = JSON.parse(await request.text());
     const response = await fetch(url, init);
-    return Response.json([response.status, response.url, response.redirected, response.headers.get('x-a'), await response.text()]);
+    const { status, url: from, redirected, headers } = response;
+    return Response.json([status, from, redirected, headers.get('x-a'), await response.text()]);
   } catch (error) {
     return new Response(`${error.name}: ${error.message}`);
   }
@@ -76,7 +77,8 @@ def test_a_post_and_a_response_in_pieces() -> None:
 
 def test_a_large_request_body_keeps_to_the_window() -> None:
     app = """return { default: { async fetch() {
-      await fetch('http://x.test/', { method: 'PUT', body: new Uint8Array(400000) }); return new Response('sent') } } };"""
+      await fetch('http://x.test/', { method: 'PUT', body: new Uint8Array(400000) });
+      return new Response('sent') } } };"""
     with Platform(app) as platform:
         platform.turn(request(1))
         platform.turn()
@@ -153,7 +155,8 @@ def test_a_response_body_that_breaks_off_rejects() -> None:
 
 def test_an_abort_is_sent_to_the_egress() -> None:
     app = """return { default: { async fetch() {
-      try { await fetch('http://x.test/', { signal: AbortSignal.timeout(10) }); } catch (error) { return new Response(error.name) }
+      try { await fetch('http://x.test/', { signal: AbortSignal.timeout(10) }); }
+      catch (error) { return new Response(error.name) }
     } } };"""
     with Platform(app) as platform:
         platform.turn(request(1))

@@ -1,4 +1,4 @@
-"""Hosts with the real platform: the two halves of the isolates room together."""
+"""The platform in a real host: what needs the engine's own services, and unmodified bundles of well-known libraries."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,200 +7,216 @@ from pathlib import Path
 import pytest
 
 from isolates import wire
-from isolates.messages import Drain, Limits, LoadFailed, Log, Retiring
-from tests.isolates.driver import Host, Zygote, egress_listener, request_frame
+from isolates.messages import LoadFailed, Log
+from tests.isolates.driver import Edge, Host, Zygote, request_frame
+from tests.node import bundle, npm_project
+
+PACKAGES = {"esbuild": "0.28.2", "hono": "4.13.19", "itty-router": "6.0.0", "zod": "4.6.7"}
 
 
 @pytest.fixture(scope="module")
-def platform_zygote(tmp_path_factory: pytest.TempPathFactory, snapshots: Path) -> Iterator[Zygote]:
-    with Zygote(tmp_path_factory.mktemp("platform"), snapshots, platform=None) as running:
+def real_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    with Zygote(tmp_path_factory.mktemp("hosts"), tmp_path_factory.mktemp("cache"), platform=None) as running:
         yield running
 
 
 @pytest.fixture
-def host(platform_zygote: Zygote) -> Iterator[Host]:
-    forked = platform_zygote.fork()
+def host(real_zygote: Zygote) -> Iterator[Host]:
+    forked = real_zygote.fork()
     yield forked
     forked.close()
 
 
-def worker(body: str) -> str:
+def handler(body: str) -> str:
     return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};"
 
 
-def test_the_platform_is_in_a_snapshot(platform_zygote: Zygote, snapshots: Path) -> None:
-    assert max(file.stat().st_size for file in snapshots.iterdir()) > 1_000_000
-
-
-def test_a_request_is_answered_with_a_response(host: Host) -> None:
-    edge = host.serve(worker("return new Response('hello ' + request.url, { status: 201, headers: { 'x-a': 'b' } });"))
-    edge.request(5, "http://a/x")
-    frame = edge.frame()
-    assert (frame.stream, frame.type, frame.status, frame.data) == (5, wire.Type.RESPONSE, 201, b"hello http://a/x")
-    assert b"x-a\nb" in frame.head
-
-
-def test_environment_and_request_body(host: Host) -> None:
-    edge = host.serve(worker("return new Response(env.KEY + (await request.text()).length);"), environment={"KEY": "é"})
-    assert edge.ask(body=b"x" * 50_000) == "é50000"
-
-
-def test_a_large_response_respects_the_window_and_arrives_whole(host: Host) -> None:
-    edge = host.serve(worker("return new Response(new Uint8Array(3_000_000).map((_, i) => i * 7));"))
-    edge.sock.sendall(request_frame(1))
-    body, open_window, ended = b"", wire.WINDOW_BYTES, False
-    while not ended:
+def body_of(edge: Edge, stream: int = 1) -> bytes:
+    """Reads one response whole, granting what arrives."""
+    body = b""
+    while True:
         frame = edge.frame()
+        if frame.stream != stream or frame.type == wire.Type.WINDOW:
+            continue
+        assert frame.type in (wire.Type.RESPONSE, wire.Type.DATA), frame
         body += frame.data
-        ended = bool(frame.flags & wire.END)
-        assert len(body) <= open_window
-        if open_window - len(body) < wire.WINDOW_BYTES // 2:
-            open_window += wire.WINDOW_BYTES
-            edge.sock.sendall(wire.encode(1, wire.Type.WINDOW, data=wire.WINDOW_BYTES.to_bytes(4, "little")))
-    assert body == bytes(i * 7 & 255 for i in range(256)) * (3_000_000 // 256) + bytes(
-        i * 7 & 255 for i in range(3_000_000 % 256)
-    )
+        if frame.flags & wire.END:
+            return body
+        credit = len(frame.data).to_bytes(4, "little")
+        edge.sock.sendall(wire.encode(stream, wire.Type.WINDOW, data=credit))
 
 
-def test_digests_and_random_bytes_come_from_the_host(host: Host) -> None:
-    edge = host.serve(
-        worker(
-            "const data = new Uint8Array(2_500_000).fill(65);"
-            "const hex = (b) => Array.from(new Uint8Array(b), (x) => x.toString(16).padStart(2, '0')).join('');"
-            "return new Response(hex(await crypto.subtle.digest('SHA-256', data)) + ' ' + crypto.randomUUID());"
-        )
-    )
-    digest, uuid = edge.ask().split()
-    assert digest == hashlib.sha256(b"A" * 2_500_000).hexdigest()
-    assert len(uuid) == 36
+def test_async_local_storage_follows_every_kind_of_waiting(host: Host) -> None:
+    edge = host.serve("""
+        const storage = new AsyncLocalStorage();
+        async function flow(name) {
+          const seen = [];
+          await null; seen.push(storage.getStore());
+          await new Promise((resolve) => setTimeout(resolve, 3)); seen.push(storage.getStore());
+          await Promise.all([1, 2].map(async () => { await 0; seen.push(storage.getStore()); }));
+          for await (const _ of (async function* () { yield 1; })()) seen.push(storage.getStore());
+          await new Promise((resolve) => queueMicrotask(() => { seen.push(storage.getStore()); resolve(); }));
+          for await (const _ of new Response('x').body) seen.push(storage.getStore());
+          return seen.every((store) => store === name) && seen.length;
+        }
+        export default { async fetch() {
+          return Response.json(await Promise.all(['a', 'b'].map((name) => storage.run(name, flow, name))));
+        } };""")
+    assert edge.ask() == "[7,7]"
 
 
-def test_console_and_exceptions_reach_the_log_with_the_request(host: Host) -> None:
-    edge = host.serve(worker("console.warn('careful'); throw new TypeError('broken');"))
-    edge.request(3)
-    frame = edge.frame()
-    assert (frame.type, frame.status) == (wire.Type.REFUSE, 500)
-    assert frame.head.startswith(b"exception\n")
-    first, second = host.end.expect(Log), host.end.expect(Log)
-    assert (first.level, first.message, first.request_id) == ("warn", "careful", "request-3")
-    assert (second.level, second.request_id) == ("error", "request-3")
-    assert "TypeError: broken" in second.message
-    assert "main.js:1" in second.message
+def test_console_after_an_await_still_names_the_request(host: Host) -> None:
+    app = "setTimeout(() => console.log(request.url), 5); await 0; console.log('now'); return new Response('x');"
+    edge = host.serve(handler(app))
+    edge.request(3, "http://a/three")
+    edge.request(4, "http://a/four")
+    logs = [host.end.expect(Log) for _ in range(4)]
+    assert {(log.request_id, log.message) for log in logs} == {
+        ("request-3", "now"),
+        ("request-4", "now"),
+        ("request-3", "http://a/three"),
+        ("request-4", "http://a/four"),
+    }
 
 
-@pytest.mark.parametrize(
-    ("files", "place", "message"),
-    [
-        ({"main.js": "import './x.js'", "x.js": "\nlet a = ;"}, ("x.js", 2), "Unexpected token"),
-        ({"main.js": "\n\nnull.x;"}, ("main.js", 3), "Cannot read properties of null"),
-        ({"main.js": "\nawait 0;\nthrow new Error('later')"}, ("main.js", 3), "later"),
-        ({"main.js": "export const x = 1;"}, ("main.js", 0), "fetch"),
-    ],
-    ids=["syntax", "throw", "throw-after-await", "no-handler"],
-)
-def test_a_build_that_cannot_run_is_refused(
-    host: Host, files: dict[str, str], place: tuple[str, int], message: str
-) -> None:
-    host.load(files)
-    failed = host.end.expect(LoadFailed)
-    assert message in failed.message
-    assert (
-        (failed.file, failed.line) in {place[:2], ("", 0)} if not place[1] else (failed.file, failed.line) == place[:2]
-    )
+@pytest.mark.parametrize(("name", "algorithm"), [("SHA-1", "sha1"), ("SHA-256", "sha256"), ("SHA-512", "sha512")])
+def test_digests(host: Host, name: str, algorithm: str) -> None:
+    app = f"const data = await request.arrayBuffer(); return new Response(await crypto.subtle.digest('{name}', data))"
+    edge = host.serve(handler(app))
+    edge.request(1, method="POST", body=b"abc")
+    assert body_of(edge) == hashlib.new(algorithm, b"abc").digest()
 
 
-def test_fetch_goes_to_the_egress_process_and_streams_back(host: Host) -> None:
-    with egress_listener(host.folder) as listener:
-        edge = host.serve(worker("const r = await fetch('http://b.example/'); return new Response(await r.text());"))
-        edge.request(1)
-        egress, _ = listener.accept()
-        with egress:
-            (frame,), _ = wire.decode(egress.recv(10_000))
-            assert frame.head.split(b"\n")[:2] == [b"GET", b"http://b.example/"]
-            egress.sendall(
-                wire.encode(frame.stream, wire.Type.RESPONSE, status=200, head=b"OK")
-                + wire.encode(frame.stream, wire.Type.DATA, data=b"one ")
-                + wire.encode(frame.stream, wire.Type.DATA, flags=wire.END, data=b"two")
-            )
-            assert edge.frame().data == b"one two"
-
-
-def test_fetch_fails_while_the_egress_process_is_down_and_works_again(host: Host) -> None:
-    edge = host.serve(
-        worker("try { return await fetch('http://b.example/'); } catch (e) { return new Response(e.name); }")
-    )
-    assert edge.ask(stream=1) == "TypeError"
-    with egress_listener(host.folder) as listener:
-        edge.request(2)
-        egress, _ = listener.accept()
-        with egress:
-            (frame,), _ = wire.decode(egress.recv(10_000))
-        assert edge.frame().data == b"TypeError"
-        edge.request(3)
-        egress, _ = listener.accept()
-        with egress:
-            (frame,), _ = wire.decode(egress.recv(10_000))
-            egress.sendall(wire.encode(frame.stream, wire.Type.RESPONSE, flags=wire.END, status=204, head=b""))
-            assert edge.frame().status == 204
-
-
-def test_the_cap_queues_and_then_refuses(host: Host) -> None:
-    limits = Limits(max_concurrent_requests=2, queue_ms=200)
-    edge = host.serve(worker("await new Promise((r) => setTimeout(r, 1000)); return new Response('x');"), limits=limits)
-    for number in range(1, 7):
-        edge.request(number)
-    frames = [edge.frame() for _ in range(6)]
-    refused = [frame for frame in frames if frame.type == wire.Type.REFUSE]
-    assert [frame.status for frame in refused] == [503] * 4
-    assert all(frame.head.startswith(b"overloaded\n") for frame in refused)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "for (;;);",
-        "(async () => { for (;;) await 0; })();",
-        "queueMicrotask(function again() { queueMicrotask(again); });",
-        "await null; for (;;);",
-    ],
-)
-def test_javascript_that_does_not_yield_is_ended(host: Host, code: str) -> None:
-    edge = host.serve(worker(f"{code} await new Promise(() => {{}});"), limits=Limits(wall_ms=300))
+def test_a_digest_of_more_than_the_scratch_buffer_holds(host: Host) -> None:
+    edge = host.serve(handler("return new Response(await crypto.subtle.digest('SHA-256', new Uint8Array(3e6)))"))
     edge.request(1)
-    assert host.end.expect(Retiring).limit == "wall_ms"
-    assert host.exit_status() == 3
+    assert body_of(edge) == hashlib.sha256(bytes(3_000_000)).digest()
 
 
-def test_stringref_is_off_for_apps(host: Host) -> None:
-    # A function type with a stringref (0x67) parameter.
-    code = "new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 0x60, 1, 0x67, 0])"
-    edge = host.serve(worker(f"return new Response(String(WebAssembly.validate({code})));"))
+def test_bodies_of_megabytes_both_ways(host: Host) -> None:
+    edge = host.serve(handler("return new Response((await request.text()).toUpperCase())"))
+    text = "grüße " * 400_000
+    data = text.encode()
+    head = b"POST\nhttp://a/\nid"
+    edge.sock.sendall(wire.encode(1, wire.Type.REQUEST, head=head))
+    sent, credit = 0, wire.WINDOW_BYTES
+    while sent < len(data):
+        if credit == 0:
+            frame = edge.frame()
+            assert frame.type == wire.Type.WINDOW
+            credit += int.from_bytes(frame.data, "little")
+            continue
+        piece = data[sent : sent + min(wire.MAX_DATA_BYTES, credit)]
+        sent += len(piece)
+        credit -= len(piece)
+        edge.sock.sendall(wire.encode(1, wire.Type.DATA, flags=wire.END if sent == len(data) else 0, data=piece))
+    assert body_of(edge).decode() == text.upper()
+
+
+def test_webassembly_compiles_in_the_background(host: Host) -> None:
+    edge = host.serve(
+        handler("""const bytes = Uint8Array.from([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 3, 2, 1, 0, 7, 5,
+          1, 1, 102, 0, 0, 10, 6, 1, 4, 0, 65, 42, 11]);
+          const response = new Response(bytes, { headers: { 'content-type': 'application/wasm' } });
+          const { instance } = await WebAssembly.instantiateStreaming(response);
+          return new Response(String(instance.exports.f()));""")
+    )
+    assert edge.ask() == "42"
+
+
+def test_the_string_proposal_is_not_left_open_to_apps(host: Host) -> None:
+    edge = host.serve(
+        handler("""const bytes = Uint8Array.from([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 1, 103, 0]);
+          return new Response(String(WebAssembly.validate(bytes)));""")
+    )
     assert edge.ask() == "false"
 
 
-def test_apps_do_not_see_the_host(host: Host) -> None:
-    names = "['SharedArrayBuffer', '__brrrd_boot', '__brrrd_ring', '__timer_manager', 'native']"
+def test_timers_interleave_with_microtasks(host: Host) -> None:
     edge = host.serve(
-        worker(f"return new Response({names}.filter((n) => globalThis[n] !== undefined) + typeof Atomics.wait);")
+        handler("""const order = []; await new Promise((resolve) => {
+          setTimeout(() => { order.push(1); Promise.resolve().then(() => order.push(2)); });
+          setTimeout(() => { order.push(3); resolve(); }); }); return Response.json(order);""")
     )
-    assert edge.ask() == "undefined"
+    assert edge.ask() == "[1,2,3]"
 
 
-def test_background_work_is_finished_while_draining(host: Host) -> None:
-    edge = host.serve(
-        worker(
-            "ctx.waitUntil(new Promise((r) => setTimeout(r, 200)).then(() => console.log('later')));"
-            "return new Response('now');"
-        )
+def test_a_module_that_throws_is_refused_with_its_place(host: Host) -> None:
+    host.load(
+        {"main.js": "import './part.js';\nexport default {};", "part.js": "\n\n  throw new RangeError('bad part');"}
     )
-    assert edge.ask() == "now"
-    host.end.send(Drain(grace_ms=5000))
-    assert any(isinstance(message, Log) and message.message == "later" for message in host.end.rest())
-    assert host.exit_status() == 0
+    failed = host.end.expect(LoadFailed)
+    assert (failed.file, failed.line, failed.message) == ("part.js", 3, "RangeError: bad part")
 
 
-def test_more_output_in_one_turn_than_the_buffer_holds(host: Host) -> None:
-    edge = host.serve(worker("return new Response('x'.repeat(60000) + request.url.slice(-2));"))
-    edge.sock.sendall(b"".join(request_frame(number, f"http://a/{number}") for number in range(10, 90)))
-    answers = {(frame := edge.frame()).stream: frame.data[-2:] for _ in range(80)}
-    assert answers == {number: str(number).encode() for number in range(10, 90)}
+HONO = """
+import { Hono } from 'hono';
+import { cors } from 'hono/cors';
+import { streamText } from 'hono/streaming';
+const app = new Hono();
+app.use('*', cors());
+app.get('/hello/:name', (c) => c.text(`Hello ${c.req.param('name')} ${c.req.query('q')}`));
+app.post('/form', async (c) => { const form = await c.req.parseBody(); return c.json({ a: form.a }, 201); });
+app.get('/stream', (c) => streamText(c, async (stream) => {
+  await stream.write('one ');
+  await stream.sleep(2);
+  await stream.write('two');
+}));
+app.get('/fail', () => { throw new Error('inner'); });
+app.onError((error, c) => c.text(`caught ${error.message}`, 500));
+app.notFound((c) => c.text('nothing here', 404));
+export default app;
+"""
+
+ITTY = """
+import { AutoRouter, error, json } from 'itty-router';
+const router = AutoRouter({ base: '/api' });
+router.get('/items/:id', ({ params, query }) => ({ id: params.id, q: query.q }));
+router.post('/items', async (request) => json(await request.json(), { status: 201 }));
+export default { ...router };
+"""
+
+ZOD = """
+import { z } from 'zod';
+const User = z.object({ name: z.string().min(2), email: z.email(), age: z.coerce.number().int().positive() });
+export default { async fetch(request) {
+  const parsed = User.safeParse(await request.json());
+  return Response.json(parsed.success ? parsed.data : parsed.error.issues.map((issue) => issue.path.join('.')));
+} };
+"""
+
+
+def bundled(tmp_path: Path, source: str) -> str:
+    """The app bundled as its author would, minified."""
+    entry, output = tmp_path / "entry.mjs", tmp_path / "worker.js"
+    entry.write_text(source)
+    bundle(npm_project("platform-libraries", PACKAGES), entry, output, "--minify")
+    return output.read_text()
+
+
+def test_hono(host: Host, tmp_path: Path) -> None:
+    edge = host.serve(bundled(tmp_path, HONO))
+    assert edge.ask("http://a/hello/w%C3%B6rld?q=1") == "Hello wörld 1"
+    edge.request(1, "http://a/stream")
+    assert body_of(edge) == b"one two"
+    assert edge.ask("http://a/fail") == "caught inner"
+    assert edge.ask("http://a/none") == "nothing here"
+    head = b"POST\nhttp://a/form\nid\ncontent-type\napplication/x-www-form-urlencoded"
+    edge.sock.sendall(wire.encode(9, wire.Type.REQUEST, flags=wire.END, head=head, data=b"a=1+2"))
+    frame = edge.frame()
+    assert (frame.status, frame.data) == (201, b'{"a":"1 2"}')
+    assert b"access-control-allow-origin\n*" in frame.head
+
+
+def test_itty_router(host: Host, tmp_path: Path) -> None:
+    edge = host.serve(bundled(tmp_path, ITTY))
+    assert edge.ask("http://a/api/items/7?q=x") == '{"id":"7","q":"x"}'
+    edge.sock.sendall(request_frame(2, "http://a/api/items", method="POST", body=b'{"n":1}'))
+    frame = edge.frame()
+    assert (frame.status, frame.data) == (201, b'{"n":1}')
+
+
+def test_zod(host: Host, tmp_path: Path) -> None:
+    edge = host.serve(bundled(tmp_path, ZOD))
+    assert edge.ask(body=b'{"name":"Ann","email":"a@b.co","age":"4"}') == '{"name":"Ann","email":"a@b.co","age":4}'
+    assert edge.ask(body=b'{"name":"A","email":"x","age":-1}') == '["name","email","age"]'

@@ -3,9 +3,9 @@
 import struct
 
 import pytest
+
 from isolates import wire
 from isolates.wire import Type
-
 from tests.isolates.platform_driver import EDGE, Platform, request
 
 HELLO = "return { default: { fetch: () => new Response('hello world') } };"
@@ -34,7 +34,7 @@ def cancel(stream: int, why: str = "client closed") -> bytes:
         HELLO,
         "return { default: (request, env, ctx) => new Response('hello world') };",
         "return { fetch: async () => new Response('hello world') };",
-        "class App { text = 'hello world'; fetch() { return new Response(this.text); } } return { default: new App() };",
+        "class App { text = 'hello world'; fetch() { return new Response(this.text); } } return { default: new App };",
     ],
     ids=["object", "function", "named export", "instance"],
 )
@@ -380,10 +380,16 @@ def test_apps_that_overwrite_the_language_do_not_stop_the_loop() -> None:
     const RealError = Error;
     const boom = () => { throw new RealError('overwritten') };
     const targets = [
-      [Promise.prototype, ['then', 'catch', 'finally']], [Array.prototype, ['push', 'shift', 'splice', 'forEach', Symbol.iterator]],
-      [Map.prototype, ['get', 'set', 'delete', 'forEach']], [Set.prototype, ['add', 'forEach']], [Math, ['min', 'max', 'floor']],
-      [String.prototype, ['split', 'slice', 'charCodeAt', 'toLowerCase']], [Function.prototype, ['call', 'apply', 'bind']],
-      [Object.getPrototypeOf(Uint8Array.prototype), ['set', 'subarray', 'slice']], [Reflect, ['apply']], [Date, ['now']],
+      [Promise.prototype, ['then', 'catch', 'finally']],
+      [Array.prototype, ['push', 'shift', 'splice', 'forEach', Symbol.iterator]],
+      [Map.prototype, ['get', 'set', 'delete', 'forEach']],
+      [Set.prototype, ['add', 'forEach']],
+      [Math, ['min', 'max', 'floor']],
+      [String.prototype, ['split', 'slice', 'charCodeAt', 'toLowerCase']],
+      [Function.prototype, ['call', 'apply', 'bind']],
+      [Object.getPrototypeOf(Uint8Array.prototype), ['set', 'subarray', 'slice']],
+      [Reflect, ['apply']],
+      [Date, ['now']],
       [globalThis, ['Promise', 'Response', 'Uint8Array', 'Error', 'Map', 'setTimeout', 'queueMicrotask']],
     ];
     for (let i = 0; i < targets.length; i++)

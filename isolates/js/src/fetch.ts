@@ -7,7 +7,7 @@ import { currentRequestId } from './continuation.ts';
 import { parseDataUrl } from './data_url.ts';
 import { utf8Encode } from './encoding/utf8.ts';
 import { abortedReason, onAbort } from './events/abort.ts';
-import { Body, bodyLength, isUnusable, streamOf } from './http/body.ts';
+import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
 import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { Request, type RequestState, requestState, signalOf } from './http/request.ts';
@@ -160,13 +160,13 @@ function sendHop(hop: Hop, state: RequestState): Promise<ResponseState> {
     const { list } = hop;
     for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
     const length = body === null ? (hop.method === 'POST' || hop.method === 'PUT' ? 0 : -1) : bodyLength(body);
-    if (length >= 0 && (body === null || body.stream === null)) head += `\ncontent-length\n${length}`;
+    if (length >= 0) head += `\ncontent-length\n${length}`;
     if (head.length > MAX_HEAD_BYTES) {
       call.end(new TypeError(`fetch failed: the request's headers are over ${MAX_HEAD_BYTES} bytes`));
       return;
     }
     if (body === null) sendHead(EGRESS_CONNECTION, call.stream, REQUEST, END, 0, head);
-    else if (body.source !== null && body.stream === null) sendSource(call, head, body.source);
+    else if (body.source !== null) sendSource(call, head, body.source);
     else {
       sendHead(EGRESS_CONNECTION, call.stream, REQUEST, 0, 0, head);
       call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, 0);
@@ -240,8 +240,8 @@ async function follow(state: RequestState): Promise<Response> {
   const { body } = state;
   if (isUnusable(body)) throw new TypeError('The body was already used, or is locked');
   if (body !== null) {
-    hop.body = new Body(body.stream === null ? body.source : null, body.incoming, body.stream);
-    if (body.stream === null) body.used = true;
+    hop.body = new Body(body.source, body.incoming, body.stream);
+    if (body.source !== null || body.stream === null) markUsed(body);
   }
   for (let hops = 0; ; hops++) {
     const response = await sendHop(hop, state);

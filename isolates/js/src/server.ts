@@ -8,7 +8,7 @@
 import { setContinuation, type Flow, type Origin, type Stores } from './continuation.ts';
 import { DOMException } from './dom_exception.ts';
 import { abortSignal, type AbortSignal, newSignal } from './events/abort.ts';
-import { bodyLength, Body, isUnusable, streamOf } from './http/body.ts';
+import { bodyLength, Body, isUnusable, markUsed, streamOf } from './http/body.ts';
 import { listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
@@ -328,15 +328,14 @@ function respond(exchange: Exchange, state: ResponseState): void {
     return;
   }
   const { source } = body;
-  if (source === null || body.stream !== null) {
-    body.used ||= body.stream === null;
+  if (source === null) {
     sendHead(connection, stream, RESPONSE, 0, status, head);
     if (!exchange.registered) register(exchange);
     const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, 0));
-    void outgoing.sendStream(unusedStream(body));
+    void outgoing.sendStream(streamOf(body));
     return;
   }
-  body.used = true;
+  markUsed(body);
   if (!listHas(list, 'content-length')) head += `\ncontent-length\n${bodyLength(body)}`;
   if (typeof source === 'string' && source.length <= MAX_TEXT_UNITS) {
     sendHeadAndText(connection, stream, RESPONSE, END, status, head, source);
@@ -353,11 +352,6 @@ function respond(exchange: Exchange, state: ResponseState): void {
   if (!exchange.registered) register(exchange);
   const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, MAX_DATA_BYTES));
   outgoing.sendAll(bytes, MAX_DATA_BYTES);
-}
-
-function unusedStream(body: Body) {
-  body.used = false;
-  return streamOf(body);
 }
 
 /** The head of a response without content: a length only where a GET would have had one. */

@@ -10,6 +10,7 @@ import {
   ObjectDefineProperty,
   promiseReject,
   promiseResolve,
+  SafeWeakMap,
   sliceBytes,
   stringSlice,
 } from '../primordials.ts';
@@ -23,7 +24,8 @@ const STREAM_CHUNK_BYTES = 64 << 10;
 
 /** A body: text or bytes that are there, or frames that arrive, or a stream. */
 export class Body {
-  /** Text stands for its UTF-8 bytes. Null when the body is `incoming` or only a stream. */
+  /** Text stands for its UTF-8 bytes. Null when the body is `incoming` or only a stream. With a stream that was made of
+   *  it, it counts as long as nothing was read from that. */
   source: string | Uint8Array<ArrayBuffer> | null;
   incoming: IncomingBody | null;
   /** Made on demand; once there, it is the body. */
@@ -42,6 +44,9 @@ export class Body {
   }
 }
 
+/** Streams that were made of a source. */
+const sources = new SafeWeakMap<object, string | Uint8Array<ArrayBuffer>>();
+
 /** The content type that the last `extractBody` implies, or null. Read it right after the call. */
 export let extractedType: string | null = null;
 
@@ -54,7 +59,8 @@ export function extractBody(init: unknown): Body {
   }
   if (isReadableStream(init)) {
     if (init.locked || isDisturbed(init)) throw new TypeError('The body is a stream that is locked or was read from');
-    return new Body(null, null, init);
+    // Frameworks pass bodies on as `new Response(response.body, …)`: what is whole stays whole.
+    return new Body(sources.get(init) ?? null, null, init);
   }
   if (isBufferSource(init)) return new Body(sliceBytes(bytesView(init)));
   if (isBlob(init)) {
@@ -89,6 +95,12 @@ function streamFrom(iterable: AsyncIterable<unknown>): ReadableStream<unknown> {
   );
 }
 
+/** Marks a body as consumed by way of its source. */
+export function markUsed(body: Body): void {
+  body.used = true;
+  if (body.stream !== null) void body.stream.cancel();
+}
+
 /** Bytes of the body where that is known, else -1. */
 export function bodyLength(body: Body): number {
   const { source } = body;
@@ -109,7 +121,10 @@ export function streamOf(body: Body): ReadableStream<unknown> {
   if (body.stream !== null) return body.stream;
   const { source, incoming } = body;
   if (incoming !== null) body.stream = incoming.toStream() as ReadableStream<unknown>;
-  else body.stream = streamOver(typeof source === 'string' ? utf8Encode(source) : source!);
+  else {
+    body.stream = streamOver(typeof source === 'string' ? utf8Encode(source) : source!);
+    sources.set(body.stream, source!);
+  }
   if (body.used) {
     // Consumed already: the stream must show as disturbed and be at its end.
     void body.stream.cancel();
@@ -138,7 +153,7 @@ function streamOver(bytes: Uint8Array<ArrayBuffer>): ReadableStream<unknown> {
 
 /** Fetch "clone a body". The body must not be unusable. */
 export function cloneBody(body: Body): Body {
-  if (body.source !== null && body.stream === null) return new Body(body.source);
+  if (body.source !== null) return new Body(body.source);
   const [mine, other] = streamOf(body).tee();
   body.stream = mine;
   const clone = new Body(body.source, null, other);
@@ -168,9 +183,9 @@ const USED = 'The body was already used, or is locked';
 function takeBytes(body: Body | null): Promise<Uint8Array<ArrayBuffer>> {
   if (body === null) return promiseResolve(new Uint8Array(0));
   if (isUnusable(body)) return promiseReject(new TypeError(USED));
-  if (body.stream !== null) return readAll(body.stream);
-  body.used = true;
   const { source, incoming } = body;
+  if (source === null && body.stream !== null) return readAll(body.stream);
+  markUsed(body);
   if (typeof source === 'string') return promiseResolve(utf8Encode(source));
   if (source !== null) return promiseResolve(sliceBytes(source));
   return incoming!.collect();
@@ -178,9 +193,9 @@ function takeBytes(body: Body | null): Promise<Uint8Array<ArrayBuffer>> {
 
 function takeText(body: Body | null): Promise<string> | string {
   if (body === null) return '';
-  if (body.stream === null && !body.used) {
-    const { source, incoming } = body;
-    body.used = true;
+  const { source, incoming } = body;
+  if ((body.stream === null || source !== null) && !isUnusable(body)) {
+    markUsed(body);
     if (typeof source === 'string') return wellFormedText(source);
     if (source !== null) return utf8DecodeWithoutMark(source);
     return incoming!.collect().then(utf8DecodeWithoutMark);

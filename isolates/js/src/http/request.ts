@@ -14,7 +14,7 @@ import {
   toDOMString,
   toUSVString,
 } from '../webidl.ts';
-import { Body, cloneBody, extractBody, extractedType, isUnusable, mixinBody, streamOf } from './body.ts';
+import { Body, cloneBody, extractBody, extractedType, isUnusable, markUsed, mixinBody, streamOf } from './body.ts';
 import { type HeaderList, type Headers, listAppend, listFrom, listGet, listHas, wrapList } from './headers.ts';
 import { requestMethod } from './tokens.ts';
 
@@ -326,10 +326,13 @@ function buildBody(
 /** Moves a body into a new request: the old request's counts as used. */
 function takeOver(body: Body): Body {
   const moved = new Body(body.source, body.incoming, body.stream);
+  if (body.source !== null) {
+    markUsed(body);
+    return new Body(body.source);
+  }
   if (body.stream !== null) {
     // The old object must show a disturbed stream: pipe it through.
     moved.stream = streamOf(body).pipeThrough(new TransformStream<unknown, unknown>());
-    moved.source = null;
     moved.incoming = null;
   }
   body.used = true;

@@ -30,10 +30,12 @@ function announceTimer(): void {
   setNextTimer(at < 0 ? -1 : max(0, at - turnStart()));
 }
 
-/** Runs the timers that are due. Microtasks run between two of them, as HTML asks. */
-function runTimers(): void {
+/**
+ * Runs the timers that are due and were set before `mark`. Microtasks run between two of them, as HTML asks, and those
+ * of this turn's requests run before any timer that they set.
+ */
+function runTimers(mark: number): void {
   const now = monotonic();
-  const mark = timerMark();
   for (let count = 0; timerDue(now); count++) {
     if (count === TIMERS_PER_TURN || (count > 0 && !runMicrotasks())) {
       setMoreWork(true);
@@ -50,11 +52,12 @@ function platformFailed(error: unknown): void {
 }
 
 function turn(): void {
+  const mark = timerMark();
   readSegments(receiverOf, platformFailed);
   setContinuation(undefined);
   try {
     enforceTimes(monotonic());
-    runTimers();
+    runTimers(mark);
   } catch (error) {
     platformFailed(error);
   }
