@@ -120,56 +120,49 @@ class Connection:
         if statement is not None:
             self._statements.move_to_end(sql)
             return statement
-        text = self._text(sql)
+        text = self.encode(sql)
         statement, end = self._compile(text, 0)
         if statement is None:
             raise SqlError("SQL_NO_STATEMENT", "The SQL text contains no statement")
         if text[end:].strip(b" \t\r\n;"):
             try:
-                more, _ = self._compile_next(text, end)
+                more, _ = self.prepare_next(text, end)
             except SqlError:
                 more = statement
             if more is not None:
-                self._finalize(statement)
+                self.discard(statement)
                 if more is not statement:
-                    self._finalize(more)
+                    self.discard(more)
                 raise SqlError("SQL_MANY_STATEMENTS", "The SQL text contains more than one statement")
         self._statements[sql] = statement
         if len(self._statements) > CACHED_STATEMENTS:
             _, oldest = self._statements.popitem(last=False)
-            self._finalize(oldest)
+            self.discard(oldest)
         return statement
 
-    def prepare_next(self, sql: bytes, start: int) -> tuple[Statement | None, int]:
+    def prepare_next(self, text: bytes, start: int) -> tuple[Statement | None, int]:
         """Compile the next statement of a text of many, from byte `start`; return it and where the rest begins.
 
         None: only blanks and comments were left. The statement is the caller's: pass it to `discard` when done.
         """
-        return self._compile_next(sql, start)
+        statement: Statement | None = None
+        while statement is None and start < len(text):
+            statement, start = self._compile(text, start)
+        return statement, start
 
     def discard(self, statement: Statement) -> None:
-        """Free a statement made by `prepare_next`."""
-        self._finalize(statement)
+        """Free a statement."""
+        self.engine.finalize(statement.handle)
 
     @staticmethod
-    def _text(sql: str) -> bytes:
+    def encode(sql: str) -> bytes:
+        """Return `sql` as `prepare_next` wants it. Raises `SqlError` for a text that SQLite would cut short."""
         text = sql.encode("utf-8", "surrogatepass")
         if b"\0" in text:
             raise SqlError(
                 "SQL_PARSE_ERROR", f"The SQL text contains a NUL (at offset {text.index(0)}): bind the value"
             )
         return text
-
-    @classmethod
-    def encode(cls, sql: str) -> bytes:
-        """Return `sql` as `prepare_next` wants it. Raises `SqlError` for a text that SQLite would cut short."""
-        return cls._text(sql)
-
-    def _compile_next(self, text: bytes, start: int) -> tuple[Statement | None, int]:
-        statement: Statement | None = None
-        while statement is None and start < len(text):
-            statement, start = self._compile(text, start)
-        return statement, start
 
     def _compile(self, text: bytes, start: int) -> tuple[Statement | None, int]:
         handle, tail = c.c_void_p(), c.c_void_p()
@@ -190,9 +183,6 @@ class Connection:
         if handle.value is None:
             return None, end
         return Statement(self, handle.value, keyword, writes=self._writes), end
-
-    def _finalize(self, statement: Statement) -> None:
-        self.engine.finalize(statement.handle)
 
     def run(self, sql: bytes) -> None:
         """Run statements without parameters and drop their rows. Raises `SqlError`."""
@@ -239,7 +229,7 @@ class Connection:
         if self.handle is None:
             return
         for statement in self._statements.values():
-            self._finalize(statement)
+            self.discard(statement)
         self._statements.clear()
         self.engine.close_v2(self.handle)
         self.handle = None
