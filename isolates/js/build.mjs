@@ -1,13 +1,14 @@
-// Builds dist/platform.js from src/main.ts. `--check` builds in memory and compares with what is committed.
+// Builds dist/platform.js from src/main.ts, and dist/licenses.txt from the packages that went into it.
+// `--check` builds in memory and compares with what is committed.
 import { build } from 'esbuild';
-import { readFile, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
-const OUTPUT = path.join(root, 'dist/platform.js');
+const DIST = path.join(root, 'dist');
 const source = (name) => path.join(root, 'src', name);
 
 /** Where parts of the bundled packages are replaced by our own, and large tables are kept as text until used. */
@@ -37,13 +38,13 @@ const replacements = {
   },
 };
 
-const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'));
 const result = await build({
   absWorkingDir: root,
   entryPoints: ['src/main.ts'],
-  outfile: OUTPUT,
+  outfile: path.join(DIST, 'platform.js'),
   bundle: true,
   write: false,
+  metafile: true,
   format: 'iife',
   platform: 'neutral',
   mainFields: ['module', 'main'],
@@ -55,19 +56,37 @@ const result = await build({
   minifyWhitespace: true,
   keepNames: false,
   logLevel: 'warning',
-  banner: { js: `// brrrd platform ${version ?? ''}: built by \`npm run build\` in isolates/js, do not edit`.trim() },
+  banner: { js: '// The web platform of brrrd, built by `npm run build` in isolates/js: do not edit.' },
   plugins: [replacements],
 });
-const built = result.outputFiles[0].contents;
+const outputs = { 'platform.js': Buffer.from(result.outputFiles[0].contents), 'licenses.txt': await licenses() };
+
+/** The licence texts of the packages in the bundle, which must go with it. */
+async function licenses() {
+  const inputs = Object.keys(result.metafile.inputs);
+  const packages = new Set(inputs.flatMap((file) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []));
+  const texts = [];
+  for (const name of [...packages].sort()) {
+    const folder = path.join(root, 'node_modules', name);
+    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    if (file === undefined) throw new Error(`${name} has no licence file`);
+    const { version } = JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8'));
+    texts.push(`${name} ${version}\n\n${(await readFile(path.join(folder, file), 'utf8')).trim()}\n`);
+  }
+  return Buffer.from(texts.join(`\n${'-'.repeat(80)}\n\n`));
+}
 
 if (process.argv.includes('--check')) {
-  const committed = await readFile(OUTPUT).catch(() => Buffer.alloc(0));
-  if (Buffer.compare(committed, built) !== 0) {
-    console.error('dist/platform.js does not match its source: run `npm run build` in isolates/js and commit it');
+  for (const [name, content] of Object.entries(outputs)) {
+    const committed = await readFile(path.join(DIST, name)).catch(() => Buffer.alloc(0));
+    if (Buffer.compare(committed, content) === 0) continue;
+    console.error(`dist/${name} does not match its source: run \`npm run build\` in isolates/js and commit it`);
     process.exit(1);
   }
 } else {
-  await mkdir(path.dirname(OUTPUT), { recursive: true });
-  await writeFile(OUTPUT, built);
-  console.log(`dist/platform.js: ${built.length} bytes`);
+  await mkdir(DIST, { recursive: true });
+  for (const [name, content] of Object.entries(outputs)) {
+    await writeFile(path.join(DIST, name), content);
+    console.log(`dist/${name}: ${content.length} bytes`);
+  }
 }

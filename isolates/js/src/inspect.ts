@@ -5,6 +5,7 @@
  * and depth, entries and length are bounded.
  */
 
+import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
 import { isDOMException } from './dom_exception.ts';
 import { isError } from './late_intrinsics.ts';
 import { isHeaders, headersList } from './http/headers.ts';
@@ -20,7 +21,6 @@ import {
   uncurryThis,
 } from './primordials.ts';
 import { isURL } from './url/url.ts';
-import { isSharedArrayBuffer, isArrayBuffer } from './webidl.ts';
 
 const MAX_DEPTH = 2;
 const MAX_ENTRIES = 100;
@@ -41,8 +41,6 @@ const numberValue = uncurryThis(Number.prototype.valueOf);
 const stringValue = uncurryThis(String.prototype.valueOf);
 const booleanValue = uncurryThis(Boolean.prototype.valueOf);
 const symbolToString = uncurryThis(Symbol.prototype.toString);
-const weakMapHas = uncurryThis(WeakMap.prototype.has);
-const weakSetHas = uncurryThis(WeakSet.prototype.has);
 
 interface Context {
   seen: object[];
@@ -130,16 +128,6 @@ function formatValue(value: unknown, depth: number, context: Context, typed: boo
   return reference < 0 ? text : `<ref *${reference + 1}> ${text}`;
 }
 
-/** Runs `probe`, which throws unless its argument has the internal slot that it looks at. */
-function has(probe: (value: never) => unknown, value: object): boolean {
-  try {
-    probe(value as never);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** A data property's value, without running a getter. Proxies are not asked: see `isOrdinary`. */
 function dataProperty(object: object, key: PropertyKey): unknown {
   for (let at: object | null = object; at !== null; at = ObjectGetPrototypeOf(at) as object | null) {
@@ -175,9 +163,10 @@ function formatObject(value: object, depth: number, context: Context): string {
   const platform = formatPlatformObject(value, depth, context);
   if (platform !== null) return platform;
   if (typedArrayTag(value) !== undefined) return formatTypedArray(value as Uint8Array, context);
-  if (has(mapSize, value)) return formatMap(value as Map<unknown, unknown>, depth, context);
-  if (has(setSize, value)) return formatSet(value as Set<unknown>, depth, context);
-  const simple = formatSimple(value);
+  const kind = builtinKind(value);
+  if (kind === 'Map') return formatMap(value as Map<unknown, unknown>, depth, context);
+  if (kind === 'Set') return formatSet(value as Set<unknown>, depth, context);
+  const simple = formatSimple(value, kind);
   return group(value, simple ?? prefix(value, 'Object'), [], ['{', '}'], depth, context, simple !== null);
 }
 
@@ -186,23 +175,30 @@ function isErrorLike(value: object): value is Error {
 }
 
 /** Objects that one text stands for, with their own properties behind it. */
-function formatSimple(value: object): string | null {
-  if (has(dateTime, value)) {
-    const time = dateTime(value as Date);
-    return Number.isNaN(time) ? 'Invalid Date' : dateToISO(value as Date);
+function formatSimple(value: object, kind: BuiltinKind | null): string | null {
+  switch (kind) {
+    case 'Date': {
+      const time = dateTime(value as Date);
+      return Number.isNaN(time) ? 'Invalid Date' : dateToISO(value as Date);
+    }
+    case 'RegExp':
+      return `/${regExpSource(value as never)}/${regExpFlags(value as never)}`;
+    case 'Number':
+      return `[Number: ${formatPrimitive(numberValue(value as never))}]`;
+    case 'String':
+      return `[String: ${quote(stringValue(value as never))}]`;
+    case 'Boolean':
+      return `[Boolean: ${booleanValue(value as never)}]`;
+    case 'Promise':
+      return `${constructorName(value) ?? 'Promise'} { <state unknown> }`;
+    case 'WeakMap':
+    case 'WeakSet':
+      return `${kind} { <items unknown> }`;
+    case 'ArrayBuffer':
+      return `ArrayBuffer { byteLength: ${arrayBufferByteLength(value)} }`;
+    default:
+      return null;
   }
-  if (has(regExpSource, value) && value !== RegExp.prototype) {
-    return `/${regExpSource(value as never)}/${regExpFlags(value as never)}`;
-  }
-  if (has(numberValue, value)) return `[Number: ${formatPrimitive(numberValue(value as never))}]`;
-  if (has(stringValue, value)) return `[String: ${quote(stringValue(value as never))}]`;
-  if (has(booleanValue, value)) return `[Boolean: ${booleanValue(value as never)}]`;
-  if (value instanceof Promise) return `${constructorName(value) ?? 'Promise'} { <state unknown> }`;
-  if (has((it) => weakMapHas(it, it), value)) return 'WeakMap { <items unknown> }';
-  if (has((it) => weakSetHas(it, it), value)) return 'WeakSet { <items unknown> }';
-  if (isArrayBuffer(value)) return `ArrayBuffer { byteLength: ${arrayBufferByteLength(value)} }`;
-  if (isSharedArrayBuffer(value)) return 'SharedArrayBuffer {}';
-  return null;
 }
 
 function formatPrimitive(value: number): string {

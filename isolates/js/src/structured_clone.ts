@@ -1,6 +1,7 @@
 /** Structured clone (HTML §2.7), within one realm. */
 
 import { blobBytes, isBlob, isFile, newBlob, newFile } from './blob.ts';
+import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
 import { DOMException, isDOMException } from './dom_exception.ts';
 import { isDetachedPort, isMessagePort, type MessagePort, movePort } from './message_channel.ts';
 import {
@@ -13,6 +14,7 @@ import {
   isArray,
   ObjectDefineProperty,
   ObjectGetOwnPropertyDescriptor,
+  ObjectGetPrototypeOf,
   ObjectKeys,
   typedArrayBuffer,
   typedArrayLength,
@@ -34,10 +36,6 @@ const booleanValue = uncurryThis(Boolean.prototype.valueOf);
 const bigintValue = uncurryThis(BigInt.prototype.valueOf);
 const mapForEach = uncurryThis(Map.prototype.forEach);
 const setForEach = uncurryThis(Set.prototype.forEach);
-const weakMapHas = uncurryThis(WeakMap.prototype.has);
-const weakSetHas = uncurryThis(WeakSet.prototype.has);
-const promiseThen = uncurryThis(Promise.prototype.then);
-const weakRefDeref = uncurryThis(WeakRef.prototype.deref);
 const resizable = uncurryThis(ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable')!.get as () => boolean);
 const maxByteLength = uncurryThis(
   ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'maxByteLength')!.get as () => number,
@@ -76,15 +74,6 @@ function refuse(value: unknown, what?: string): never {
   throw new DOMException(`${shown} could not be cloned`, 'DataCloneError');
 }
 
-function has(probe: (value: never) => unknown, value: object): boolean {
-  try {
-    probe(value as never);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** What was cloned already, and the shapes of views whose buffer may be detached by now. */
 interface Memory {
   clones: Map<object, unknown>;
@@ -100,13 +89,14 @@ function clone(value: unknown, memory: Memory): unknown {
   if (typeof value === 'symbol') refuse(value);
   if (!isObject(value)) return value;
   if (memory.clones.has(value)) return memory.clones.get(value);
-  const leaf = cloneLeaf(value, memory);
+  const kind = builtinKind(value);
+  const leaf = cloneLeaf(value, kind, memory);
   if (leaf !== undefined) {
     memory.clones.set(value, leaf);
     return leaf;
   }
   if (typeof value === 'function') refuse(value);
-  const container = cloneContainer(value, memory);
+  const container = cloneContainer(value, kind, memory);
   if (container !== undefined) return container;
   if (isPlatformOnly(value)) refuse(value);
   const copy: object = {};
@@ -116,18 +106,32 @@ function clone(value: unknown, memory: Memory): unknown {
 }
 
 /** Objects without members to follow; undefined for others. */
-function cloneLeaf(value: object, memory: Memory): object | undefined {
-  if (has(booleanValue, value)) return Object(booleanValue(value as never)) as object;
-  if (has(numberValue, value)) return Object(numberValue(value as never)) as object;
-  if (has(bigintValue, value)) return Object(bigintValue(value as never)) as object;
-  if (has(stringValue, value)) return Object(stringValue(value as never)) as object;
-  if (has(dateTime, value)) return new Date(dateTime(value as Date));
-  if (value !== RegExp.prototype && has(regExpSource, value)) {
-    return new RegExp(regExpSource(value as never), regExpFlags(value as never));
+function cloneLeaf(value: object, kind: BuiltinKind | null, memory: Memory): object | undefined {
+  switch (kind) {
+    case 'Boolean':
+      return Object(booleanValue(value as never)) as object;
+    case 'Number':
+      return Object(numberValue(value as never)) as object;
+    case 'BigInt':
+      return Object(bigintValue(value as never)) as object;
+    case 'String':
+      return Object(stringValue(value as never)) as object;
+    case 'Date':
+      return new Date(dateTime(value as Date));
+    case 'RegExp':
+      return new RegExp(regExpSource(value as never), regExpFlags(value as never));
+    case 'ArrayBuffer':
+      return cloneBuffer(value as ArrayBuffer);
+    case 'Map':
+    case 'Set':
+      return undefined;
+    case null:
+      break;
+    default:
+      refuse(value);
   }
-  if (isArrayBuffer(value)) return cloneBuffer(value);
-  if (isSharedArrayBuffer(value)) refuse(value, 'A SharedArrayBuffer');
   if (ArrayBufferIsView(value)) return cloneView(value, memory);
+  if (isSharedArrayBuffer(value)) refuse(value, 'A SharedArrayBuffer');
   if (isFile(value)) return newFile(blobBytes(value), value.name, value.type, value.lastModified);
   if (isBlob(value)) return newBlob(blobBytes(value), value.type);
   if (isDOMException(value)) return new DOMException(value.message, value.name);
@@ -159,7 +163,7 @@ function shapeOf(view: ArrayBufferView, tag: string | undefined): ViewShape {
 }
 
 /** Objects whose members are cloned too; undefined for others. */
-function cloneContainer(value: object, memory: Memory): object | undefined {
+function cloneContainer(value: object, kind: BuiltinKind | null, memory: Memory): object | undefined {
   if (isArray(value)) {
     const copy: unknown[] = [];
     copy.length = value.length;
@@ -167,7 +171,7 @@ function cloneContainer(value: object, memory: Memory): object | undefined {
     copyProperties(value, copy, memory);
     return copy;
   }
-  if (has((map) => mapForEach(map as Map<unknown, unknown>, () => {}), value)) {
+  if (kind === 'Map') {
     const copy = new Map<unknown, unknown>();
     memory.clones.set(value, copy);
     const entries: unknown[] = [];
@@ -175,7 +179,7 @@ function cloneContainer(value: object, memory: Memory): object | undefined {
     for (let i = 0; i < entries.length; i += 2) copy.set(clone(entries[i], memory), clone(entries[i + 1], memory));
     return copy;
   }
-  if (has((set) => setForEach(set as Set<unknown>, () => {}), value)) {
+  if (kind === 'Set') {
     const copy = new Set<unknown>();
     memory.clones.set(value, copy);
     const members: unknown[] = [];
@@ -222,20 +226,9 @@ function cloneError(error: Error, memory: Memory): Error {
 
 /** Objects with internal slots that cannot be serialized. */
 function isPlatformOnly(value: object): boolean {
-  return (
-    has((it) => weakMapHas(it, it), value) ||
-    has((it) => weakSetHas(it, it), value) ||
-    has(weakRefDeref, value) ||
-    isPromise(value) ||
-    isReadableStream(value) ||
-    isMessagePort(value) ||
-    isInterfaceObject(value)
-  );
-}
-
-function isPromise(value: object): boolean {
-  if (!(value instanceof Promise)) return false;
-  return has((promise) => promiseThen(promise as Promise<unknown>, undefined, undefined), value);
+  const prototype = ObjectGetPrototypeOf(value) as object | null;
+  if (prototype === null || prototype === Object.prototype) return false;
+  return isReadableStream(value) || isMessagePort(value) || isInterfaceObject(value);
 }
 
 /** Instances of the platform's interfaces have their class's tag on the prototype and no state of their own. */

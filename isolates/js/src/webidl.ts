@@ -2,7 +2,6 @@
 
 import {
   ArrayBufferIsView,
-  arrayBufferByteLength,
   charCodeAt,
   dataViewBuffer,
   dataViewByteLength,
@@ -20,6 +19,7 @@ import {
   typedArrayOffset,
   typedArrayTag,
 } from './primordials.ts';
+import { builtinKind } from './builtin_kind.ts';
 import { sharedArrayBufferByteLength } from './late_intrinsics.ts';
 
 /** The token that lets the platform construct what app code cannot; never handed out. */
@@ -83,17 +83,12 @@ export function isObject(value: unknown): value is object {
 }
 
 export function isArrayBuffer(value: unknown): value is ArrayBuffer {
-  if (typeof value !== 'object' || value === null) return false;
-  try {
-    arrayBufferByteLength(value);
-    return true;
-  } catch {
-    return false;
-  }
+  return typeof value === 'object' && value !== null && builtinKind(value) === 'ArrayBuffer';
 }
 
 export function isSharedArrayBuffer(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
+  // Its class is withheld from apps: only a shared WebAssembly memory has such a buffer.
+  if (typeof value !== 'object' || value === null || !('growable' in value)) return false;
   try {
     sharedArrayBufferByteLength(value);
     return true;
