@@ -24,6 +24,8 @@ from benchmarks.workloads import HTTP_WORKLOADS
 from tests.node_server import Node, free_port
 
 SERVERS = ("uvicorn", "granian", "hypercorn")
+OFFERED = ("uvicorn", "hypercorn")
+"""What `brrrd serve --server` takes."""
 _HELLO = HTTP_WORKLOADS[0]
 WARM_UP_SECONDS = 1.0
 
@@ -74,17 +76,17 @@ def chain(server: str) -> Iterator[list[Peer]]:
 
 
 def _start(stack: ExitStack, console: Console, servers: Sequence[str]) -> list[Peer]:
-    """Every server that starts; one that is not installed or not offered is named and left out."""
+    """Every server that starts; one that is not installed is named and left out."""
     peers: list[Peer] = []
     for server in servers:
         try:
             peers.append(stack.enter_context(bare(server)))
         except PeerError as error:
-            console.print(str(error), style="yellow")
-        try:
+            console.print(f"{error} (pip install '.[benchmarks]' installs every peer)", style="yellow", markup=False)
+        if server in OFFERED:
             peers += stack.enter_context(chain(server))
-        except PeerError as error:
-            console.print(str(error), style="yellow")
+    if not peers:
+        raise PeerError(f"No server started. There are: {', '.join(SERVERS)}.")
     return peers
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.comparison import Report, Row, compare, describe_machine, markdown_table, text_table
 from benchmarks.load import Measurement, measure, require_wrk
-from benchmarks.peers import Peer, brrrd, require_same_answers, workerd
+from benchmarks.peers import Peer, PeerError, brrrd, require_same_answers, workerd
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
 
 WARM_UP_SECONDS = 1.0
@@ -28,6 +28,8 @@ def run(
     require_wrk()
     console = Console()
     workloads = [one for one in HTTP_WORKLOADS if not only or one.name in only]
+    if not workloads:
+        raise PeerError(f"No such workload. There are: {', '.join(one.name for one in HTTP_WORKLOADS)}.")
     with ExitStack() as stack:
         with console.status("starting workerd and brrrd"):
             peers = [stack.enter_context(start(workloads)) for start in (workerd, brrrd)]
