@@ -10,7 +10,7 @@ import { abortedReason, onAbort } from './events/abort.ts';
 import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
 import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
-import { Request, type RequestState, requestState, signalOf } from './http/request.ts';
+import { buildState, type RequestState, signalOf } from './http/request.ts';
 import { hasNullBody, newResponse, type Response, ResponseState } from './http/response.ts';
 import { promiseReject, SafeMap, stringSplit, subarray } from './primordials.ts';
 import { type FrameReceiver, readBytes, readLatin1, readUint32 } from './ring/input.ts';
@@ -261,7 +261,7 @@ async function follow(state: RequestState): Promise<Response> {
 export function fetch(input: unknown, init?: unknown): Promise<Response> {
   try {
     if (arguments.length === 0) throw new TypeError('fetch: 1 argument required, but only 0 present');
-    const state = requestState(new Request(input, init))!;
+    const state = buildState(input, init, false);
     const reason = abortedReason(signalOf(state));
     if (reason !== undefined) return promiseReject(reason);
     return follow(state);

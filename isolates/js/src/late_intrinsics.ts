@@ -11,8 +11,9 @@ interface ModernBytes {
 }
 
 export let toHex: (bytes: Uint8Array) => string;
-export let toBase64: (bytes: Uint8Array) => string;
-export let fromBase64: (text: string) => Uint8Array<ArrayBuffer>;
+type Base64Options = { alphabet?: 'base64' | 'base64url'; omitPadding?: boolean };
+export let toBase64: (bytes: Uint8Array, options?: Base64Options) => string;
+export let fromBase64: (text: string, options?: Base64Options) => Uint8Array<ArrayBuffer>;
 /** Whether a value is a genuine error object, of whatever realm or prototype. */
 export let isError: (value: unknown) => boolean;
 /** Throws for everything but a SharedArrayBuffer. */
@@ -23,7 +24,7 @@ export let Float16ArrayCtor:
 /** Called at boot. */
 export function takeLateIntrinsics(): void {
   const bytes = Uint8Array.prototype as unknown as ModernBytes;
-  const Uint8 = Uint8Array as unknown as { fromBase64(text: string): Uint8Array<ArrayBuffer> };
+  const Uint8 = Uint8Array as unknown as { fromBase64: typeof fromBase64 };
   toHex = uncurryThis(bytes.toHex as (this: unknown) => string) as typeof toHex;
   toBase64 = uncurryThis(bytes.toBase64 as (this: unknown) => string) as typeof toBase64;
   fromBase64 = Uint8.fromBase64.bind(Uint8);

@@ -44,12 +44,22 @@ export function useNative(given: Native): void {
 }
 
 /** Performs `operation`; returns 0 or a negative error. */
-function perform(operation: number, first = 0, second = 0): number {
+export function perform(operation: number, first = 0, second = 0): number {
   words[0] = operation;
   words[1] = first;
   words[2] = second;
   call();
   return words[0];
+}
+
+/** A result of the last operation: i32[index]. */
+export function resultWord(index: number): number {
+  return words[index];
+}
+
+/** The data of the next operation, or of the last one's result: a view, not a copy. */
+export function scratchData(size: number): Uint8Array<ArrayBuffer> {
+  return subarray(bytes, DATA_AT, DATA_AT + size);
 }
 
 /** The most bytes that one operation takes or gives. */

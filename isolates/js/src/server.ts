@@ -5,6 +5,8 @@
  * when it is needed: a promise puts the exchange into its connection's table and into the list of deadlines.
  */
 
+import { Background } from './background.ts';
+import { turnStart } from './clock.ts';
 import { setContinuation, type Flow, type Origin, type Stores } from './continuation.ts';
 import { DOMException } from './dom_exception.ts';
 import { abortSignal, type AbortSignal, newSignal } from './events/abort.ts';
@@ -15,8 +17,9 @@ import { newRequest, type Request, RequestState, type SignalSource } from './htt
 import { hasNullBody, responseState, type ResponseState } from './http/response.ts';
 import { utf8Encode } from './encoding/utf8.ts';
 import { inspectError } from './inspect.ts';
-import { ERROR, log, WARN } from './log.ts';
-import { charCodeAt, SafeMap, stringSlice, stringSplit, subarray } from './primordials.ts';
+import { type Entry, InFlight } from './in_flight.ts';
+import { ERROR, log } from './log.ts';
+import { charCodeAt, stringSlice, stringSplit, subarray } from './primordials.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readBytes, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
 import { Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
@@ -38,8 +41,6 @@ import {
   setCounter,
   WINDOW,
 } from './ring/output.ts';
-import { turnStart } from './clock.ts';
-import { clearTimer, setInternalTimer } from './timers.ts';
 
 /** The app, once its main module is evaluated. */
 export interface Handler {
@@ -52,8 +53,6 @@ export interface ServerLimits {
   queue_ms: number;
 }
 
-/** `waitUntil` may outlive the response by this long. */
-const BACKGROUND_MS = 30_000;
 /** The edge answers at the deadline itself; the host drops what is left a little later. */
 const DEADLINE_SLACK_MS = 100;
 
@@ -65,7 +64,6 @@ let admission: Admission<Exchange> = new Admission<Exchange>(1, 0);
 let total = 0;
 let refused = 0;
 let exceptions = 0;
-let background = 0;
 
 /** Called at boot. */
 export function configureServer(limits: ServerLimits, env: unknown): void {
@@ -94,10 +92,8 @@ export class ExecutionContext {
   }
 }
 
-type Streams = InstanceType<typeof SafeMap<number, Exchange>>;
-
 /** One request, from its first frame to the end of its response. It is the continuation that its code runs in. */
-class Exchange implements Flow, Origin, SignalSource, OutgoingOwner {
+class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
   readonly connection: number;
   readonly stream: number;
   readonly head: string;
@@ -109,10 +105,9 @@ class Exchange implements Flow, Origin, SignalSource, OutgoingOwner {
   registered = false;
   waiting = false;
   closed = false;
-  previous: Exchange | null = null;
-  following: Exchange | null = null;
-  pendingBackground = 0;
-  backgroundTimer = 0;
+  previous: this | null = null;
+  following: this | null = null;
+  #background: Background | null = null;
   #signal: AbortSignal | null = null;
   #abortReason: unknown = undefined;
 
@@ -152,38 +147,13 @@ class Exchange implements Flow, Origin, SignalSource, OutgoingOwner {
   }
 
   waitUntil(promise: unknown): void {
-    this.pendingBackground++;
-    setCounter(Counter.background, ++background);
-    void this.#settleBackground(promise);
+    const background = (this.#background ??= new Background(this));
+    background.add(promise);
+    if (this.closed) background.responseEnded();
   }
 
-  async #settleBackground(promise: unknown): Promise<void> {
-    try {
-      await promise;
-    } catch (error) {
-      log(ERROR, `A promise given to waitUntil was rejected: ${inspectError(error)}`, this.requestId);
-    }
-    if (this.pendingBackground === 0) return; // given up
-    setCounter(Counter.background, --background);
-    if (--this.pendingBackground === 0 && this.backgroundTimer !== 0) {
-      clearTimer(this.backgroundTimer);
-      this.backgroundTimer = 0;
-    }
-  }
-
-  /** The response ended: background work has a limited time from now on. */
-  limitBackground(): void {
-    this.backgroundTimer = setInternalTimer(() => {
-      this.backgroundTimer = 0;
-      background -= this.pendingBackground;
-      this.pendingBackground = 0;
-      setCounter(Counter.background, background);
-      log(
-        WARN,
-        `Work given to waitUntil was still pending ${BACKGROUND_MS / 1000} s after the response`,
-        this.requestId,
-      );
-    }, BACKGROUND_MS);
+  ended(): void {
+    this.#background?.responseEnded();
   }
 
   bodySent(): void {
@@ -198,41 +168,15 @@ class Exchange implements Flow, Origin, SignalSource, OutgoingOwner {
   }
 }
 
-const connections: (Streams | undefined)[] = [];
-
-// Exchanges that have a deadline, oldest first.
-let oldest: Exchange | null = null;
-let newest: Exchange | null = null;
-
-function register(exchange: Exchange): void {
-  exchange.registered = true;
-  let streams = connections[exchange.connection];
-  if (streams === undefined) connections[exchange.connection] = streams = new SafeMap<number, Exchange>();
-  streams.set(exchange.stream, exchange);
-  exchange.previous = newest;
-  if (newest === null) oldest = exchange;
-  else newest.following = exchange;
-  newest = exchange;
-}
-
-function unregister(exchange: Exchange): void {
-  exchange.registered = false;
-  connections[exchange.connection]?.delete(exchange.stream);
-  const { previous, following } = exchange;
-  if (previous === null) oldest = following;
-  else previous.following = following;
-  if (following === null) newest = previous;
-  else following.previous = previous;
-  exchange.previous = exchange.following = null;
-}
+const inFlight = new InFlight<Exchange>();
 
 /** Ends an exchange: frees its slot and lets a waiting one start. */
 function release(exchange: Exchange): void {
   if (exchange.closed) return;
   exchange.closed = true;
-  if (exchange.registered) unregister(exchange);
+  if (exchange.registered) inFlight.remove(exchange);
   exchange.incoming?.fail(new TypeError('The request has ended'));
-  if (exchange.pendingBackground > 0) exchange.limitBackground();
+  exchange.ended();
   if (exchange.waiting) {
     exchange.waiting = false;
     admission.withdraw(exchange);
@@ -286,7 +230,7 @@ function run(exchange: Exchange): void {
     fail(exchange, error);
     return;
   }
-  if (!exchange.registered) register(exchange);
+  if (!exchange.registered) inFlight.add(exchange);
   void settle(exchange, result);
 }
 
@@ -330,7 +274,7 @@ function respond(exchange: Exchange, state: ResponseState): void {
   const { source } = body;
   if (source === null) {
     sendHead(connection, stream, RESPONSE, 0, status, head);
-    if (!exchange.registered) register(exchange);
+    if (!exchange.registered) inFlight.add(exchange);
     const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, 0));
     void outgoing.sendStream(streamOf(body));
     return;
@@ -349,7 +293,7 @@ function respond(exchange: Exchange, state: ResponseState): void {
     return;
   }
   sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(bytes, 0, MAX_DATA_BYTES));
-  if (!exchange.registered) register(exchange);
+  if (!exchange.registered) inFlight.add(exchange);
   const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, MAX_DATA_BYTES));
   outgoing.sendAll(bytes, MAX_DATA_BYTES);
 }
@@ -394,7 +338,7 @@ function receiveRequest(
       exchange.incoming = new IncomingBody(connection, stream, false);
       exchange.request.body = new Body(null, exchange.incoming);
       if (end > split) exchange.incoming.push(readBytes(split, end), false);
-      register(exchange);
+      inFlight.add(exchange);
     } else if (end > split) exchange.request.body = new Body(readTextOrBytes(split, end));
   }
   if (verdict === START) {
@@ -402,7 +346,7 @@ function receiveRequest(
     setCounter(Counter.active, admission.active);
   } else if (verdict === WAIT) {
     exchange.waiting = true;
-    if (!exchange.registered) register(exchange);
+    if (!exchange.registered) inFlight.add(exchange);
     setCounter(Counter.queued, admission.queued);
   } else {
     setCounter(Counter.refused, ++refused);
@@ -434,7 +378,7 @@ export const server: FrameReceiver = {
       receiveRequest(connection, stream, flags, at, split, end);
       return;
     }
-    const exchange = connections[connection]?.get(stream);
+    const exchange = inFlight.find(connection, stream);
     if (exchange === undefined) return;
     if (type === DATA) exchange.incoming?.push(readBytes(split, end), (flags & END) !== 0);
     else if (type === WINDOW) exchange.outgoing?.grant(readUint32(split));
@@ -443,11 +387,7 @@ export const server: FrameReceiver = {
   },
 
   closed(connection) {
-    const streams = connections[connection];
-    if (streams === undefined) return;
-    connections[connection] = undefined;
-    const dropped: Exchange[] = [];
-    streams.forEach((exchange) => (dropped[dropped.length] = exchange));
+    const dropped = inFlight.takeConnection(connection);
     for (let i = 0; i < dropped.length; i++) drop(dropped[i], disconnected());
   },
 };
@@ -459,11 +399,12 @@ export function enforceTimes(now: number): void {
     refuse(late, 503, 'overloaded', 'The app was handling as many requests as it may for too long; try again soon');
     late.closed = true;
     late.waiting = false;
-    if (late.registered) unregister(late);
+    if (late.registered) inFlight.remove(late);
     setCounter(Counter.queued, admission.queued);
   }
-  while (oldest !== null && deadline(oldest) <= now) {
-    const exchange: Exchange = oldest;
+  for (;;) {
+    const exchange = inFlight.oldest;
+    if (exchange === null || deadline(exchange) > now) return;
     if (exchange.outgoing === null) refuse(exchange, 504, 'deadline', `The app did not answer within ${wallMs} ms`);
     else sendCancel(exchange.connection, exchange.stream, 'deadline');
     drop(exchange, timedOut());
@@ -477,7 +418,7 @@ function deadline(exchange: Exchange): number {
 /** When `enforceTimes` has something to do next, as a monotonic time; -1 when nothing waits. */
 export function nextServerTime(): number {
   const expiry = admission.nextExpiry;
-  if (oldest === null) return expiry;
-  const due = deadline(oldest);
+  if (inFlight.oldest === null) return expiry;
+  const due = deadline(inFlight.oldest);
   return expiry < 0 || due < expiry ? due : expiry;
 }

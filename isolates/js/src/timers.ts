@@ -33,37 +33,6 @@ class Timer {
   }
 }
 
-/** What Node's callers get instead of a number; converts to the number. */
-export class Timeout {
-  readonly #id: number;
-  constructor(id: number) {
-    this.#id = id;
-  }
-  ref(): this {
-    return this;
-  }
-  unref(): this {
-    return this;
-  }
-  hasRef(): boolean {
-    return true;
-  }
-  refresh(): this {
-    refreshTimer(this.#id);
-    return this;
-  }
-  close(): this {
-    clearTimeout(this);
-    return this;
-  }
-  [Symbol.toPrimitive](): number {
-    return this.#id;
-  }
-  [Symbol.dispose](): void {
-    clearTimeout(this);
-  }
-}
-
 const MAX_DELAY = 0x7fffffff;
 const NESTED_DELAY = 4; // HTML: a timer nested deeper than five levels waits at least this long
 const NESTED_LEVEL = 5;
@@ -149,15 +118,6 @@ export function clearTimer(id: number): void {
   if (timer === undefined) return;
   byId.delete(id);
   remove(timer);
-}
-
-function refreshTimer(id: number): void {
-  const timer = byId.get(id);
-  if (timer === undefined) return;
-  remove(timer);
-  timer.due = monotonic() + max(timer.interval, 0);
-  timer.order = ++lastOrder;
-  push(timer);
 }
 
 export function setTimeout(callback: unknown, delay: unknown = 0, ...args: unknown[]): number {

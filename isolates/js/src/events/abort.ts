@@ -5,7 +5,7 @@ import { SafeSet } from '../primordials.ts';
 import { setInternalTimer } from '../timers.ts';
 import { defineInterface, INTERNAL, isObject, requireArguments, toEnforcedInteger } from '../webidl.ts';
 import { Event, eventState } from './event.ts';
-import { defineHandler, dispatch, EventTarget } from './event_target.ts';
+import { defineHandler, dispatch, EventTarget, hasListeners } from './event_target.ts';
 
 type Algorithm = (reason: unknown) => void;
 
@@ -14,10 +14,30 @@ class SignalState {
   reason: unknown = undefined;
   /** Run before the event is fired; set by the platform's own users of the signal. */
   algorithms: InstanceType<typeof SafeSet<Algorithm>> | null = null;
-  /** Signals made by `any` out of this one. Held strongly: a dependent one may be all that listens. */
-  dependents: InstanceType<typeof SafeSet<AbortSignal>> | null = null;
+  /** Signals made by `any` out of this one. A long-lived signal must not keep every one of them alive… */
+  dependents: Dependents | null = null;
+  /** … but those that somebody waits for, who may hold nothing else. */
+  awaited: InstanceType<typeof SafeSet<AbortSignal>> | null = null;
   /** For a signal made by `any`: what it depends on, never itself a dependent one. */
   sources: AbortSignal[] | null = null;
+}
+
+/** A set of weak references that drops dead ones now and then. */
+class Dependents {
+  #references: WeakRef<AbortSignal>[] = [];
+  #sweepAt = 32;
+
+  add(signal: AbortSignal): void {
+    if (this.#references.length >= this.#sweepAt) {
+      this.#references = this.#references.filter((reference) => reference.deref() !== undefined);
+      this.#sweepAt = 2 * this.#references.length + 32;
+    }
+    this.#references.push(new WeakRef(signal));
+  }
+
+  list(): AbortSignal[] {
+    return this.#references.map((reference) => reference.deref()).filter((signal) => signal !== undefined);
+  }
 }
 
 let stateOf: (signal: AbortSignal) => SignalState;
@@ -99,7 +119,7 @@ export function anySignal(signals: AbortSignal[]): AbortSignal {
     for (const root of roots) {
       if (state.sources.includes(root)) continue;
       state.sources.push(root);
-      (stateOf(root).dependents ??= new SafeSet<AbortSignal>()).add(result);
+      (stateOf(root).dependents ??= new Dependents()).add(result);
     }
   }
   return result;
@@ -112,21 +132,31 @@ export function abortSignal(signal: AbortSignal, reason?: unknown): void {
   state.aborted = true;
   state.reason = reason === undefined ? abortError() : reason;
   const affected: AbortSignal[] = [];
-  state.dependents?.forEach((dependent) => {
+  for (const dependent of state.dependents?.list() ?? []) {
     const other = stateOf(dependent);
-    if (other.aborted) return;
+    if (other.aborted) continue;
     other.aborted = true;
     other.reason = state.reason;
     affected.push(dependent);
-  });
-  runAbortSteps(signal);
-  for (const dependent of affected) {
-    for (const source of stateOf(dependent).sources ?? []) {
-      if (source !== signal) stateOf(source).dependents?.delete(dependent);
-    }
-    runAbortSteps(dependent);
   }
+  runAbortSteps(signal);
+  for (const dependent of affected) runAbortSteps(dependent);
   state.dependents = null;
+  state.awaited = null;
+}
+
+/** Somebody waits for the signal: while what it depends on lives, so does it. */
+export function keepAlive(signal: AbortSignal): void {
+  const { sources, aborted } = stateOf(signal);
+  if (sources === null || aborted) return;
+  for (const source of sources) (stateOf(source).awaited ??= new SafeSet<AbortSignal>()).add(signal);
+}
+
+/** The platform no longer waits for the signal. */
+function letGo(signal: AbortSignal): void {
+  const { sources, algorithms } = stateOf(signal);
+  if (sources === null || (algorithms !== null && algorithms.size > 0) || hasListeners(signal, 'abort')) return;
+  for (const source of sources) stateOf(source).awaited?.delete(signal);
 }
 
 function runAbortSteps(signal: AbortSignal): void {
@@ -150,8 +180,10 @@ export function onAbort(signal: AbortSignal, algorithm: Algorithm): () => void {
   const state = stateOf(signal);
   if (state.aborted) return () => {};
   (state.algorithms ??= new SafeSet<Algorithm>()).add(algorithm);
+  keepAlive(signal);
   return () => {
     state.algorithms?.delete(algorithm);
+    letGo(signal);
   };
 }
 

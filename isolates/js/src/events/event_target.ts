@@ -4,7 +4,7 @@ import { DOMException } from '../dom_exception.ts';
 import { ObjectDefineProperty, ReflectApply, SafeMap } from '../primordials.ts';
 import { reportException } from '../report.ts';
 import { defineInterface, isObject, requireArguments, toDOMString } from '../webidl.ts';
-import { type AbortSignal, abortedReason, isAbortSignal, onAbort } from './abort.ts';
+import { type AbortSignal, abortedReason, isAbortSignal, keepAlive, onAbort } from './abort.ts';
 import { type Event, eventState, isEvent } from './event.ts';
 
 type Callback = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
@@ -61,6 +61,7 @@ export class EventTarget {
     }
     const listener: Listener = { callback, capture, once, passive, removed: false };
     list[list.length] = listener;
+    if (isAbortSignal(target)) keepAlive(target);
     if (signal !== null) onAbort(signal, () => removeListener(target, name, listener));
   }
 

@@ -156,7 +156,7 @@ export class Request {
       return;
     }
     requireArguments(arguments.length, 1, "Failed to construct 'Request'");
-    this.#state = buildState(input, init);
+    this.#state = buildState(input, init, true);
   }
 
   static {
@@ -237,8 +237,8 @@ export function signalOf(state: RequestState): AbortSignal {
   return (state.signal ??= state.signalSource === null ? newSignal() : state.signalSource.signal());
 }
 
-/** The Request constructor's steps. */
-function buildState(input: unknown, init: unknown): RequestState {
+/** The Request constructor's steps. A request that app code never sees (`exposed`) needs no signal of its own. */
+export function buildState(input: unknown, init: unknown, exposed: boolean): RequestState {
   const from = requestState(input);
   const settings = toDictionary(init, 'The request init');
   let method = from === null ? 'GET' : from.method;
@@ -256,7 +256,7 @@ function buildState(input: unknown, init: unknown): RequestState {
   const parent = signal === undefined ? (from === null ? null : signalOf(from)) : signal;
   if (parent !== null && parent !== undefined) {
     if (!isAbortSignal(parent)) throw new TypeError('The option signal is not an AbortSignal');
-    state.signal = anySignal([parent]);
+    state.signal = exposed ? anySignal([parent]) : parent;
   }
   return state;
 }

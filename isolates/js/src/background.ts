@@ -1,0 +1,60 @@
+/** Work that may outlive its response (`ctx.waitUntil`): counted for the host, and limited in time. */
+
+import type { Origin } from './continuation.ts';
+import { inspectError } from './inspect.ts';
+import { ERROR, log, WARN } from './log.ts';
+import { Counter, setCounter } from './ring/output.ts';
+import { clearTimer, setInternalTimer } from './timers.ts';
+
+/** How long it may go on after the response. */
+const BACKGROUND_MS = 30_000;
+
+let total = 0;
+
+function count(change: number): void {
+  total += change;
+  setCounter(Counter.background, total);
+}
+
+/** The background work of one request. */
+export class Background {
+  readonly #origin: Origin;
+  #pending = 0;
+  #timer = 0;
+
+  constructor(origin: Origin) {
+    this.#origin = origin;
+  }
+
+  add(promise: unknown): void {
+    this.#pending++;
+    count(1);
+    void this.#settle(promise);
+  }
+
+  /** The response ended: from now on the time is limited. */
+  responseEnded(): void {
+    if (this.#pending > 0 && this.#timer === 0) this.#timer = setInternalTimer(() => this.#giveUp(), BACKGROUND_MS);
+  }
+
+  async #settle(promise: unknown): Promise<void> {
+    try {
+      await promise;
+    } catch (error) {
+      log(ERROR, `A promise given to waitUntil was rejected: ${inspectError(error)}`, this.#origin.requestId);
+    }
+    if (this.#pending === 0) return; // given up
+    count(-1);
+    if (--this.#pending > 0 || this.#timer === 0) return;
+    clearTimer(this.#timer);
+    this.#timer = 0;
+  }
+
+  #giveUp(): void {
+    count(-this.#pending);
+    this.#pending = 0;
+    this.#timer = 0;
+    const seconds = BACKGROUND_MS / 1000;
+    log(WARN, `Work given to waitUntil was still pending ${seconds} s after the response`, this.#origin.requestId);
+  }
+}
