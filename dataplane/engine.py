@@ -77,6 +77,9 @@ _FUNCTIONS: tuple[tuple[str, bool, Any, tuple[Any, ...]], ...] = (
     ("progress_handler", False, None, (_PTR, _INT, PROGRESS, _PTR)),
     ("set_authorizer", False, _INT, (_PTR, AUTHORIZER, _PTR)),
     ("hard_heap_limit64", False, _I64, (_I64,)),
+    ("backup_init", True, _PTR, (_PTR, _STR, _PTR, _STR)),
+    ("backup_step", True, _INT, (_PTR, _INT)),
+    ("backup_finish", True, _INT, (_PTR,)),
     ("libversion", False, _STR, ()),
 )
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.metadata import version
 from time import perf_counter, time
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -19,7 +20,7 @@ from dataplane.errors import HttpError
 from dataplane.messages import Catalog
 from dataplane.tokens import TokenError
 from dataplane.upstream import Answer, Upstream
-from dataplane.wire import CallHead, Route
+from dataplane.wire import PRESERVE_ROWIDS, CallHead, Route
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -149,6 +150,9 @@ class DataPlane:
         target = parse_path(scope["path"])
         if target is None:
             raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
+        if method == "GET" and target.endpoint == "dump":
+            await self._call(target, Route.DUMP, scope, receive, send)
+            return
         if method in ("GET", "HEAD"):
             await self._probe(target, send)
             return
@@ -191,6 +195,8 @@ class DataPlane:
         status = CLIENT_GONE
         try:
             body = await _read_body(scope, receive)
+            if route is Route.DUMP:
+                body = _dump_options(scope)
             answer = await upstream.call(route, head, body)
             departure = Departure(answer, receive)
             try:
@@ -234,6 +240,12 @@ async def _respond(
     headers = [content_type, *_CORS, (b"content-length", b"%d" % len(body)), *(extra or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _dump_options(scope: Scope) -> bytes:
+    """Return the body of a DUMP call: `?preserve_row_ids=true` is libsql-server's."""
+    wanted = parse_qs(scope.get("query_string", b"")).get(b"preserve_row_ids", [b""])[-1]
+    return PRESERVE_ROWIDS if wanted in (b"1", b"true") else b""
 
 
 def _bearer(scope: Scope) -> str | None:

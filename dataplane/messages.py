@@ -53,6 +53,16 @@ class Drop(msgspec.Struct, tag="drop", frozen=True):
     delete: bool
 
 
+class Replace(msgspec.Struct, tag="replace", frozen=True):
+    """Close every stream of the database and put another file in place of its own. Answered by `Replaced`."""
+
+    database_id: str
+    replacement: str
+    """Path of the new file, complete and synced, in the database's folder; it is renamed."""
+    kept: str
+    """Path that the file before gets, on the same file system."""
+
+
 class Drain(msgspec.Struct, tag="drain", frozen=True):
     """Finish running statements, roll back open transactions, exit 0 within `grace_ms`."""
 
@@ -65,6 +75,23 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 class Dropped(msgspec.Struct, tag="dropped", frozen=True):
     database_id: str
+
+
+class Replaced(msgspec.Struct, tag="replaced", frozen=True):
+    database_id: str
+    error: str | None
+    """Why the database is as it was, or None: it is the replacement from now on."""
+
+
+class SnapshotTaken(msgspec.Struct, tag="snapshot_taken", frozen=True):
+    """Of a snapshot process: the copy is complete, checked and on the disk."""
+
+    size: int
+    """Bytes."""
+
+
+class SnapshotFailed(msgspec.Struct, tag="snapshot_failed", frozen=True):
+    message: str
 
 
 class DatabaseStats(msgspec.Struct, frozen=True):
@@ -83,5 +110,6 @@ class WorkerStats(msgspec.Struct, tag="worker_stats", frozen=True):
     databases: dict[str, DatabaseStats]
 
 
-ToWorker = WorkerSettings | Drop | Drain
-FromWorker = Ready | Dropped | WorkerStats
+ToWorker = WorkerSettings | Drop | Replace | Drain
+FromSnapshot = SnapshotTaken | SnapshotFailed
+FromWorker = Ready | Dropped | Replaced | WorkerStats

@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from dataplane import execution, hrana, wire
+from dataplane import execution, hrana, snapshots, wire
 from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
 from dataplane.calls import Call
 from dataplane.database import Database
+from dataplane.dump import dump
 from dataplane.errors import HttpError
 from dataplane.execution import Need
 from dataplane.lead import Lead
@@ -31,6 +32,7 @@ CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
 IDLE_DATABASE_SECONDS = 120.0
 log = logging.getLogger("brrrd.dataplane")
+_TEXT_ROUTES = frozenset({wire.Route.CURSOR_V3, wire.Route.DUMP})
 _heads = msgspec.msgpack.Decoder(wire.CallHead)
 
 
@@ -150,6 +152,8 @@ class Service:
             case wire.Route.BATCH_V1:
                 batch = hrana.decode_batch_v1(body)
                 return execution.one_shot(self._attach(call, None), batch, blocked)
+            case wire.Route.DUMP:
+                return dump(self._attach(call, None), rowids=body == wire.PRESERVE_ROWIDS, blocked=blocked)
             case _:
                 raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
 
@@ -273,7 +277,7 @@ class Service:
             self._refuse(call, outcome)
             return
         # The last piece may exceed the credit: it is bounded, and nothing waits behind it on this call.
-        call.send(outcome.value, last=True, ndjson=call.route == wire.Route.CURSOR_V3)
+        call.send(outcome.value, last=True, ndjson=call.route in _TEXT_ROUTES)
         self._end(call)
 
     def _refuse(self, call: Call, error: HttpError) -> None:
@@ -389,13 +393,22 @@ class Service:
 
     # Steering
 
+    def replace(self, database_id: str, replacement: str, kept: str, done: Callable[[str | None], None]) -> None:
+        """Close every stream of a database and swap its file; then call `done` with what went wrong, or None."""
+        path = Database(self._directory, database_id, self._limits).path
+        self.drop(database_id, delete=False, done=lambda: done(snapshots.swap(path, Path(replacement), Path(kept))))
+
     def drop(self, database_id: str, *, delete: bool, done: Callable[[], None]) -> None:
         """Close every stream of a database, delete its files if asked to, then call `done`."""
         if delete:
             self._deleted.add(database_id)
         database = self._databases.get(database_id) or Database(self._directory, database_id, self._limits)
 
+        earlier = database.on_closed
+
         def closed() -> None:
+            if earlier is not None:
+                earlier()
             self._databases.pop(database_id, None)
             database.close()
             if delete:

@@ -85,8 +85,12 @@ class Stream:
 
     def begin_statement(self) -> None:
         """Start the clock of a statement."""
-        self._deadline = time.monotonic() + self.limits.statement_seconds
+        self.restart_clock()
         self.queries += 1
+
+    def restart_clock(self) -> None:
+        """Give the running statement its full time again."""
+        self._deadline = time.monotonic() + self.limits.statement_seconds
 
     def _on_progress(self) -> bool:
         """Called within a statement; True ends it."""

@@ -36,6 +36,8 @@ HEADER_BYTES = HEADER.size
 END = 1
 NDJSON = 2
 WINDOW_BYTES = 1 << 20
+PRESERVE_ROWIDS = b"preserve_row_ids"
+"""Body of a DUMP call that asks for rowids of tables that have no INTEGER PRIMARY KEY."""
 MAX_DATA_BYTES = 256 << 10
 """Longer bodies are cut into frames of this size, so that calls share the socket fairly."""
 MAX_FRAME_BYTES = 1 << 20
@@ -61,6 +63,8 @@ class Route(IntEnum):
     CURSOR_V3 = 3
     EXECUTE_V1 = 4
     BATCH_V1 = 5
+    DUMP = 6
+    """Answered with SQL text; see `dataplane.dump`."""
 
 
 class CallHead(msgspec.Struct, array_like=True, frozen=True):

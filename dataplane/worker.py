@@ -24,7 +24,7 @@ import msgspec
 from dataplane import wire
 from dataplane.engine import load
 from dataplane.limits import Limits
-from dataplane.messages import Drain, Drop, Dropped, Ready, ToWorker, WorkerSettings, WorkerStats
+from dataplane.messages import Drain, Drop, Dropped, Ready, Replace, Replaced, ToWorker, WorkerSettings, WorkerStats
 from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
@@ -166,11 +166,14 @@ class Worker:
             self.service.close()
             os._exit(0)
 
-    def _tell(self, message: Ready | Dropped | WorkerStats) -> None:
+    def _tell(self, message: Ready | Dropped | Replaced | WorkerStats) -> None:
         try:
             self._control.sendall(encode(message))
         except OSError:
             os._exit(0)
+
+    def _tell_replaced(self, database_id: str, error: str | None) -> None:
+        self._tell(Replaced(database_id, error))
 
     def _receive_control(self) -> None:
         data = self._control.recv(65536)
@@ -180,6 +183,8 @@ class Worker:
             match message:
                 case Drop(database_id, delete):
                     self.service.drop(database_id, delete=delete, done=partial(self._tell, Dropped(database_id)))
+                case Replace(database_id, replacement, kept):
+                    self.service.replace(database_id, replacement, kept, partial(self._tell_replaced, database_id))
                 case Drain(grace_ms):
                     self._exit_at = monotonic() + grace_ms / 1000
                     self._next_tick = 0.0
