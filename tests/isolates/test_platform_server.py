@@ -403,3 +403,9 @@ def test_apps_that_overwrite_the_language_do_not_stop_the_loop() -> None:
             assert (response.status, response.body) == (200, b"hello"), platform.logs
         platform.turn(request(50, method="POST", body=b"x", end=False))
         assert platform.responses[50].body == b"hello"
+
+
+def test_a_window_that_comes_before_the_response_counts() -> None:
+    with Platform(handler("return new Response('x'.repeat(400000))")) as platform:
+        platform.turn(request(1), window(1, 1_000_000))
+        assert (len(platform.responses[1].body), platform.responses[1].ended) == (400_000, True)

@@ -101,6 +101,8 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
   request: RequestState;
   incoming: IncomingBody | null = null;
   outgoing: Outgoing | null = null;
+  /** Window granted before there was a body to send. */
+  granted = 0;
   /** In its connection's table and in the list of deadlines. */
   registered = false;
   waiting = false;
@@ -275,7 +277,7 @@ function respond(exchange: Exchange, state: ResponseState): void {
   if (source === null) {
     sendHead(connection, stream, RESPONSE, 0, status, head);
     if (!exchange.registered) inFlight.add(exchange);
-    const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, 0));
+    const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, -exchange.granted));
     void outgoing.sendStream(streamOf(body));
     return;
   }
@@ -294,7 +296,7 @@ function respond(exchange: Exchange, state: ResponseState): void {
   }
   sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(bytes, 0, MAX_DATA_BYTES));
   if (!exchange.registered) inFlight.add(exchange);
-  const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, MAX_DATA_BYTES));
+  const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, MAX_DATA_BYTES - exchange.granted));
   outgoing.sendAll(bytes, MAX_DATA_BYTES);
 }
 
@@ -381,8 +383,10 @@ export const server: FrameReceiver = {
     const exchange = inFlight.find(connection, stream);
     if (exchange === undefined) return;
     if (type === DATA) exchange.incoming?.push(readBytes(split, end), (flags & END) !== 0);
-    else if (type === WINDOW) exchange.outgoing?.grant(readUint32(split));
-    else if (type === CANCEL)
+    else if (type === WINDOW) {
+      if (exchange.outgoing === null) exchange.granted += readUint32(split);
+      else exchange.outgoing.grant(readUint32(split));
+    } else if (type === CANCEL)
       drop(exchange, readLatin1(at, split).startsWith('deadline') ? timedOut() : disconnected());
   },
 

@@ -38,7 +38,7 @@ export class Outgoing {
   #reader: Reader | null = null;
   #resume: (() => void) | null = null;
 
-  /** `sent`: bytes that went with the head already. */
+  /** `sent`: bytes that went with the head already, less what was granted besides the usual window. */
   constructor(connection: number, stream: number, owner: OutgoingOwner, sent: number) {
     this.#connection = connection;
     this.#stream = stream;
