@@ -55,6 +55,13 @@ class Limits(Strict, frozen=True):
     memory_mb: Annotated[int, msgspec.Meta(ge=16, le=4096)] | None = None
     """Heap of one isolate in MiB."""
 
+    cpu_ms: Annotated[int, msgspec.Meta(ge=1, le=900_000)] | None = None
+    """Milliseconds of CPU time that the app's code may use without a pause; its isolate is ended then, and callers
+    get 503."""
+
+    response_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] | None = None
+    """MiB of one response's body. 502 over it, or the body is cut off there if it is a stream."""
+
     max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     """Requests at once; as many more wait for a moment, further ones get 503."""
 

@@ -54,6 +54,7 @@ def unpack(package: Path, directory: Path, limits: StoreLimits) -> Unpacked:
     """Unpack the file `package` into the existing, empty `directory`. Raises `PackageError`. Blocks."""
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        os.fchmod(root, 0o755)
         with package.open("rb") as file:
             return _unpack(file, root, limits)
     except OSError as error:
@@ -80,6 +81,7 @@ def _unpack(package: BinaryIO, root: int, limits: StoreLimits) -> Unpacked:
             raise unsafe(f"more than {limits.files:,} files and directories")
         for directory in missing:
             os.mkdir(directory, 0o755, dir_fd=root)
+            os.chmod(directory, 0o755, dir_fd=root)  # noqa: S103 whatever the umask: see _write
         if entry.is_directory:
             continue
         total += entry.size
@@ -94,6 +96,8 @@ def _write(path: str, root: int, content: Iterator[bytes]) -> bytes:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     digest = hashlib.sha256()
     with os.fdopen(os.open(path, flags, 0o644, dir_fd=root), "wb") as file:
+        # Isolate hosts may run as another user. Nobody else gets here: the folders above are closed.
+        os.fchmod(file.fileno(), 0o644)
         for chunk in content:
             digest.update(chunk)
             file.write(chunk)

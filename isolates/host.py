@@ -9,9 +9,10 @@ import json
 import math
 import os
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from isolates import wire
@@ -19,14 +20,16 @@ from isolates.link import Link
 from isolates.log_budget import MAX_LINE_BYTES, LogBudget
 from isolates.messages import Drain, FromHost, HostStats, Limits, Load, Loaded, LoadFailed, Log, Retiring, ToHost
 from isolates.operations import Operations
+from isolates.package import Package
 from isolates.process import bound_memory
 from isolates.ring import BUFFER_BYTES, Counters, Ring
+from isolates.sandbox.layers import Sandbox
 from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.isolate import Handle, Isolate
 from isolates.v8.modules import Modules
 from isolates.v8.snapshot import Snapshot
 from isolates.v8.symbols import STRINGREF, Engine
-from isolates.watchdog import Watchdog
+from isolates.watchdog import CpuLimit, Watchdog
 
 EXIT_LOAD_FAILED = 1
 EXIT_RETIRED = 3
@@ -61,6 +64,7 @@ class Host:
         platform: bytes,
         snapshot: Snapshot | None,
         version: str,
+        sandbox: Sandbox,
         channel: socket.socket,
         listener: socket.socket,
     ) -> None:
@@ -68,6 +72,9 @@ class Host:
         self._platform = platform
         self._snapshot = snapshot
         self._version = version
+        self._sandbox = sandbox
+        self._zygote = os.getppid()
+        self._package: Package
         self._isolate: Isolate
         self._native: Handle
         self._ring: Ring
@@ -82,6 +89,8 @@ class Host:
         self._ending = False
         self._stats_due = 0.0
         self._sent_stats: Counters | None = None
+        self._hits: Counter[str] = Counter()
+        self._sent_hits = 0
         self._drain_until: float | None = None
         self._last_busy = 0.0
         self._limits = Limits()
@@ -146,7 +155,6 @@ class Host:
             self._isolate.dispose()
             self._prepare(load.limits.memory_mb)
         self._limits = load.limits
-        self._egress_socket = load.egress_socket
         self._link.unblock()
         self._ring.busy_since = self._load_started
         self._watchdog = Watchdog(
@@ -154,12 +162,13 @@ class Host:
             status=EXIT_RETIRED,
             busy_since=lambda: self._ring.busy_since,
             expire=self._on_stuck,
+        self._confine(load)
         )
         self._watchdog.start()
-        bound_memory(load.limits.memory_mb)
         try:
             self._isolate.call(self._boot(load), messages=False)
         except Terminated:
+            cpu=self._cpu_limit(load.limits.cpu_ms),
             self._exit(EXIT_RETIRED)
         except JavaScriptError as error:
             self._fail(f"the platform stopped: {error}")
@@ -169,9 +178,24 @@ class Host:
     def _boot(self, load: Load) -> Handle:
         """Give the isolate its app and return JavaScript's event loop, a function."""
         isolate = self._isolate
-        modules = Modules(isolate, Path(load.directory))
+        modules = Modules(
+            isolate,
+            self._package,
+            max_bytes=load.limits.module_mb << 20,
+            on_too_large=lambda message: self._hit("module_mb", message),
+        )
         isolate.set(self._native, "importModule", modules.import_module)
         self._operations.read = modules.read
+    def _confine(self, load: Load) -> None:
+        """Go behind every lock that this machine has, before any code of the app runs and any thread is started."""
+        try:
+            self._package = Package(load.directory)
+            bound_memory(load.limits.memory_mb)
+            self._egress_socket = self._sandbox.enter(self._package.descriptor, load.egress_socket, parent=self._zygote)
+        except OSError as error:
+            self._fail(f"the host could not be confined: {error}")
+            self._exit(EXIT_BROKEN)
+
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
         return isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))
@@ -215,7 +239,7 @@ class Host:
         if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS
             self._send_stats()
-        if self._ring.counters != self._sent_stats:
+        if self._ring.counters != self._sent_stats or self._hits.total() != self._sent_hits:
             until = self._stats_due
         if self._link.pending:
             self._link.flush()
@@ -248,7 +272,7 @@ class Host:
         """Send the counters if they changed."""
         counters = self._ring.counters
         self._send_dropped()
-        if counters == self._sent_stats:
+        if counters == self._sent_stats and self._hits.total() == self._sent_hits:
             return
         self._sent_stats = counters
         self._link.send(
@@ -257,6 +281,7 @@ class Host:
                 active=counters.active,
                 queued=counters.queued,
                 refused=counters.refused,
+        self._sent_hits = self._hits.total()
                 exceptions=counters.exceptions,
                 heap_bytes=self._isolate.heap_bytes(),
             ),
@@ -265,6 +290,7 @@ class Host:
 
     # -- messages, frames, connections
 
+                limits=dict(self._hits),
     def _on_channel(self) -> None:
         try:
             for message in self._link.receive():
@@ -297,6 +323,10 @@ class Host:
                 self._ring.watch(self._listener.fileno(), self._accept)
                 self._link.send(Loaded((time.monotonic() - self._load_started) * 1000))
             elif frame.type == wire.Type.FAILED:
+            elif frame.type == wire.Type.LIMIT:
+                request_id, _, limit = frame.head.decode("latin-1").partition("\n")
+                self._hits[limit] += 1
+                self._log("warn", request_id, frame.data)
                 file, line, column = [*frame.head.decode("latin-1").split("\n"), "", "", ""][:3]
                 message = frame.data.decode("utf-8", "replace")
                 self._link.send(LoadFailed(message, file, _number(line), _number(column)))
@@ -334,9 +364,15 @@ class Host:
 
     def _fail(self, message: str) -> None:
         """Tell the app's owner, and the supervisor if it waits for the load, what broke."""
+            self._hits["log_volume"] += dropped
         self._link.send(Log(time.time(), "error", "", message))
         if not self._loaded:
             self._link.send(LoadFailed(message))
+
+    def _hit(self, limit: str, message: str) -> None:
+        """Count a limit that does not end the host, and tell the app's owner."""
+        self._hits[limit] += 1
+        self._link.send(Log(time.time(), "warn", "", message), droppable=True)
 
     def _retire(self, limit: str, message: str) -> None:
         """Report a limit that was hit, once. Called from any thread, also within V8."""
@@ -352,6 +388,7 @@ class Host:
         wall_ms = self._limits.wall_ms
         self._retire("wall_ms", f"JavaScript did not yield for {wall_ms} ms (limit wall_ms): the isolate was ended")
         self._isolate.terminate()
+        self._ring.tell_end(limit, f"The app was stopped at its limit {limit} and is being restarted. Try again soon.")
 
     def _on_heap_limit(self, current: int) -> int:
         """End JavaScript if the heap is full, with some room to do so.
@@ -359,6 +396,22 @@ class Host:
         V8 also asks when a buffer outside the heap could not be had; then the answer is no, and a RangeError is thrown.
         """
         if self._isolate.heap_bytes() < current * 3 // 4:
+    def _cpu_limit(self, cpu_ms: int) -> CpuLimit | None:
+        """Begin to measure the CPU time of each turn if there is a limit for it."""
+        if not cpu_ms:
+            return None
+        ring = self._ring
+        ring.measure_cpu()
+        clock = time.pthread_getcpuclockid(threading.get_ident())
+        return CpuLimit(
+            cpu_ms / 1000, used=lambda: time.clock_gettime(clock) - ring.cpu_since, expire=self._on_cpu_limit
+        )
+
+    def _on_cpu_limit(self) -> None:
+        cpu_ms = self._limits.cpu_ms
+        self._retire("cpu_ms", f"JavaScript used {cpu_ms} ms of CPU without a pause (limit cpu_ms): it was ended")
+        self._isolate.terminate()
+
             return current
         self._retire("memory_mb", self._memory_message("the heap is full"))
         self._isolate.terminate()

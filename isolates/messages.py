@@ -16,6 +16,12 @@ class Limits(msgspec.Struct, frozen=True):
     max_concurrent_requests: int = 100
     queue_ms: int = 5_000
     """How long a request over the cap may wait; as many as the cap may wait at once."""
+    cpu_ms: int = 0
+    """CPU time of one turn of JavaScript, which is what runs between two waits; 0: no limit but `wall_ms`."""
+    response_mb: int = 0
+    """Body of one response; 0: no limit."""
+    module_mb: int = 64
+    """One module, or other file that is imported."""
 
 
 # supervisor -> zygote
@@ -35,6 +41,10 @@ class ZygoteReady(msgspec.Struct, tag="zygote_ready", frozen=True):
 
     engine: str
     """Engine and version, for `brrrd status`."""
+    containment: list[str] = []
+    """What holds a host that was broken into, in words for an operator."""
+    missing: list[str] = []
+    """What could not be had of it on this machine, each with the reason."""
 
 
 class Forked(msgspec.Struct, tag="forked", frozen=True):
@@ -111,12 +121,14 @@ class HostStats(msgspec.Struct, tag="host_stats", frozen=True):
     refused: int
     exceptions: int
     heap_bytes: int
+    limits: dict[str, int] = {}
+    """How often each limit was hit that does not end the host, by its name: response_mb, module_mb, log_volume."""
 
 
 class Retiring(msgspec.Struct, tag="retiring", frozen=True):
     """The isolate was terminated or ran out of memory: the host ends at once.
 
-    `limit` names the setting: wall_ms or memory_mb.
+    `limit` names the setting: wall_ms, cpu_ms or memory_mb.
     """
 
     limit: str

@@ -21,7 +21,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, thread_time
 from typing import NamedTuple
 
 from isolates import wire
@@ -110,6 +110,9 @@ class Ring:
         self.busy_since: float | None = time.monotonic()
         """When JavaScript got control, by the monotonic clock; None while the loop waits. For the watchdog."""
         _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, 0, 0, 0, 0, 0, 0)
+        self.cpu_since = 0.0
+        """CPU seconds that this thread had used when JavaScript got control; only after `measure_cpu`."""
+        self._measures_cpu = False
 
     def __repr__(self) -> str:
         return f"<Ring {len(self._connections)} connections, {self.counters}>"
@@ -149,6 +152,17 @@ class Ring:
                 self._not_sent(connection)
 
     def leave(self) -> None:
+    def tell_end(self, code: str, detail: str) -> None:
+        """Tell every edge worker why this process is about to end. From any thread, as far as sockets take it."""
+        goaway = memoryview(wire.encode(0, wire.Type.GOAWAY, head=f"{code}\n{detail}".encode("latin-1", "replace")))
+        for connection in self.edges:
+            connection.send(goaway)
+
+    def measure_cpu(self) -> None:
+        """Keep `cpu_since` from now on, which costs a system call per turn."""
+        self.cpu_since = thread_time()
+        self._measures_cpu = True
+
         """Make JavaScript's loop return after its next turn."""
         self._flags |= LEAVE
 
@@ -202,6 +216,8 @@ class Ring:
     def flush(self, used: int | None = None) -> None:
         """Send the segments in the output buffer."""
         output = self._output
+        if self._measures_cpu:
+            self.cpu_since = thread_time()
         if used is None:
             used = _U32.unpack_from(output)[0]
         position, end = HEADER_BYTES, HEADER_BYTES + used

@@ -7,10 +7,21 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 DEATH_SECONDS = 0.5
 """How long JavaScript may take to end after it was told to, before the process does. A native loop does not listen:
 `fill` of a huge array goes on for seconds, while callers wait for an answer that can no longer come."""
+_LEAST_WAIT = 0.002
+"""CPU time lags behind the wall clock while the thread waits for a core: look again this soon at the earliest."""
+
+
+class CpuLimit(NamedTuple):
+    """`expire` is called when the present turn has `used()` that many `seconds` of CPU time."""
+
+    seconds: float
+    used: Callable[[], float]
+    expire: Callable[[], None]
 
 
 def seconds_left(busy_since: float | None, now: float, limit: float) -> float:
@@ -22,34 +33,62 @@ def seconds_left(busy_since: float | None, now: float, limit: float) -> float:
     return limit if busy_since is None else busy_since + limit - now
 
 
+def cpu_seconds_left(busy_since: float | None, now: float, limit: float, used: Callable[[], float]) -> float:
+    """As `seconds_left`, for CPU time, of which a turn cannot use more than has passed."""
+    left = seconds_left(busy_since, now, limit)
+    return left if left > 0 else limit - used()
+
+
 class Watchdog(threading.Thread):
     """Calls `expire` once when `busy_since()` has been the same for `limit` seconds, and then exits with `status`.
 
-    `busy_since` returns when the loop handed over to JavaScript, by the monotonic clock, or None while it waits.
+    `busy_since` returns when the loop handed over to JavaScript, by the monotonic clock, or None while it waits. With
+    `cpu`, its limit ends the process in the same way.
     """
 
     def __init__(
-        self, *, limit: float, status: int, busy_since: Callable[[], float | None], expire: Callable[[], None]
+        self,
+        *,
+        limit: float,
+        status: int,
+        busy_since: Callable[[], float | None],
+        expire: Callable[[], None],
+        cpu: CpuLimit | None = None,
     ) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._limit = limit
         self._status = status
         self._busy_since = busy_since
         self._expire = expire
+        self._cpu = cpu
         self._ending = threading.Event()
 
     def __repr__(self) -> str:
         return f"<Watchdog {self._limit} s>"
 
     def run(self) -> None:
-        while (left := seconds_left(self._busy_since(), time.monotonic(), self._limit)) > 0:
+        while (left := self._left()) > 0:
             if self._ending.wait(left):
                 break
-        else:
-            self._expire()
         time.sleep(DEATH_SECONDS)
         os._exit(self._status)
 
     def end_soon(self) -> None:
         """End the process in `DEATH_SECONDS`, whatever its other threads do. For another limit than time."""
         self._ending.set()
+
+    def _left(self) -> float:
+        """Return how long to sleep; not positive once a limit was hit and its `expire` called."""
+        busy_since, now = self._busy_since(), time.monotonic()
+        left = seconds_left(busy_since, now, self._limit)
+        if left <= 0:
+            self._expire()
+            return left
+        if self._cpu is None:
+            return left
+        cpu_left = cpu_seconds_left(busy_since, now, self._cpu.seconds, self._cpu.used)
+        # The turn may have ended in between, and the figures be of two turns.
+        if cpu_left <= 0 and busy_since == self._busy_since():
+            self._cpu.expire()
+            return cpu_left
+        return min(left, max(cpu_left, _LEAST_WAIT))

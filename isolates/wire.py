@@ -19,9 +19,11 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     CANCEL    one field, why: the receiver stops all work on the stream and sends nothing more on it
     WINDOW    no head; data: u32, that many more bytes of body may be sent to the sender of this frame
     REFUSE    code, then detail; instead of RESPONSE: the request was not, or could not be, answered by the app
-    GOAWAY    stream 0; the host takes no new requests on this connection, what is in flight goes on
+    GOAWAY    stream 0; the host takes no new requests on this connection, what is in flight goes on; with a head
+              (code, then detail, as for REFUSE) the host is about to end, and that is why
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
     LOADED    host internal, stream 0; the app is ready
+    LIMIT     host internal; as LOG, but head: request id, then the limit that the app's code was over
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
 
 Header names are lower-case; order and duplicates are kept. Either side may send `WINDOW_BYTES` of body on a stream
@@ -55,6 +57,7 @@ class Type(IntEnum):
     LOG = 16
     LOADED = 17
     FAILED = 18
+    LIMIT = 19
 
 
 class Frame(NamedTuple):

@@ -22,6 +22,7 @@ from typing import NoReturn
 from isolates.host import EXIT_BROKEN, Host
 from isolates.messages import Exited, Fork, Forked, FromZygote, ToZygote, ZygoteReady
 from isolates.process import close_descriptors, default_signals, die_with_parent
+from isolates.sandbox import layers
 from isolates.v8 import snapshot, symbols
 from isolates.v8.errors import EngineError
 from runtime.framing import FD, ChannelError, Decoder, encode
@@ -33,7 +34,7 @@ _DESCRIPTORS_PER_FORK = 2
 class Zygote:
     """Forks on request, and reports every host that ended."""
 
-    def __init__(self, channel: socket.socket, platform: bytes, cache: Path) -> None:
+    def __init__(self, channel: socket.socket, platform: bytes, cache: Path, user: str) -> None:
         self._channel = channel
         self._decoder: Decoder[ToZygote] = Decoder(ToZygote)
         self._descriptors: deque[int] = deque()
@@ -47,6 +48,8 @@ class Zygote:
                 "zygote: V8 made no start-up snapshot, so each host evaluates the platform", file=sys.stderr, flush=True
             )
         self._version = importlib.metadata.version("brrrd")
+        # Last: from here on this process has no network, and the files of other users may be out of its reach.
+        self._sandbox, self._containment = layers.prepare(user)
 
     def __repr__(self) -> str:
         return f"<Zygote {len(self._hosts)} hosts, {self._snapshot}>"
@@ -57,7 +60,8 @@ class Zygote:
         gc.collect()
         gc.freeze()
         self._poller.register(self._channel, select.POLLIN)
-        self._send(ZygoteReady(engine=self._engine.name))
+        held = self._containment
+        self._send(ZygoteReady(self._engine.name, containment=held.applied, missing=held.missing))
         while True:
             for descriptor, _ in self._poller.poll():
                 if descriptor == self._channel.fileno():
@@ -103,6 +107,7 @@ class Zygote:
                 platform=self._platform,
                 snapshot=self._snapshot,
                 version=self._version,
+                sandbox=self._sandbox,
                 channel=socket.socket(fileno=channel),
                 listener=socket.socket(fileno=listener),
             ).run()
@@ -140,11 +145,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="isolates.zygote")
     parser.add_argument("--platform", type=Path, default=PLATFORM, help="the web platform's bundle")
     parser.add_argument("--cache", type=Path, help="folder for start-up snapshots")
+    parser.add_argument("--user", default="nobody", help="whom hosts become if this is started as root")
     arguments = parser.parse_args()
     die_with_parent(os.getppid())
     default_signals()
+    # Apps see UTC wherever the node runs; and V8 would look for the machine's zone in files that hosts cannot open.
+    os.environ["TZ"] = "UTC"
     try:
-        zygote = Zygote(socket.socket(fileno=FD), arguments.platform.read_bytes(), arguments.cache or cache_folder())
+        cache = arguments.cache or cache_folder()
+        zygote = Zygote(socket.socket(fileno=FD), arguments.platform.read_bytes(), cache, arguments.user)
     except (EngineError, OSError) as error:
         raise SystemExit(f"zygote: {error}") from None
     zygote.run()

@@ -146,6 +146,8 @@ class HostLink(asyncio.Protocol):
         """The host sent GOAWAY, or the routing table no longer names it."""
         self.gone = False
         """The connection is no more, or never was."""
+        self._reason: tuple[str, str] | None = None
+        """Code and sentence for the requests that the host's end costs, if it told."""
         self._connecting = self._loop.create_task(self._connect())
 
     def __repr__(self) -> str:
@@ -241,6 +243,9 @@ class HostLink(asyncio.Protocol):
                     else:
                         self._stream_frame(stream, type_, flags, status, head, body)
                 elif type_ == _GOAWAY:
+                    if head:
+                        code, _, detail = head.decode("latin-1").partition("\n")
+                        self._reason = code, detail
                     self.retired = True
                     self.usable = False
         except FrameError as error:
@@ -329,5 +334,8 @@ class HostLink(asyncio.Protocol):
         for stream in lost:
             stream.link = None
         for stream in lost:
-            stream.on_lost(Loss.HOST)
+            if self._reason is None:
+                stream.on_lost(Loss.HOST)
+            else:
+                stream.on_refused(503, *self._reason)
         self._on_change(self)

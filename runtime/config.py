@@ -157,6 +157,39 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _number("How long a request over the concurrency cap may wait before it gets 503.", 0, 600_000),
     ] = 5_000
 
+    cpu_ms: Annotated[
+        int,
+        _number(
+            "CPU time that an app's code may use in one turn, which is what runs between two waits, for apps whose "
+            "manifest sets none. Code over it is ended with its isolate, and the client gets 503. 0: `wall_ms` alone.",
+            0,
+            3_600_000,
+        ),
+    ] = 0
+
+    response_mb: Annotated[
+        int,
+        _number(
+            "Largest body of one response of an app's code, for apps whose manifest sets none. A larger one gets 502, "
+            "or is cut off there if it is a stream. 0: any size.",
+            0,
+            1 << 20,
+        ),
+    ] = 0
+
+    module_mb: Annotated[
+        int,
+        _number("Largest module, or other file, that an app's code may import.", 1, 1024),
+    ] = 64
+
+    isolate_user: Annotated[
+        str,
+        _text(
+            "User that isolate hosts run as when the node is started as root; otherwise they are the node's own user. "
+            "Best one that nothing else uses and that owns no file."
+        ),
+    ] = "nobody"
+
     statement_ms: Annotated[
         int,
         _number("Longest time for one SQL statement; the worker that runs it is replaced after that.", 1, 3_600_000),

@@ -6,11 +6,13 @@ No path, and no symbolic link, leads out of the package.
 """
 
 import ctypes
+import errno
 import posixpath
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from isolates.package import FileTooLarge, Package
 from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.isolate import Handle, Isolate, report_callback_failure
 from isolates.v8.symbols import IMPORT_CALLBACK, IMPORT_META_CALLBACK, RESOLVE_CALLBACK, Source
@@ -70,12 +72,19 @@ def resolve(specifier: str, referrer: str) -> str:
 
 
 class Modules:
-    """The modules of the package in `directory`, loaded into `isolate` when they are imported."""
+    """The modules of `package`, loaded into `isolate` when they are imported.
 
-    def __init__(self, isolate: Isolate, directory: Path) -> None:
+    A file of more than `max_bytes` is refused: `on_too_large(message)` is called, and the import fails with that.
+    """
+
+    def __init__(
+        self, isolate: Isolate, package: Package, *, max_bytes: int, on_too_large: Callable[[str], None]
+    ) -> None:
         self._isolate = isolate
         self._engine = isolate.engine
-        self._directory = directory.resolve()
+        self._package = package
+        self._max_bytes = max_bytes
+        self._on_too_large = on_too_large
         self._by_path: dict[str, Module] = {}
         self._by_script: dict[int, Module] = {}
         bridge = isolate.evaluate(_BRIDGE, HOST)
@@ -90,16 +99,19 @@ class Modules:
         self._engine.set_import_meta_callback(isolate.pointer, self._address(self._meta_callback))
 
     def __repr__(self) -> str:
-        return f"<Modules of {self._directory}: {len(self._by_path)} loaded>"
+        return f"<Modules of {self._package}: {len(self._by_path)} loaded>"
 
     def read(self, path: str) -> bytes:
-        """Return a file of the package. Raises `ResolutionError` if it is not there or not inside."""
-        target = (self._directory / path).resolve()
-        if not target.is_relative_to(self._directory):
-            raise ResolutionError(f"Cannot read '{path}': it is outside the package")
+        """Return a file of the package. Raises `ResolutionError` if it is not there, not inside, or too large."""
         try:
-            return target.read_bytes()
+            return self._package.read(path, self._max_bytes)
+        except FileTooLarge as error:
+            message = f"{path} has {error}, more than the limit module_mb = {self._max_bytes >> 20} allows"
+            self._on_too_large(message)
+            raise ResolutionError(message) from None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ResolutionError(f"Cannot read '{path}': a symbolic link may lead outside the package") from None
             raise ResolutionError(f"Cannot find module '{path}' in the package: {error.strerror}") from None
 
     @staticmethod

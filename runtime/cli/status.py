@@ -34,6 +34,8 @@ def view(answer: dict[str, Any]) -> "Group":
             ("control", f"http://{answer['control']}"),
             ("databases at", f"{answer['public_db_url']}/v1/…"),
             ("engine", answer["engine"]),
+            ("hosts held by", ", ".join(answer["containment"])),
+            *(("not held by", missing) for missing in answer["not_contained"]),
             ("data", answer["data_dir"]),
             ("apps", f"{apps['total']} with a build" + (f": {others}" if others else "")),
             ("databases", answer["databases"]),

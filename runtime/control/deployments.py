@@ -57,6 +57,9 @@ def limits(config: Config, manifest: Manifest, max_concurrent_requests: int | No
         or own.max_concurrent_requests
         or config.max_concurrent_requests,
         queue_ms=config.queue_ms,
+        cpu_ms=own.cpu_ms or config.cpu_ms,
+        response_mb=own.response_mb or config.response_mb,
+        module_mb=config.module_mb,
     )
 
 

@@ -44,6 +44,8 @@ async def status(call: NodeCall) -> views.Status:
         control=services.control_address,
         public_db_url=supervisor.public_db_url,
         engine=supervisor.hosts.engine,
+        containment=supervisor.hosts.containment,
+        not_contained=supervisor.hosts.not_contained,
         data_dir=str(services.data_dir.path),
         apps=dict(apps),
         databases=supervisor.database_count,

@@ -265,6 +265,10 @@ class Status(View, frozen=True):
     control: str
     public_db_url: str
     engine: str
+    containment: list[str]
+    """What holds an isolate host that was broken into."""
+    not_contained: list[str]
+    """What could not be had of it on this machine, each with the reason."""
     data_dir: str
     apps: dict[str, int]
     """Number of apps by status."""

@@ -38,6 +38,7 @@ class HostTelemetry(Protocol):
 
     def app_log(self, app_id: str, build_id: str, line: Log) -> None: ...
     def host_stats(self, host_id: str, app_id: str, stats: HostStats) -> None: ...
+    def host_retired(self, app_id: str, limit: str) -> None: ...
     def host_ended(self, host_id: str) -> None: ...
 
 
@@ -54,14 +55,19 @@ class IsolateHosts:
         egress_socket: Path,
         on_change: Callable[[], None],
         telemetry: HostTelemetry,
+        user: str = "nobody",
     ) -> None:
         self.engine = ""
+        self.containment: list[str] = []
+        """What holds hosts that were broken into, as the zygote found out."""
+        self.not_contained: list[str] = []
+        """What could not be had of it, with reasons."""
         self.zygote: Slot = Slot(
             "zygote",
             "isolates.zygote",
             FromZygote,
             fds=[],
-            arguments=["--cache", str(cache_dir)],
+            arguments=["--cache", str(cache_dir), "--user", user],
             first=list,
             on_message=self._from_zygote,
             on_down=self._zygote_down,
@@ -232,6 +238,7 @@ class IsolateHosts:
     def _from_zygote(self, message: FromZygote) -> None:
         if isinstance(message, ZygoteReady):
             self.engine = message.engine
+            self._contained(message)
             self._zygote_lost = asyncio.Event()
             self.zygote.came_up()
             return
@@ -243,6 +250,12 @@ class IsolateHosts:
         elif isinstance(message, Exited) and not host.exit_status.done():
             host.exit_status.set_result(message.status)
 
+    def _contained(self, message: ZygoteReady) -> None:
+        """Say what hosts are not held by, once rather than at every restart of the zygote."""
+        if message.missing and message.missing != self.not_contained:
+            log.warning("isolate hosts run without: %s", "; ".join(message.missing))
+        self.containment, self.not_contained = message.containment, message.missing
+
     def _zygote_down(self) -> None:
         self._zygote_lost.set()
 
@@ -253,6 +266,7 @@ class IsolateHosts:
         elif isinstance(message, HostStats):
             self._telemetry.host_stats(host.host_id, placement.app_id, message)
         else:
+            self._telemetry.host_retired(placement.app_id, message.limit)
             self._leave(host)  # it has told the app's owner why, as a line of its log
 
     def _host_gone(self, host: Host) -> None:

@@ -60,7 +60,9 @@ class Supervisor:
         self._desired = Desired()
         self._dirty: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
-        self.hosts = IsolateHosts(run_dir, data_dir / "cache", run_dir / "egress.s", self._hosts_changed, telemetry)
+        self.hosts = IsolateHosts(
+            run_dir, data_dir / "cache", run_dir / "egress.s", self._hosts_changed, telemetry, config.isolate_user
+        )
         self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
         self.egress = self._egress_slot()
         self.databases = [self._database_slot(i) for i in range(config.database_worker_count())]

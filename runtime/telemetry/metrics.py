@@ -71,6 +71,12 @@ class NodeCollector(Collector):
             for key, counters in sums.items():
                 counter.add_metric(self._labels(key), counters.get(name, 0))
             yield counter
+        limits = CounterMetricFamily(
+            "brrrd_host_limits", "Times that an app's code was over a limit.", labels=[*labels, "limit"]
+        )
+        for app_id, limit, count in self._reports.limits():
+            limits.add_metric([*self._labels(app_id), limit], count)
+        yield limits
         gauges = {
             name: GaugeMetricFamily(f"brrrd_host_{name}", text, labels=labels)
             for name, text in (

@@ -1,11 +1,16 @@
 """Takes what processes push and keeps the latest and the sums: the supervisor's `Telemetry`, read by `metrics.py`."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
 from dataplane import messages as dataplane
 from isolates.messages import HostStats, Log
 from router import messages as router
 from runtime.telemetry.app_logs import AppLogs
 from runtime.telemetry.totals import Totals
 
+LIMIT = "limit "
+"""Start of the names of a host's counters that count a limit."""
 BUCKETS = (*(str(bound) for bound in router.LATENCY_BUCKETS), "+Inf")
 
 
@@ -23,6 +28,8 @@ class Reports:
         self.streams: dict[int, int] = {}
         """Database worker to its open streams."""
         self.storage: dict[str, int] = {}
+        self.retired: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """How many hosts of an app were ended at each limit."""
         self._logs = logs
 
     def __repr__(self) -> str:
@@ -70,7 +77,22 @@ class Reports:
     def host_stats(self, host_id: str, app_id: str, stats: HostStats) -> None:
         """Called about once a second per busy host."""
         counters = {"requests": stats.requests, "refused": stats.refused, "exceptions": stats.exceptions}
+        counters |= {LIMIT + name: count for name, count in stats.limits.items()}
         self.hosts.report(host_id, {app_id: counters})
+
+    def host_retired(self, app_id: str, limit: str) -> None:
+        """A host ended because the app's code was over a limit."""
+        self.retired[app_id][limit] += 1
+
+    def limits(self) -> Iterator[tuple[str, str, int]]:
+        """App id, limit, and how often it was hit."""
+        hits = {app_id: Counter(limits) for app_id, limits in self.retired.items()}
+        for app_id, counters in self.hosts.sums().items():
+            found = {name.removeprefix(LIMIT): int(n) for name, n in counters.items() if name.startswith(LIMIT)}
+            hits.setdefault(app_id, Counter()).update(found)
+        for app_id, limits in hits.items():
+            for name, count in limits.items():
+                yield app_id, name, count
 
     def host_ended(self, host_id: str) -> None:
         """A host ended, for whatever reason."""
@@ -84,6 +106,7 @@ class Reports:
         """The app was deleted."""
         self.apps.forget(app_id)
         self.hosts.forget(app_id)
+        self.retired.pop(app_id, None)
 
     def forget_database(self, database_id: str) -> None:
         """The database was deleted."""

@@ -380,5 +380,5 @@ def test_a_killed_host_is_reported_with_its_signal(host: Host) -> None:
 def test_a_host_keeps_no_descriptor_of_the_zygote(host: Host) -> None:
     host.serve(HELLO).ask()
     own = [link for link in Path(f"/proc/{host.pid}/fd").iterdir() if int(link.name) > 2]
-    # channel, listener, poller and one edge worker
-    assert len(own) == 4
+    # channel, listener, poller, the package and one edge worker
+    assert len(own) == 5

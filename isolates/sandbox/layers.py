@@ -1,0 +1,195 @@
+"""Which of the kernel's locks there are on this machine, and putting a host behind all of them.
+
+The zygote calls `prepare` once: it moves into a network namespace with nothing in it, which its hosts inherit for
+free, and learns by trying, in a child, which other locks hold. A host then calls `enter`. What `prepare` found to hold
+must hold in every host: if it fails there, the host does not serve. What is missing is told to the operator, once.
+"""
+
+import os
+import platform
+import resource
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from isolates.process import die_with_parent
+from isolates.sandbox import account, kernel, landlock, seccomp
+from isolates.sandbox.account import Account
+
+OPEN_FILES = 1024
+"""Descriptors of one host: a connection per edge worker, the egress process, the package, and spare."""
+PROCESSES = 4096
+"""Processes and threads of the account that hosts share; a host may start threads only."""
+
+
+class Containment(msgspec.Struct, frozen=True):
+    """What hosts are held by, in words for an operator."""
+
+    applied: list[str]
+    missing: list[str]
+    """What could not be had, each with the reason."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The locks that this machine has; see the module."""
+
+    account: Account | None = None
+    landlock: int = 0
+    """Version of the interface; 0: do without."""
+    seccomp: bool = False
+
+    def enter(self, package: int, egress_socket: str, *, parent: int) -> str:
+        """Lock this process up, with `package` (a folder's descriptor) as all of the file system that it can open.
+
+        Called on the only thread; threads started later are held too. Returns the path under which the egress socket
+        is reached from now on. The process still dies with its `parent`. Raises `OSError`.
+        """
+        bound_resources(own_account=self.account is not None)
+        if self.account is not None:
+            socket_path = Path(egress_socket)
+            account.lend(socket_path, self.account)
+            # The folders above are closed to the account: relative paths from here are all that it can look up.
+            os.chdir(socket_path.parent)
+            egress_socket = socket_path.name
+            account.become(self.account)
+        else:
+            kernel.drop_capabilities()
+        kernel.not_dumpable()
+        die_with_parent(parent)  # again: the kernel forgets it when credentials change
+        kernel.no_new_privileges()
+        if self.landlock:
+            landlock.restrict(self.landlock, package)
+        if self.seccomp:
+            kernel.install_filter(seccomp.program(os.getpid()))
+        return egress_socket
+
+
+def bound_resources(*, own_account: bool) -> None:
+    """Set the resource limits that need nothing of the kernel but that it is Linux."""
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+    if own_account:
+        # Counted over all processes of a user: with the operator's own it would be theirs that run out.
+        _lower(resource.RLIMIT_NPROC, PROCESSES)
+
+
+def _lower(which: int, bound: int) -> None:
+    _, hard = resource.getrlimit(which)
+    bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+    resource.setrlimit(which, (bound, bound))
+
+
+def prepare(user: str) -> tuple[Sandbox, Containment]:
+    """Leave the network, find out what else there is, and return it. `user` is whom hosts become if this is root.
+
+    Changes the calling process, which must have one thread, for good.
+    """
+    applied: list[str] = []
+    missing: list[str] = []
+    _leave_network(applied, missing)
+    sandbox = Sandbox(
+        account=_account(user, applied, missing) if os.geteuid() == 0 else None,
+        landlock=_landlock(applied, missing),
+        seccomp=_seccomp(applied, missing),
+    )
+    return sandbox, Containment([*applied, "no new privileges", "resource limits"], missing)
+
+
+def _leave_network(applied: list[str], missing: list[str]) -> None:
+    namespaces = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+    try:
+        if os.geteuid() == 0:
+            kernel.unshare(namespaces)
+        else:
+            uid, gid = os.geteuid(), os.getegid()
+            kernel.unshare(namespaces | kernel.CLONE_NEWUSER)
+            kernel.map_own_user(uid, gid)
+    except OSError as error:
+        missing.append(f"network namespace ({error.strerror})")
+    else:
+        applied.append("network namespace")
+
+
+def _account(user: str, applied: list[str], missing: list[str]) -> Account | None:
+    try:
+        found = account.find(user)
+        _try(lambda: account.become(found))
+    except (LookupError, OSError) as error:
+        missing.append(f"unprivileged user ({error})")
+        return None
+    applied.append(f"user {found.name}")
+    return found
+
+
+def _landlock(applied: list[str], missing: list[str]) -> int:
+    version = kernel.landlock_version()
+    if not version:
+        missing.append("Landlock (not in this kernel, or not enabled): hosts can open any file that their user may")
+        return 0
+
+    def attempt() -> None:
+        kernel.no_new_privileges()
+        folder = os.open("/usr", os.O_PATH | os.O_DIRECTORY)
+        landlock.restrict(version, folder)
+        _must_fail(lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)))
+
+    try:
+        _try(attempt)
+    except OSError as error:
+        missing.append(f"Landlock ({error}): hosts can open any file that their user may")
+        return 0
+    applied.append(f"Landlock {version}")
+    return version
+
+
+def _seccomp(applied: list[str], missing: list[str]) -> bool:
+    if platform.machine() != "x86_64":
+        missing.append(f"seccomp (no list of system calls for {platform.machine()})")
+        return False
+
+    def attempt() -> None:
+        kernel.no_new_privileges()
+        kernel.install_filter(seccomp.program(os.getpid()))
+        _must_fail(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close())
+
+    try:
+        _try(attempt)
+    except OSError as error:
+        missing.append(f"seccomp ({error})")
+        return False
+    applied.append("seccomp")
+    return True
+
+
+def _must_fail(act: Callable[[], None]) -> None:
+    with suppress(PermissionError):
+        act()
+        raise OSError("it does not hold")
+
+
+def _try(attempt: Callable[[], None]) -> None:
+    """Run `attempt` in a child. Raises `OSError` with what went wrong there."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status, word = 1, ""
+        try:
+            attempt()
+            status = 0
+        except BaseException as error:  # the child's door
+            word = error.strerror or str(error) if isinstance(error, OSError) else repr(error)
+        finally:
+            os.write(writer, word.encode())
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        word = pipe.read().decode("utf-8", "replace")
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise OSError(word or f"the trial ended with {os.waitstatus_to_exitcode(status)}")
