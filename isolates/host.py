@@ -144,7 +144,13 @@ class Host:
             connect_egress=self._connect_egress,
         )
         self._ring.watch(self._link.descriptor, self._on_channel)
-        self._operations = Operations(scratch, flush=self._ring.flush, run_microtasks=isolate.run_microtasks)
+        self._operations = Operations(
+            scratch,
+            flush=self._ring.flush,
+            run_microtasks=isolate.run_microtasks,
+            watch=self._ring.watch,
+            on_done=self._ring.tell_done,
+        )
         isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
         isolate.set(native, "call", isolate.function(self._guarded(self._operations.call)))
 
@@ -156,24 +162,34 @@ class Host:
             self._prepare(load.limits.memory_mb)
         self._limits = load.limits
         self._link.unblock()
+        self._confine(load)
         self._ring.busy_since = self._load_started
         self._watchdog = Watchdog(
             limit=(load.limits.wall_ms + WALL_GRACE_MS) / 1000,
             status=EXIT_RETIRED,
             busy_since=lambda: self._ring.busy_since,
             expire=self._on_stuck,
-        self._confine(load)
+            cpu=self._cpu_limit(load.limits.cpu_ms),
         )
         self._watchdog.start()
         try:
             self._isolate.call(self._boot(load), messages=False)
         except Terminated:
-            cpu=self._cpu_limit(load.limits.cpu_ms),
             self._exit(EXIT_RETIRED)
         except JavaScriptError as error:
             self._fail(f"the platform stopped: {error}")
             self._exit(EXIT_BROKEN)
         self._exit(0)
+
+    def _confine(self, load: Load) -> None:
+        """Go behind every lock that this machine has, before any code of the app runs and any thread is started."""
+        try:
+            self._package = Package(load.directory)
+            bound_memory(load.limits.memory_mb)
+            self._egress_socket = self._sandbox.enter(self._package.descriptor, load.egress_socket, parent=self._zygote)
+        except OSError as error:
+            self._fail(f"the host could not be confined: {error}")
+            self._exit(EXIT_BROKEN)
 
     def _boot(self, load: Load) -> Handle:
         """Give the isolate its app and return JavaScript's event loop, a function."""
@@ -186,16 +202,6 @@ class Host:
         )
         isolate.set(self._native, "importModule", modules.import_module)
         self._operations.read = modules.read
-    def _confine(self, load: Load) -> None:
-        """Go behind every lock that this machine has, before any code of the app runs and any thread is started."""
-        try:
-            self._package = Package(load.directory)
-            bound_memory(load.limits.memory_mb)
-            self._egress_socket = self._sandbox.enter(self._package.descriptor, load.egress_socket, parent=self._zygote)
-        except OSError as error:
-            self._fail(f"the host could not be confined: {error}")
-            self._exit(EXIT_BROKEN)
-
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
         return isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))
@@ -275,22 +281,22 @@ class Host:
         if counters == self._sent_stats and self._hits.total() == self._sent_hits:
             return
         self._sent_stats = counters
+        self._sent_hits = self._hits.total()
         self._link.send(
             HostStats(
                 requests=counters.requests,
                 active=counters.active,
                 queued=counters.queued,
                 refused=counters.refused,
-        self._sent_hits = self._hits.total()
                 exceptions=counters.exceptions,
                 heap_bytes=self._isolate.heap_bytes(),
+                limits=dict(self._hits),
             ),
             droppable=True,
         )
 
     # -- messages, frames, connections
 
-                limits=dict(self._hits),
     def _on_channel(self) -> None:
         try:
             for message in self._link.receive():
@@ -317,16 +323,16 @@ class Host:
             if frame.type == wire.Type.LOG:
                 level = _LEVELS[min(frame.status, len(_LEVELS) - 1)]
                 self._log(level, frame.head.decode("latin-1"), frame.data)
+            elif frame.type == wire.Type.LIMIT:
+                request_id, _, limit = frame.head.decode("latin-1").partition("\n")
+                self._hits[limit] += 1
+                self._log("warn", request_id, frame.data)
             elif frame.type == wire.Type.LOADED and not self._loaded:
                 self._loaded = True
                 self._listener.setblocking(False)
                 self._ring.watch(self._listener.fileno(), self._accept)
                 self._link.send(Loaded((time.monotonic() - self._load_started) * 1000))
             elif frame.type == wire.Type.FAILED:
-            elif frame.type == wire.Type.LIMIT:
-                request_id, _, limit = frame.head.decode("latin-1").partition("\n")
-                self._hits[limit] += 1
-                self._log("warn", request_id, frame.data)
                 file, line, column = [*frame.head.decode("latin-1").split("\n"), "", "", ""][:3]
                 message = frame.data.decode("utf-8", "replace")
                 self._link.send(LoadFailed(message, file, _number(line), _number(column)))
@@ -358,21 +364,21 @@ class Host:
     def _send_dropped(self) -> None:
         dropped = self._log_budget.take_dropped()
         if dropped:
+            self._hits["log_volume"] += dropped
             self._link.send(Log(time.time(), "warn", "", f"{dropped} log lines were dropped: over 1 MB per second"))
 
     # -- ends
-
-    def _fail(self, message: str) -> None:
-        """Tell the app's owner, and the supervisor if it waits for the load, what broke."""
-            self._hits["log_volume"] += dropped
-        self._link.send(Log(time.time(), "error", "", message))
-        if not self._loaded:
-            self._link.send(LoadFailed(message))
 
     def _hit(self, limit: str, message: str) -> None:
         """Count a limit that does not end the host, and tell the app's owner."""
         self._hits[limit] += 1
         self._link.send(Log(time.time(), "warn", "", message), droppable=True)
+
+    def _fail(self, message: str) -> None:
+        """Tell the app's owner, and the supervisor if it waits for the load, what broke."""
+        self._link.send(Log(time.time(), "error", "", message))
+        if not self._loaded:
+            self._link.send(LoadFailed(message))
 
     def _retire(self, limit: str, message: str) -> None:
         """Report a limit that was hit, once. Called from any thread, also within V8."""
@@ -382,20 +388,14 @@ class Host:
         report: FromHost = Retiring(limit, message) if self._loaded else LoadFailed(message)
         self._link.send(Log(time.time(), "error", "", message))
         self._link.send(report)
+        self._ring.tell_end(limit, f"The app was stopped at its limit {limit} and is being restarted. Try again soon.")
         self._ring.interrupt()
 
     def _on_stuck(self) -> None:
         wall_ms = self._limits.wall_ms
         self._retire("wall_ms", f"JavaScript did not yield for {wall_ms} ms (limit wall_ms): the isolate was ended")
         self._isolate.terminate()
-        self._ring.tell_end(limit, f"The app was stopped at its limit {limit} and is being restarted. Try again soon.")
 
-    def _on_heap_limit(self, current: int) -> int:
-        """End JavaScript if the heap is full, with some room to do so.
-
-        V8 also asks when a buffer outside the heap could not be had; then the answer is no, and a RangeError is thrown.
-        """
-        if self._isolate.heap_bytes() < current * 3 // 4:
     def _cpu_limit(self, cpu_ms: int) -> CpuLimit | None:
         """Begin to measure the CPU time of each turn if there is a limit for it."""
         if not cpu_ms:
@@ -412,6 +412,12 @@ class Host:
         self._retire("cpu_ms", f"JavaScript used {cpu_ms} ms of CPU without a pause (limit cpu_ms): it was ended")
         self._isolate.terminate()
 
+    def _on_heap_limit(self, current: int) -> int:
+        """End JavaScript if the heap is full, with some room to do so.
+
+        V8 also asks when a buffer outside the heap could not be had; then the answer is no, and a RangeError is thrown.
+        """
+        if self._isolate.heap_bytes() < current * 3 // 4:
             return current
         self._retire("memory_mb", self._memory_message("the heap is full"))
         self._isolate.terminate()

@@ -1,7 +1,8 @@
 """Synchronous operations that JavaScript asks of the host: `native.call()`.
 
 Request and result are in the scratch buffer: i32[0] the operation, i32[1…7] arguments, data from byte 64. On return
-i32[0] is 0, or a negative `Failure`; results are in i32[1…] and the data.
+i32[0] is 0, or a negative `Failure`; results are in i32[1…] and the data. Operations from `FIRST_CRYPTO` on are
+those of `isolates/crypto/calls.py`, with refusals of their own.
 """
 
 import hashlib
@@ -11,7 +12,10 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
+from isolates.crypto.calls import Calls
+
 DATA = 64
+FIRST_CRYPTO = 32
 _WORDS = struct.Struct("<8i")
 _DIGESTS = {1: "sha1", 256: "sha256", 384: "sha384", 512: "sha512"}
 
@@ -43,9 +47,17 @@ class Failure(IntEnum):
 
 
 class Operations:
-    """`flush` sends the output buffer; `run_microtasks` is the isolate's."""
+    """`flush` sends the output buffer; `run_microtasks` is the isolate's; `watch` and `on_done` are the ring's."""
 
-    def __init__(self, scratch: memoryview, *, flush: Callable[[], None], run_microtasks: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        scratch: memoryview,
+        *,
+        flush: Callable[[], None],
+        run_microtasks: Callable[[], None],
+        watch: Callable[[int, Callable[[], None]], None],
+        on_done: Callable[[], None],
+    ) -> None:
         self._scratch = scratch
         self._room = len(scratch) - DATA
         self._flush = flush
@@ -55,19 +67,24 @@ class Operations:
         self._digests: dict[int, Any] = {}
         self._next_digest = 1
         self._file: tuple[str, bytes] = ("", b"")
+        self._crypto = Calls(scratch[DATA:], watch=watch, on_done=on_done)
 
     def call(self) -> None:
         """Do one operation. `native.call`."""
         words = _WORDS.unpack_from(self._scratch)
+        more = 0
         try:
-            code, result = 0, self._run(words[0], words[1], words[2])
+            if words[0] >= FIRST_CRYPTO:
+                code, result, more = self._crypto.run(words[0], words[1])
+            else:
+                code, result = 0, self._run(words[0], words[1], words[2])
         except (KeyError, ValueError):
             code, result = int(Failure.BAD_ARGUMENT), 0
         except LookupError:
             code, result = int(Failure.NOT_FOUND), 0
         except NotImplementedError:
             code, result = int(Failure.UNKNOWN_OPERATION), 0
-        struct.pack_into("<2i", self._scratch, 0, code, result)
+        struct.pack_into("<3i", self._scratch, 0, code, result, more)
 
     def _run(self, op: int, first: int, second: int) -> int:
         if op == Op.FLUSH:

@@ -12,7 +12,8 @@ integers little-endian, the first `HEADER_BYTES` of each a header:
     scratch used by `operations.py`
 
 A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connection 0 is the host, 1 the egress process,
-others are edge workers; a segment without frames says that the connection closed.
+others are edge workers; a segment without frames says that the connection closed, and of the host that operations
+which it runs on threads are done.
 """
 
 import math
@@ -109,10 +110,10 @@ class Ring:
         self._eager_turns = 0
         self.busy_since: float | None = time.monotonic()
         """When JavaScript got control, by the monotonic clock; None while the loop waits. For the watchdog."""
-        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, 0, 0, 0, 0, 0, 0)
         self.cpu_since = 0.0
         """CPU seconds that this thread had used when JavaScript got control; only after `measure_cpu`."""
         self._measures_cpu = False
+        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, 0, 0, 0, 0, 0, 0)
 
     def __repr__(self) -> str:
         return f"<Ring {len(self._connections)} connections, {self.counters}>"
@@ -151,7 +152,6 @@ class Ring:
             if not connection.send(goaway):
                 self._not_sent(connection)
 
-    def leave(self) -> None:
     def tell_end(self, code: str, detail: str) -> None:
         """Tell every edge worker why this process is about to end. From any thread, as far as sockets take it."""
         goaway = memoryview(wire.encode(0, wire.Type.GOAWAY, head=f"{code}\n{detail}".encode("latin-1", "replace")))
@@ -163,8 +163,14 @@ class Ring:
         self.cpu_since = thread_time()
         self._measures_cpu = True
 
+    def leave(self) -> None:
         """Make JavaScript's loop return after its next turn."""
         self._flags |= LEAVE
+
+    def tell_done(self) -> None:
+        """Tell JavaScript that operations on threads are done."""
+        if HOST not in self._closed:
+            self._closed.append(HOST)
 
     def pending_bytes(self) -> int:
         """Bytes that sockets have not taken yet."""
@@ -210,14 +216,14 @@ class Ring:
         if self._due > now + ACTIVITY_SECONDS:
             self._due = now + ACTIVITY_SECONDS
         self._clock_ms = clock_ms = now * 1000
+        if self._measures_cpu:
+            self.cpu_since = thread_time()
         self.busy_since = now
         _INPUT.pack_into(self._input, 0, filled - HEADER_BYTES, self._flags, time.time() * 1000 // 1, clock_ms)
 
     def flush(self, used: int | None = None) -> None:
         """Send the segments in the output buffer."""
         output = self._output
-        if self._measures_cpu:
-            self.cpu_since = thread_time()
         if used is None:
             used = _U32.unpack_from(output)[0]
         position, end = HEADER_BYTES, HEADER_BYTES + used

@@ -2,6 +2,7 @@
 
 import { blobBytes, isBlob, isFile, newBlob, newFile } from './blob.ts';
 import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
+import { isCryptoKey, newKey, slotsOf } from './crypto/crypto_key.ts';
 import { DOMException, isDOMException } from './dom_exception.ts';
 import { isDetachedPort, isMessagePort, type MessagePort, movePort } from './message_channel.ts';
 import {
@@ -134,6 +135,7 @@ function cloneLeaf(value: object, kind: BuiltinKind | null, memory: Memory): obj
   if (isSharedArrayBuffer(value)) refuse(value, 'A SharedArrayBuffer');
   if (isFile(value)) return newFile(blobBytes(value), value.name, value.type, value.lastModified);
   if (isBlob(value)) return newBlob(blobBytes(value), value.type);
+  if (isCryptoKey(value)) return newKey(slotsOf(value));
   if (isDOMException(value)) return new DOMException(value.message, value.name);
   return undefined;
 }

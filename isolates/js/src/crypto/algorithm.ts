@@ -29,16 +29,10 @@ export interface Algorithm {
   readonly encrypt?: Cipher;
   readonly decrypt?: Cipher;
   readonly sign?: Cipher;
-  readonly verify?: With<
-    (parameters: Parameters, key: KeySlots, signature: Bytes, data: Bytes) => Awaitable<boolean>
-  >;
+  readonly verify?: With<(parameters: Parameters, key: KeySlots, signature: Bytes, data: Bytes) => Awaitable<boolean>>;
   readonly digest?: With<(parameters: Parameters, data: Bytes) => Bytes>;
   readonly generateKey?: With<
-    (
-      parameters: Parameters,
-      extractable: boolean,
-      usages: readonly KeyUsage[],
-    ) => Awaitable<CryptoKey | CryptoKeyPair>
+    (parameters: Parameters, extractable: boolean, usages: readonly KeyUsage[]) => Awaitable<CryptoKey | CryptoKeyPair>
   >;
   /** `length` is in bits, null for all there is. */
   readonly deriveBits?: With<(parameters: Parameters, key: KeySlots, length: number | null) => Awaitable<Bytes>>;

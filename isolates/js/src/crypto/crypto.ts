@@ -1,59 +1,13 @@
-/** Web Crypto: random values and digests. Everything else of SubtleCrypto is refused with NotSupportedError. */
+/** The Crypto interface (Web Crypto §10): random values, and where `subtle` is found. */
 
-import { DOMException } from './dom_exception.ts';
-import { toHex } from './late_intrinsics.ts';
-import { digest } from './native.ts';
-import { getRandom, randomBytes } from './random.ts';
-import { typedArrayByteLength, typedArrayTag } from './primordials.ts';
-import { bytesView, defineInterface, INTERNAL, isBufferSource, isObject, requireArguments } from './webidl.ts';
+import { DOMException } from '../dom_exception.ts';
+import { toHex } from '../late_intrinsics.ts';
+import { getRandom, randomBytes } from '../random.ts';
+import { typedArrayByteLength, typedArrayTag } from '../primordials.ts';
+import { bytesView, defineInterface, INTERNAL, requireArguments } from '../webidl.ts';
+import { newSubtleCrypto, type SubtleCrypto } from './subtle.ts';
 
-const DIGESTS: Record<string, number> = { 'SHA-1': 1, 'SHA-256': 256, 'SHA-384': 384, 'SHA-512': 512 };
 const MAX_RANDOM_BYTES = 65_536;
-
-function digestAlgorithm(algorithm: unknown): number {
-  const name = isObject(algorithm) ? (algorithm as { name?: unknown }).name : algorithm;
-  if (isObject(algorithm) && name === undefined) throw new TypeError('The algorithm has no name');
-  const bits = DIGESTS[`${name as string}`.toUpperCase()];
-  if (bits === undefined) throw new DOMException(`Unrecognized algorithm name: ${name as string}`, 'NotSupportedError');
-  return bits;
-}
-
-export class SubtleCrypto {
-  #brand = true;
-
-  constructor(token?: unknown) {
-    if (token !== INTERNAL) throw new TypeError('Illegal constructor');
-  }
-
-  async digest(algorithm: unknown, data: unknown): Promise<ArrayBuffer> {
-    void this.#brand;
-    requireArguments(arguments.length, 2, 'SubtleCrypto.digest');
-    if (!isBufferSource(data)) throw new TypeError('The data is not a buffer');
-    const bits = digestAlgorithm(algorithm);
-    return digest(bits, bytesView(data)).buffer;
-  }
-}
-
-for (const name of [
-  'encrypt',
-  'decrypt',
-  'sign',
-  'verify',
-  'generateKey',
-  'deriveKey',
-  'deriveBits',
-  'importKey',
-  'exportKey',
-  'wrapKey',
-  'unwrapKey',
-]) {
-  const method = {
-    async [name](): Promise<never> {
-      throw new DOMException(`crypto.subtle.${name} is not supported`, 'NotSupportedError');
-    },
-  }[name];
-  Object.defineProperty(SubtleCrypto.prototype, name, { value: method, writable: true, configurable: true });
-}
 
 const INTEGER_ARRAYS = new Set([
   'Int8Array',
@@ -68,9 +22,9 @@ const INTEGER_ARRAYS = new Set([
 ]);
 
 export class Crypto {
-  #subtle = new SubtleCrypto(INTERNAL);
+  #subtle = newSubtleCrypto();
 
-  constructor(token?: unknown) {
+  constructor(token: unknown = undefined) {
     if (token !== INTERNAL) throw new TypeError('Illegal constructor');
   }
 
@@ -103,14 +57,6 @@ export class Crypto {
   }
 }
 
-export class CryptoKey {
-  constructor() {
-    throw new TypeError('Illegal constructor');
-  }
-}
-
-defineInterface(SubtleCrypto, 'SubtleCrypto');
 defineInterface(Crypto, 'Crypto');
-defineInterface(CryptoKey, 'CryptoKey');
 
 export const crypto = new Crypto(INTERNAL);

@@ -5,15 +5,7 @@ import { defineInterface, INTERNAL } from '../webidl.ts';
 import type { Bytes } from './host.ts';
 
 export type KeyType = 'public' | 'private' | 'secret';
-export type KeyUsage =
-  | 'encrypt'
-  | 'decrypt'
-  | 'sign'
-  | 'verify'
-  | 'deriveKey'
-  | 'deriveBits'
-  | 'wrapKey'
-  | 'unwrapKey';
+export type KeyUsage = 'encrypt' | 'decrypt' | 'sign' | 'verify' | 'deriveKey' | 'deriveBits' | 'wrapKey' | 'unwrapKey';
 
 export interface KeyAlgorithm {
   readonly name: string;
@@ -60,7 +52,7 @@ export class CryptoKey {
   #algorithm: object | null = null;
   #usages: KeyUsage[] | null = null;
 
-  constructor(token?: unknown, slots?: KeySlots) {
+  constructor(token: unknown = undefined, slots: KeySlots | undefined = undefined) {
     if (token !== INTERNAL) throw new TypeError('Illegal constructor');
     this.#slots = slots!;
   }

@@ -4,20 +4,17 @@ import { hasOwn } from '../primordials.ts';
 import type { Algorithm, Format, ImportKey } from './algorithm.ts';
 import { type KeySlots, type KeyUsage, usageSet } from './crypto_key.ts';
 import { dataError, notSupported, requireUsagesWithin } from './errors.ts';
-import {
-  ask,
-  askOne,
-  type Bytes,
-  EXPORT_RAW,
-  GENERATE_ON,
-  IMPORT,
-  IMPORT_SCALAR,
-  SIGN,
-  VERIFY,
-} from './host.ts';
+import { ask, askOne, type Bytes, EXPORT_RAW, GENERATE_ON, IMPORT, IMPORT_SCALAR, SIGN, VERIFY } from './host.ts';
 import { agreeBits } from './agreement.ts';
 import { checkAlgorithm, checkKey, decodeMember, encodeMember, finishKey, type JsonWebKey } from './jwk.ts';
-import { type PairUsages, pairOf, pairSlots, requirePairUsages, requireType } from './key_pair.ts';
+import {
+  type PairUsages,
+  pairOf,
+  pairSlots,
+  requirePairUsages,
+  requirePrivateUsages,
+  requireType,
+} from './key_pair.ts';
 import { EC_KEY, ECDH, HASHED } from './parameters.ts';
 
 /** Bytes of a coordinate, and the JSON Web Algorithm that signs with the curve. */
@@ -120,11 +117,9 @@ function keys(kind: Kind): Algorithm {
     generateKey: {
       parameters: EC_KEY,
       run: async ({ namedCurve }, extractable, wanted) => {
-        for (let i = 0; i < wanted.length; i++) {
-          if (!kind.usages.privateKey[wanted[i]]) requireUsagesWithin([wanted[i]], kind.usages.publicKey);
-        }
-        if (!isCurve(namedCurve!)) throw notSupported('namedCurve is none of P-256, P-384 and P-521');
         requirePairUsages(wanted, kind.usages);
+        if (!isCurve(namedCurve!)) throw notSupported('namedCurve is none of P-256, P-384 and P-521');
+        requirePrivateUsages(wanted, kind.usages);
         const pair = await ask(GENERATE_ON, namedCurve!);
         return pairOf(pair, { name: kind.name, namedCurve }, extractable, wanted, kind.usages);
       },

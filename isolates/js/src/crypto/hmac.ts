@@ -54,7 +54,8 @@ export const hmacAlgorithm: Algorithm = {
     parameters: HMAC_KEY,
     run: ({ hash, length = HASH_BLOCK_BITS[hash!] }, extractable, usages) => {
       requireUsagesWithin(usages, USAGES);
-      if (length === 0 || length > MAX_GENERATED_BITS) throw operationError(`length is not from 1 to ${MAX_GENERATED_BITS}`);
+      if (length === 0 || length > MAX_GENERATED_BITS)
+        throw operationError(`length is not from 1 to ${MAX_GENERATED_BITS}`);
       return generateSecret({ name: 'HMAC', hash, length }, Math.ceil(length / 8), extractable, usages);
     },
   },

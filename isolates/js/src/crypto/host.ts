@@ -6,6 +6,7 @@
 
 import { DOMException } from '../dom_exception.ts';
 import { perform, resultWord, scratchData, scratchRoom } from '../native.ts';
+import type { FrameReceiver } from '../ring/input.ts';
 import { charCodeAt, fromCharCode, min, SafeMap, setBytes, sliceBytes, subarray } from '../primordials.ts';
 
 export const HMAC = 1;
@@ -76,8 +77,7 @@ export async function askOne(number: number, ...fields: Field[]): Promise<Bytes>
   return (await ask(number, ...fields))[0];
 }
 
-/** Called when the host says that functions on its threads are done. */
-export function takeDone(): void {
+function takeDone(): void {
   for (;;) {
     const code = perform(TAKE);
     const ticket = resultWord(2);
@@ -167,3 +167,6 @@ function ascii(data: Uint8Array): string {
   for (let i = 0; i < data.length; i++) text += fromCharCode(data[i]);
   return text;
 }
+
+/** What the ring tells of the host itself: a segment without frames says that functions on its threads are done. */
+export const operations: FrameReceiver = { frame() {}, closed: takeDone };

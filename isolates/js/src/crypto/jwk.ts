@@ -1,8 +1,8 @@
 /** JSON Web Keys (RFC 7517): the JsonWebKey dictionary, and the checks that importing all kinds of keys shares. */
 
-import { latin1Decode } from '../encoding/latin1.ts';
+import { utf8Decode, utf8Encode } from '../encoding/utf8.ts';
 import { fromBase64, toBase64 } from '../late_intrinsics.ts';
-import { charCodeAt, hasOwn, ObjectCreate } from '../primordials.ts';
+import { charCodeAt, hasOwn, JSONParse, JSONStringify, ObjectCreate } from '../primordials.ts';
 import { isObject, toDOMString } from '../webidl.ts';
 import type { KeySlots, KeyUsage } from './crypto_key.ts';
 import { dataError } from './errors.ts';
@@ -69,12 +69,16 @@ export function toJsonWebKey(value: unknown): JsonWebKey {
 }
 
 function toOtherPrime(value: unknown): object {
-  if (value !== undefined && value !== null && !isObject(value)) throw new TypeError('A member of oth is not an object');
+  if (value !== undefined && value !== null && !isObject(value))
+    throw new TypeError('A member of oth is not an object');
   return {};
 }
 
 /** The bytes of a member. @throws DataError when it is missing, or not base64url without padding. */
-export function decodeMember(key: JsonWebKey, name: 'd' | 'dp' | 'dq' | 'e' | 'k' | 'n' | 'p' | 'q' | 'qi' | 'x' | 'y'): Bytes {
+export function decodeMember(
+  key: JsonWebKey,
+  name: 'd' | 'dp' | 'dq' | 'e' | 'k' | 'n' | 'p' | 'q' | 'qi' | 'x' | 'y',
+): Bytes {
   const text = key[name];
   if (text === undefined) throw dataError(`The key has no member "${name}"`);
   for (let i = 0; i < text.length; i++) {
@@ -138,12 +142,24 @@ export function finishKey(key: JsonWebKey, slots: KeySlots): JsonWebKey {
   return key;
 }
 
-/** JSON of an exported key, for wrapping. Text has nothing but ASCII. */
-export function jwkToBytes(key: JsonWebKey, stringify: (value: unknown) => string, encode: (text: string) => Bytes): Bytes {
-  // A toJSON that app code put on Object.prototype must not see the key.
+/** An exported key as JSON in UTF-8, for wrapping. */
+export function keyToBytes(key: JsonWebKey): Bytes {
+  // Without a prototype: a toJSON that app code put on Object.prototype must not see the key.
   const bare = ObjectCreate(null) as Record<string, unknown>;
   for (const name in key) if (hasOwn(key, name)) bare[name] = key[name as keyof JsonWebKey];
-  return encode(stringify(bare));
+  return utf8Encode(JSONStringify(bare));
 }
 
-export { latin1Decode };
+/** The key in unwrapped bytes. @throws DataError */
+export function keyFromBytes(bytes: Bytes): JsonWebKey {
+  let parsed: unknown;
+  try {
+    parsed = JSONParse(utf8Decode(bytes));
+  } catch {
+    throw dataError('The unwrapped data is not JSON');
+  }
+  if (!isObject(parsed)) throw dataError('The unwrapped data is not a JSON object');
+  const key = toJsonWebKey(parsed);
+  if (key.kty === undefined) throw dataError('The unwrapped key has no member "kty"');
+  return key;
+}

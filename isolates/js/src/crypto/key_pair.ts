@@ -11,7 +11,7 @@ import {
   type UsageSet,
   usagesWithin,
 } from './crypto_key.ts';
-import { invalidAccess, requireSomeUsages, syntaxError } from './errors.ts';
+import { invalidAccess, requireSomeUsages, requireUsagesWithin } from './errors.ts';
 import type { Bytes, Reply } from './host.ts';
 
 /** The usages that either key of a pair may have. */
@@ -20,13 +20,15 @@ export interface PairUsages {
   readonly publicKey: UsageSet;
 }
 
-/** @throws SyntaxError when neither key may have a usage, or nothing is left for the private one. */
+/** @throws SyntaxError when neither key may have one of the usages. */
 export function requirePairUsages(wanted: readonly KeyUsage[], usages: PairUsages): void {
   for (let i = 0; i < wanted.length; i++) {
-    if (usages.privateKey[wanted[i]] !== true && usages.publicKey[wanted[i]] !== true) {
-      throw syntaxError(`Keys of this kind cannot have the usage "${wanted[i]}"`);
-    }
+    if (usages.privateKey[wanted[i]] !== true) requireUsagesWithin([wanted[i]], usages.publicKey);
   }
+}
+
+/** @throws SyntaxError when no usage is left for the private key. Checked last, but before the work of generation. */
+export function requirePrivateUsages(wanted: readonly KeyUsage[], usages: PairUsages): void {
   requireSomeUsages(usagesWithin(wanted, usages.privateKey));
 }
 

@@ -6,19 +6,16 @@ import type { Algorithm, Format, ImportKey } from './algorithm.ts';
 import { type KeySlots, usageSet } from './crypto_key.ts';
 import { dataError, operationError, requireUsagesWithin } from './errors.ts';
 import { agreeBits } from './agreement.ts';
-import {
-  ask,
-  askOne,
-  type Bytes,
-  EXPORT_RAW,
-  GENERATE_ON,
-  IMPORT,
-  IMPORT_SCALAR,
-  SIGN,
-  VERIFY,
-} from './host.ts';
+import { ask, askOne, type Bytes, EXPORT_RAW, GENERATE_ON, IMPORT, IMPORT_SCALAR, SIGN, VERIFY } from './host.ts';
 import { checkKey, decodeMember, encodeMember, finishKey, type JsonWebKey } from './jwk.ts';
-import { type PairUsages, pairOf, pairSlots, requirePairUsages, requireType } from './key_pair.ts';
+import {
+  type PairUsages,
+  pairOf,
+  pairSlots,
+  requirePairUsages,
+  requirePrivateUsages,
+  requireType,
+} from './key_pair.ts';
 import { CONTEXT, ECDH, NONE, type Parameters } from './parameters.ts';
 
 const SIGNING: PairUsages = { privateKey: usageSet('sign'), publicKey: usageSet('verify') };
@@ -70,6 +67,7 @@ function keys(name: string, usages: PairUsages): Algorithm {
       parameters: NONE,
       run: async (_, extractable, wanted) => {
         requirePairUsages(wanted, usages);
+        requirePrivateUsages(wanted, usages);
         return pairOf(await ask(GENERATE_ON, name), { name }, extractable, wanted, usages);
       },
     },

@@ -1,7 +1,7 @@
 /** RSASSA-PKCS1-v1_5, RSA-PSS and RSA-OAEP (Web Crypto §20–§22). */
 
 import type { Algorithm, Cipher, Format, ImportKey } from './algorithm.ts';
-import { type KeyAlgorithm, type KeySlots, type KeyUsage, type UsageSet, usageSet } from './crypto_key.ts';
+import { type KeyAlgorithm, type KeySlots, type KeyUsage, usageSet } from './crypto_key.ts';
 import { dataError, notSupported, operationError, requireUsagesWithin } from './errors.ts';
 import {
   ask,
@@ -19,7 +19,14 @@ import {
   VERIFY,
 } from './host.ts';
 import { checkAlgorithm, checkKey, decodeMember, encodeMember, finishKey, type JsonWebKey } from './jwk.ts';
-import { type PairUsages, pairOf, pairSlots, requirePairUsages, requireType } from './key_pair.ts';
+import {
+  type PairUsages,
+  pairOf,
+  pairSlots,
+  requirePairUsages,
+  requirePrivateUsages,
+  requireType,
+} from './key_pair.ts';
 import { HASHED, NONE, type Parameters, RSA_KEY, RSA_OAEP, RSA_PSS } from './parameters.ts';
 
 const MIN_MODULUS_BITS = 1024;
@@ -70,17 +77,12 @@ async function generate(
   extractable: boolean,
   wanted: readonly KeyUsage[],
 ) {
-  for (let i = 0; i < wanted.length; i++) {
-    const usage = wanted[i];
-    if (kind.usages.privateKey[usage] !== true && kind.usages.publicKey[usage] !== true) {
-      requireUsagesWithin([usage], {});
-    }
-  }
+  requirePairUsages(wanted, kind.usages);
   const exponent = significant(publicExponent!);
   const odd = exponent.length === 1 ? exponent[0] === 3 : exponent.length === 3 && encodeMember(exponent) === 'AQAB';
   if (!odd) throw operationError('publicExponent is neither 3 nor 65537');
   if (modulusLength! < MIN_MODULUS_BITS) throw operationError(`modulusLength is less than ${MIN_MODULUS_BITS}`);
-  requirePairUsages(wanted, kind.usages);
+  requirePrivateUsages(wanted, kind.usages);
   const algorithm: KeyAlgorithm = { name: kind.name, modulusLength, publicExponent: publicExponent!, hash };
   const pair = await ask(GENERATE_RSA, modulusLength!, exponent);
   return pairOf(pair, algorithm, extractable, wanted, kind.usages);
@@ -179,4 +181,3 @@ export const rsaAlgorithms: Algorithm[] = [
   signing(PSS, RSA_PSS),
   { ...keys(OAEP_KIND), encrypt: oaep(ENCRYPT), decrypt: oaep(DECRYPT) },
 ];
-export type { UsageSet };

@@ -5,6 +5,7 @@
 
 import { monotonic, turnStart } from '../clock.ts';
 import { setContinuation } from '../continuation.ts';
+import { operations } from '../crypto/host.ts';
 import { client } from '../fetch.ts';
 import { inspectError } from '../inspect.ts';
 import { ERROR, log } from '../log.ts';
@@ -13,13 +14,13 @@ import { max } from '../primordials.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
-import { EGRESS_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
+import { EGRESS_CONNECTION, HOST_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
 
 /** A turn runs at most this many timers before it looks at the sockets again. */
 const TIMERS_PER_TURN = 256;
 
 function receiverOf(connection: number): FrameReceiver {
-  return connection === EGRESS_CONNECTION ? client : server;
+  return connection === EGRESS_CONNECTION ? client : connection === HOST_CONNECTION ? operations : server;
 }
 
 /** Tells the host how long it may sleep, counted from the clock that it gave at the last poll. */

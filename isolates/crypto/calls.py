@@ -1,0 +1,176 @@
+"""How a request for a cryptographic function gets from JavaScript to `functions.py`, and its reply back.
+
+Both are in the scratch buffer of `isolates/operations.py`, and may be larger than it:
+
+    request   u32 function, then fields
+    reply     fields; or, when the operation is refused, a message in UTF-8
+    field     u32 bytes, then the bytes
+
+A function that takes long runs on a thread, and the reply to the call is a ticket. When it is done the loop is told,
+JavaScript hears of it, and takes the replies one after the other.
+"""
+
+import os
+import struct
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
+
+from isolates.crypto import functions
+from isolates.crypto.failures import DataError, NotSupportedError, OperationError
+
+THREADS = 2
+MAX_REQUEST_BYTES = 512 << 20
+_U32 = struct.Struct("<I")
+_U32_BYTES = 4
+
+
+class CryptoOp(IntEnum):
+    """`n` bytes of data; results after the arrow."""
+
+    CALL = 32
+    """(n) the rest of a request → (bytes of the reply, ticket or 0), data: as much of the reply as fits"""
+    PREPARE = 33
+    """(n) more of the request that the next CALL ends"""
+    MORE = 34
+    """(offset) → (n) of the last reply"""
+    TAKE = 35
+    """() → as CALL, for a function that has run on a thread; ticket 0: none"""
+
+
+class Refusal(IntEnum):
+    """Negative results of CALL and TAKE, which JavaScript makes a DOMException of."""
+
+    OPERATION = -16
+    DATA = -17
+    NOT_SUPPORTED = -18
+
+
+_REFUSALS: dict[type[ValueError], Refusal] = {
+    OperationError: Refusal.OPERATION,
+    DataError: Refusal.DATA,
+    NotSupportedError: Refusal.NOT_SUPPORTED,
+}
+Answer = tuple[int, bytes]
+"""0 or a `Refusal`, and the reply."""
+
+
+class Calls:
+    """`watch(descriptor, call)` has the loop call when the descriptor is readable; `on_done` then tells JavaScript."""
+
+    def __init__(
+        self, data: memoryview, *, watch: Callable[[int, Callable[[], None]], None], on_done: Callable[[], None]
+    ) -> None:
+        self._data = data
+        self._watch = watch
+        self._on_done = on_done
+        self._request = bytearray()
+        self._reply = b""
+        self._threads: ThreadPoolExecutor | None = None
+        self._event = -1
+        self._done: deque[tuple[int, Answer]] = deque()
+        self._last_ticket = 0
+
+    def __repr__(self) -> str:
+        return f"<Calls {self._last_ticket} on threads so far, {len(self._done)} to take>"
+
+    def run(self, op: int, argument: int) -> tuple[int, int, int]:
+        """Do one operation of `CryptoOp`; return the words 0, 1 and 2 of the answer.
+
+        Raises:
+            ValueError: the request makes no sense.
+        """
+        if op == CryptoOp.CALL:
+            return self._call(argument)
+        if op == CryptoOp.PREPARE:
+            if len(self._request) + argument > MAX_REQUEST_BYTES:
+                self._request = bytearray()
+                raise ValueError("the request is too large")
+            self._request += self._data[: self._size(argument)]
+            return 0, 0, 0
+        if op == CryptoOp.MORE:
+            return 0, self._put(argument), 0
+        return self._take()
+
+    def _call(self, size: int) -> tuple[int, int, int]:
+        data = self._data[: self._size(size)]
+        request = bytes(self._request + data) if self._request else bytes(data)
+        self._request = bytearray()
+        number, fields = _decode(request)
+        if functions.is_slow(number, fields):
+            return 0, 0, self._start(number, fields)
+        return self._answer(0, _run(number, fields))
+
+    def _take(self) -> tuple[int, int, int]:
+        if not self._done:
+            return 0, 0, 0
+        return self._answer(*self._done.popleft())
+
+    def _answer(self, ticket: int, answer: Answer) -> tuple[int, int, int]:
+        code, self._reply = answer
+        size = len(self._reply)
+        if self._put(0) == size:
+            self._reply = b""
+        return code, size, ticket
+
+    def _put(self, offset: int) -> int:
+        """Put what fits of the reply, from `offset` on, into the buffer; return how much."""
+        piece = memoryview(self._reply)[offset : offset + len(self._data)]
+        self._data[: len(piece)] = piece
+        if offset and offset + len(piece) == len(self._reply):
+            self._reply = b""
+        return len(piece)
+
+    def _size(self, size: int) -> int:
+        if not 0 <= size <= len(self._data):
+            raise ValueError(size)
+        return size
+
+    # -- threads
+
+    def _start(self, number: int, fields: functions.Fields) -> int:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="crypto")
+            self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._watch(self._event, self._on_event)
+        self._last_ticket += 1
+        self._threads.submit(self._run_on_thread, self._last_ticket, number, fields)
+        return self._last_ticket
+
+    def _run_on_thread(self, ticket: int, number: int, fields: functions.Fields) -> None:
+        """Never raises, since nobody would hear of it and JavaScript would wait for ever."""
+        try:
+            answer = _run(number, fields)
+        except Exception as error:  # the thread's door
+            answer = int(Refusal.OPERATION), f"the operation failed: {error!r}".encode()
+        self._done.append((ticket, answer))
+        os.eventfd_write(self._event, 1)
+
+    def _on_event(self) -> None:
+        os.eventfd_read(self._event)
+        self._on_done()
+
+
+def _run(number: int, fields: functions.Fields) -> Answer:
+    try:
+        return 0, _encode(functions.run(number, fields))
+    except tuple(_REFUSALS) as error:
+        return int(_REFUSALS[type(error)]), str(error).encode()
+
+
+def _decode(request: bytes) -> tuple[int, functions.Fields]:
+    """Function and fields. Raises ValueError if the request ends early."""
+    number = int.from_bytes(request[:_U32_BYTES], "little")
+    fields, at, end = [], _U32_BYTES, len(request)
+    while at < end:
+        start = at + _U32_BYTES
+        at = start + int.from_bytes(request[at:start], "little")
+        fields.append(request[start:at])
+    if at != end:
+        raise ValueError("the request ends within a field")
+    return number, fields
+
+
+def _encode(fields: functions.Fields) -> bytes:
+    return b"".join(part for field in fields for part in (_U32.pack(len(field)), field))
