@@ -223,6 +223,8 @@ def main(arguments: list[str]) -> None:
         answer = SnapshotFailed(str(error))
     with suppress(OSError):
         control.sendall(encode(answer))
+        # Until the other side has read it: who waits for the end of a process may miss its last words.
+        control.recv(1)
 
 
 if __name__ == "__main__":

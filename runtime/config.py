@@ -229,6 +229,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 20
 
+    snapshot_seconds: Annotated[
+        int,
+        _number(
+            "How often a snapshot of every database that has changed is taken: 3600 is hourly, 86400 daily. 0: only "
+            "those asked for with `brrrd databases backup`.",
+            0,
+            31_536_000,
+        ),
+    ] = 0
+
+    keep_snapshots: Annotated[
+        int,
+        _number(
+            "Scheduled snapshots kept per database, and as many of those that a restore makes of the state before it. "
+            "Older ones go when a newer one is there. Snapshots asked for by hand stay until they are deleted.",
+            1,
+            10_000,
+        ),
+    ] = 7
+
     drain_seconds: Annotated[
         int,
         _number(

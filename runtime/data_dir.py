@@ -5,6 +5,7 @@
                state.db        desired state (`runtime.state`)
                packages/       artifact store and cache (`artifacts.store`)
                databases/      database files (`dataplane.worker`)
+               snapshots/      copies of them (`runtime.control.snapshots`)
                logs/           app logs (`runtime.telemetry`)
                cache/          V8 start-up snapshot; may be removed while no node runs
                run/            Unix sockets; elsewhere when the path would be too long for one

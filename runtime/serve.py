@@ -28,6 +28,7 @@ from runtime.control.deployments import Deployments
 from runtime.control.endpoint import MAX_BODY_BYTES
 from runtime.control.services import Services
 from runtime.control.serving import Serving
+from runtime.control.snapshots import Snapshots
 from runtime.data_dir import TOKEN_FILE, DataDir
 from runtime.state import node
 from runtime.state.schema import SchemaError
@@ -108,6 +109,8 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         packed_bytes=config.max_package_bytes, unpacked_bytes=config.max_unpacked_bytes, files=config.max_package_files
     )
     serving = Serving(store, Packages(data_dir.path / "packages", limits), supervisor)
+    snapshots = Snapshots(config, serving, data_dir.path)
+    await snapshots.recover()
     control = _address(control_socket)
     services = Services(
         config=config,
@@ -116,6 +119,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         supervisor=supervisor,
         deployments=Deployments(config, serving),
         databases=DatabaseService(config, serving, databases_dir, token_key),
+        snapshots=snapshots,
         reports=reports,
         logs=logs,
         metrics=metrics.registry(metrics.NodeCollector(reports, supervisor, lambda: serving.names)),
@@ -127,7 +131,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
     start = asyncio.create_task(serving.start())
     try:
         if await _first(start, stopping):
-            finishing = asyncio.create_task(serving.finish_drops())
+            finishing = asyncio.gather(serving.finish_drops(), snapshots.run_schedule())
             token_file = None if config.operator_token else data_dir.path / TOKEN_FILE
             _announce(Addresses(supervisor.edge_address, control, supervisor.public_db_url, token_file), on_ready)
             await stopping.wait()

@@ -53,6 +53,7 @@ async def usage(call: NodeCall) -> views.Usage:
 async def delete(call: NodeCall) -> views.DatabaseDeleted:
     database = await _find(call, to_change=True)
     await call.services.databases.delete(database)
+    await call.services.snapshots.forget(database.database_id)
     call.services.reports.forget_database(database.database_id)
     return views.DatabaseDeleted(database.database_id, deleted=True)
 

@@ -10,6 +10,7 @@ from runtime.control.database_service import DatabaseService
 from runtime.control.deployments import Deployments
 from runtime.control.endpoint import Call
 from runtime.control.serving import Serving
+from runtime.control.snapshots import Snapshots
 from runtime.data_dir import DataDir
 from runtime.supervisor.supervisor import Supervisor
 from runtime.telemetry.app_logs import AppLogs
@@ -25,6 +26,7 @@ class Services(msgspec.Struct, frozen=True):
     supervisor: Supervisor
     deployments: Deployments
     databases: DatabaseService
+    snapshots: Snapshots
     reports: Reports
     logs: AppLogs
     metrics: CollectorRegistry

@@ -4,11 +4,11 @@ import base64
 import re
 import secrets
 
-_ID = re.compile(r"(prj|app|bld|db)-[a-z2-7]{12}")
+_ID = re.compile(r"(prj|app|bld|db|snp)-[a-z2-7]{12}")
 
 
 def new(kind: str) -> str:
-    """A new identifier: `app-k3x…`. Kinds are prj, app, bld and db."""
+    """A new identifier: `app-k3x…`. Kinds are prj, app, bld, db and snp."""
     return f"{kind}-{base64.b32encode(secrets.token_bytes(10)).decode().lower()[:12]}"
 
 

@@ -65,6 +65,16 @@ MIGRATIONS = [
     -- Deleted databases whose files may still be there: the row outlives a crash between the two.
     CREATE TABLE dropped_databases (database_id TEXT PRIMARY KEY) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE snapshots (
+        snapshot_id TEXT PRIMARY KEY,
+        database_id TEXT NOT NULL REFERENCES databases ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        created REAL NOT NULL,
+        size INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX snapshots_of_database ON snapshots (database_id, created);
+    """,
 ]
 
 

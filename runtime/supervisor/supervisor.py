@@ -23,6 +23,8 @@ from runtime.supervisor.sockets import listen_tcp, listen_unix
 APPLY_SECONDS = 5.0
 """An edge worker that has not taken a table by then is replaced; its successor starts with the newest one."""
 DROP_SECONDS = 10.0
+REPLACE_SECONDS = 45.0
+"""Longer than a statement may run, since those of the database have to end first."""
 
 log = logging.getLogger("brrrd.supervisor")
 
@@ -60,6 +62,7 @@ class Supervisor:
         self._desired = Desired()
         self._dirty: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
+        self._replacing: dict[str, asyncio.Future[str | None]] = {}
         self.hosts = IsolateHosts(
             run_dir, data_dir / "cache", run_dir / "egress.s", self._hosts_changed, telemetry, config.isolate_user
         )
@@ -157,6 +160,16 @@ class Supervisor:
                 future = self._dropping[database_id] = asyncio.get_running_loop().create_future()
             slot.send(dataplane.Drop(database_id, delete))
             await asyncio.shield(future)
+
+    async def replace_database(self, database_id: str, replacement: str, kept: str) -> str | None:
+        """Close a database's streams and swap its file; returns why that was not possible. Raises `TimeoutError`."""
+        slot = self.databases[routes.worker_of(database_id, len(self.databases))]
+        async with asyncio.timeout(REPLACE_SECONDS):
+            await slot.ready.wait()
+            future = self._replacing[database_id] = asyncio.get_running_loop().create_future()
+            slot.send(dataplane.Replace(database_id, replacement, kept))
+            error: str | None = await future
+            return error
 
     async def stop(self) -> None:
         """Drain: stop accepting, let requests in flight finish, end every process. Bounded by `drain_seconds`."""
@@ -319,5 +332,9 @@ class Supervisor:
             future = self._dropping.pop(message.database_id, None)
             if future is not None and not future.done():
                 future.set_result(None)
+        elif isinstance(message, dataplane.Replaced):
+            replaced = self._replacing.pop(message.database_id, None)
+            if replaced is not None and not replaced.done():
+                replaced.set_result(message.error)
         else:
             self._telemetry.database_stats(index, message)

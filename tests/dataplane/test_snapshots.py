@@ -33,9 +33,9 @@ def copy(work: str, source: Path, target: Path) -> FromSnapshot:
         )
         theirs.close()
         decoder: Decoder[FromSnapshot] = Decoder(FromSnapshot)
-        messages = [message for data in iter(lambda: ours.recv(65536), b"") for message in decoder.feed(data)]
+        (answer,) = decoder.feed(ours.recv(65536))
+        ours.close()
         assert process.wait(20) == 0
-    (answer,) = messages
     return answer
 
 
