@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from isolates.crypto import ciphers, derivation, keys, signatures
-from isolates.crypto.hashes import hash_name
+from isolates.crypto.hashes import hash_name, hash_object
 
 Fields = list[bytes]
 SLOW_PBKDF2_WORK = 5_000
@@ -77,7 +77,7 @@ def run(number: int, fields: Fields) -> Fields:
 def is_slow(number: int, fields: Fields) -> bool:
     """Whether to run it on another thread: when it takes long enough for other requests to notice."""
     if number == Function.PBKDF2:
-        work = derivation.pbkdf2_work(hash_name(fields[0]), _u32(fields[3]), _u32(fields[4]))
+        work = derivation.pbkdf2_work(hash_object(fields[0]), _u32(fields[3]), _u32(fields[4]))
         return work > SLOW_PBKDF2_WORK
     if number == Function.GENERATE_RSA:
         return True
@@ -138,7 +138,7 @@ def _hkdf(f: Fields) -> Fields:
 
 
 def _pbkdf2(f: Fields) -> Fields:
-    return [derivation.pbkdf2(hash_name(f[0]), f[1], f[2], _u32(f[3]), _u32(f[4]))]
+    return [derivation.pbkdf2(hash_object(f[0]), f[1], f[2], _u32(f[3]), _u32(f[4]))]
 
 
 def _pair(key: keys.PrivateKey) -> Fields:

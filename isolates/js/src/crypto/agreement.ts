@@ -1,5 +1,6 @@
 /** Deriving bits from one's own private key and somebody's public key: ECDH, X25519 and X448. */
 
+import { sliceBytes } from '../primordials.ts';
 import type { KeySlots } from './crypto_key.ts';
 import { invalidAccess, operationError } from './errors.ts';
 import { AGREE, askOne, type Bytes } from './host.ts';
@@ -18,7 +19,7 @@ export async function agreeBits(parameters: Parameters, key: KeySlots, length: n
   const secret = await askOne(AGREE, key.material, peer.material);
   if (length === null) return secret;
   if (length > secret.length * 8) throw operationError(`The secret has only ${secret.length * 8} bits`);
-  const bytes = secret.slice(0, Math.ceil(length / 8));
+  const bytes = sliceBytes(secret, 0, Math.ceil(length / 8));
   if (length % 8 !== 0) bytes[bytes.length - 1] &= 0xff << (8 - (length % 8));
   return bytes;
 }

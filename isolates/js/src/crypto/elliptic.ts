@@ -1,6 +1,6 @@
 /** ECDSA and ECDH on P-256, P-384 and P-521 (Web Crypto §23, §24). */
 
-import { hasOwn } from '../primordials.ts';
+import { hasOwn, setBytes, subarray } from '../primordials.ts';
 import type { Algorithm, Format, ImportKey } from './algorithm.ts';
 import { type KeySlots, type KeyUsage, usageSet } from './crypto_key.ts';
 import { dataError, notSupported, requireUsagesWithin } from './errors.ts';
@@ -53,8 +53,8 @@ function point(key: JsonWebKey, size: number): Bytes {
   if (x.length !== size || y.length !== size) throw dataError('A coordinate does not have the length of the curve');
   const bytes = new Uint8Array(1 + 2 * size);
   bytes[0] = UNCOMPRESSED;
-  bytes.set(x, 1);
-  bytes.set(y, 1 + size);
+  setBytes(bytes, x, 1);
+  setBytes(bytes, y, 1 + size);
   return bytes;
 }
 
@@ -104,8 +104,8 @@ async function exportKey(format: Format, key: KeySlots): Promise<Bytes | JsonWeb
   const jwk: JsonWebKey = {
     kty: 'EC',
     crv: key.algorithm.namedCurve,
-    x: encodeMember(raw.subarray(1, 1 + size)),
-    y: encodeMember(raw.subarray(1 + size)),
+    x: encodeMember(subarray(raw, 1, 1 + size)),
+    y: encodeMember(subarray(raw, 1 + size)),
   };
   if (scalar !== undefined) jwk.d = encodeMember(scalar);
   return finishKey(jwk, key);

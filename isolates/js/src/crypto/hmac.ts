@@ -1,5 +1,6 @@
 /** HMAC (Web Crypto §31). */
 
+import { sliceBytes } from '../primordials.ts';
 import type { Algorithm, ImportKey } from './algorithm.ts';
 import { usageSet } from './crypto_key.ts';
 import { HASH_BLOCK_BITS } from './digest.ts';
@@ -30,7 +31,7 @@ const importKey: ImportKey = (format, data, parameters, extractable, usages) => 
       throw dataError('length does not fit the size of the key');
     }
     length = parameters.length;
-    bytes = bytes.slice();
+    bytes = sliceBytes(bytes);
     trim(bytes, length);
   }
   return secretSlots({ name: 'HMAC', hash, length }, bytes, extractable, usages);

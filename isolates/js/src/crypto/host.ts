@@ -55,6 +55,15 @@ const waiting = new SafeMap<number, Waiting>();
 
 /** Calls a function of the host. @throws DOMException when it refuses, maybe by rejecting. */
 export function ask(number: number, ...fields: Field[]): Reply | Promise<Reply> {
+  return askWith(number, fields);
+}
+
+/** As `ask`, for the only field of the reply. */
+export async function askOne(number: number, ...fields: Field[]): Promise<Bytes> {
+  return (await askWith(number, fields))[0];
+}
+
+export function askWith(number: number, fields: Field[]): Reply | Promise<Reply> {
   const size = sizeOf(fields);
   const room = scratchRoom();
   if (size <= room) {
@@ -70,11 +79,6 @@ export function ask(number: number, ...fields: Field[]): Reply | Promise<Reply> 
   }
   setBytes(scratchData(size - at), subarray(request, at, size));
   return answer(perform(CALL, size - at));
-}
-
-/** The only field of the reply. */
-export async function askOne(number: number, ...fields: Field[]): Promise<Bytes> {
-  return (await ask(number, ...fields))[0];
 }
 
 function takeDone(): void {

@@ -91,9 +91,10 @@ export function convertMembers(algorithm: object, { members }: Dictionary, into:
   const source = algorithm as Record<string, unknown>;
   const target = into as unknown as Record<string, unknown>;
   for (let i = 0; i < members.length; i++) {
-    const [name, convert, required] = members[i];
+    const member = members[i];
+    const name = member[0];
     const value = source[name];
-    if (value !== undefined) target[name] = convert(value, `${into.name}: ${name}`);
-    else if (required) throw new TypeError(`${into.name}: the algorithm has no ${name}`);
+    if (value !== undefined) target[name] = member[1](value, `${into.name}: ${name}`);
+    else if (member[2]) throw new TypeError(`${into.name}: the algorithm has no ${name}`);
   }
 }

@@ -1,11 +1,13 @@
 /** RSASSA-PKCS1-v1_5, RSA-PSS and RSA-OAEP (Web Crypto §20–§22). */
 
+import { sliceBytes } from '../primordials.ts';
 import type { Algorithm, Cipher, Format, ImportKey } from './algorithm.ts';
 import { type KeyAlgorithm, type KeySlots, type KeyUsage, usageSet } from './crypto_key.ts';
 import { dataError, notSupported, operationError, requireUsagesWithin } from './errors.ts';
 import {
   ask,
   askOne,
+  askWith,
   type Bytes,
   DECRYPT,
   ENCRYPT,
@@ -67,7 +69,7 @@ function bitLength(bytes: Bytes): number {
 function significant(bytes: Bytes): Bytes {
   let at = 0;
   while (at < bytes.length && bytes[at] === 0) at++;
-  return bytes.slice(at);
+  return sliceBytes(bytes, at);
 }
 
 /** @throws OperationError: other exponents cannot be generated. */
@@ -101,7 +103,7 @@ function importJwk(kind: Kind, key: JsonWebKey, hash: string, extractable: boole
   if (given !== 0 && given !== primes.length) throw dataError('The key has only some of p, q, dp, dq and qi');
   const fields: Bytes[] = [];
   for (let i = 0; i < (given === 0 ? 3 : NUMBERS.length); i++) fields[i] = decodeMember(key, NUMBERS[i]);
-  return ask(IMPORT_RSA, ...fields);
+  return askWith(IMPORT_RSA, fields);
 }
 
 const importer =
