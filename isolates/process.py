@@ -4,7 +4,6 @@ import ctypes
 import os
 import resource
 import signal
-from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _MEGABYTE = 1 << 20
@@ -42,13 +41,12 @@ def bound_memory(heap_mb: int) -> None:
     Only the JavaScript heap has a limit in V8: typed arrays and WebAssembly memories have none, and beyond RLIMIT_DATA
     they throw a RangeError. V8's code range (512 MB of address space) counts, so the bound starts from what is mapped.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
-            mapped = int(line.split()[1]) << 10
-            break
-    else:
-        return
-    bound = mapped + (2 * heap_mb + _SPARE_MB) * _MEGABYTE
+    descriptor = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        pages = int(os.read(descriptor, 256).split()[5])  # private writable mappings
+    finally:
+        os.close(descriptor)
+    bound = pages * resource.getpagesize() + (2 * heap_mb + _SPARE_MB) * _MEGABYTE
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         bound = min(bound, hard)

@@ -8,7 +8,6 @@ import contextlib
 import os
 import pwd
 import stat
-from pathlib import Path
 from typing import NamedTuple
 
 
@@ -31,19 +30,19 @@ def find(name: str) -> Account:
     return Account(name, entry.pw_uid, entry.pw_gid)
 
 
-def lend(socket: Path, account: Account) -> None:
-    """As root, let the account's group connect to a Unix socket by a path that starts at the socket's own folder."""
-    _lend(socket.parent, account, stat.S_IXGRP)
+def lend(socket: str, account: Account) -> None:
+    """As root, let the account's group connect to a Unix socket in the present folder by its name."""
+    _lend(".", account, stat.S_IXGRP)
     with contextlib.suppress(FileNotFoundError):
         _lend(socket, account, stat.S_IWGRP)
 
 
-def _lend(path: Path, account: Account, mode: int) -> None:
-    status = path.stat()
+def _lend(path: str, account: Account, mode: int) -> None:
+    status = os.stat(path)  # noqa: PTH116 each Path is a page more to copy in a process just forked
     if status.st_gid != account.gid:
         os.chown(path, -1, account.gid)
     if status.st_mode & mode != mode:
-        path.chmod(stat.S_IMODE(status.st_mode) | mode)
+        os.chmod(path, stat.S_IMODE(status.st_mode) | mode)  # noqa: PTH101
 
 
 def become(account: Account) -> None:

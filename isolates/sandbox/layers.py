@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
@@ -41,7 +40,8 @@ class Sandbox:
     account: Account | None = None
     landlock: int = 0
     """Version of the interface; 0: do without."""
-    seccomp: bool = False
+    filter: bytes = b""
+    """Program for seccomp, see `seccomp.for_process`; empty: do without."""
 
     def enter(self, package: int, egress_socket: str, *, parent: int) -> str:
         """Lock this process up, with `package` (a folder's descriptor) as all of the file system that it can open.
@@ -51,11 +51,10 @@ class Sandbox:
         """
         bound_resources(own_account=self.account is not None)
         if self.account is not None:
-            socket_path = Path(egress_socket)
-            account.lend(socket_path, self.account)
+            folder, egress_socket = os.path.split(egress_socket)
             # The folders above are closed to the account: relative paths from here are all that it can look up.
-            os.chdir(socket_path.parent)
-            egress_socket = socket_path.name
+            os.chdir(folder)
+            account.lend(egress_socket, self.account)
             account.become(self.account)
         else:
             kernel.drop_capabilities()
@@ -64,8 +63,8 @@ class Sandbox:
         kernel.no_new_privileges()
         if self.landlock:
             landlock.restrict(self.landlock, package)
-        if self.seccomp:
-            kernel.install_filter(seccomp.program(os.getpid()))
+        if self.filter:
+            kernel.install_filter(seccomp.for_process(self.filter, os.getpid()))
         return egress_socket
 
 
@@ -96,7 +95,7 @@ def prepare(user: str) -> tuple[Sandbox, Containment]:
     sandbox = Sandbox(
         account=_account(user, applied, missing) if os.geteuid() == 0 else None,
         landlock=_landlock(applied, missing),
-        seccomp=_seccomp(applied, missing),
+        filter=_seccomp(applied, missing),
     )
     return sandbox, Containment([*applied, "no new privileges", "resource limits"], missing)
 
@@ -148,23 +147,24 @@ def _landlock(applied: list[str], missing: list[str]) -> int:
     return version
 
 
-def _seccomp(applied: list[str], missing: list[str]) -> bool:
+def _seccomp(applied: list[str], missing: list[str]) -> bytes:
     if platform.machine() != "x86_64":
         missing.append(f"seccomp (no list of system calls for {platform.machine()})")
-        return False
+        return b""
+    program = seccomp.program()
 
     def attempt() -> None:
         kernel.no_new_privileges()
-        kernel.install_filter(seccomp.program(os.getpid()))
+        kernel.install_filter(seccomp.for_process(program, os.getpid()))
         _must_fail(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close())
 
     try:
         _try(attempt)
     except OSError as error:
         missing.append(f"seccomp ({error})")
-        return False
+        return b""
     applied.append("seccomp")
-    return True
+    return program
 
 
 def _must_fail(act: Callable[[], None]) -> None:

@@ -77,25 +77,34 @@ class Rule(NamedTuple):
     conditions: tuple[Condition, ...]
 
 
-def rules(pid: int) -> dict[str, Rule]:
-    """Return the calls that are allowed with certain arguments only, for the process `pid`."""
-    return {
-        "socket": Rule(41, (Condition(0, (_AF_UNIX,)),)),
-        "socketpair": Rule(53, (Condition(0, (_AF_UNIX,)),)),
-        "openat": Rule(257, (Condition(2, (0,), _WRITING),)),
-        "open": Rule(2, (Condition(1, (0,), _WRITING),)),
-        "ioctl": Rule(16, (Condition(1, (_FIONBIO, _FIOCLEX, _FIONCLEX, _FIONREAD, _TCGETS)),)),
-        "prctl": Rule(157, (Condition(0, (_PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA)),)),
-        "clone": Rule(56, (Condition(0, (_THREAD,), _THREAD | _ANY_NAMESPACE),)),
-        "tgkill": Rule(234, (Condition(0, (pid,)),)),
-        "kill": Rule(62, (Condition(0, (pid,)),)),
-        # Reading a limit of its own; the new limit is a pointer, so both halves must be null.
-        "prlimit64": Rule(302, (Condition(0, (0, pid)), Condition(2, (0,)))),
-    }
+_OWN_PID = 0x5EED1D00
+"""Stands for the process's own number."""
+RULES: dict[str, Rule] = {
+    "socket": Rule(41, (Condition(0, (_AF_UNIX,)),)),
+    "socketpair": Rule(53, (Condition(0, (_AF_UNIX,)),)),
+    "openat": Rule(257, (Condition(2, (0,), _WRITING),)),
+    "open": Rule(2, (Condition(1, (0,), _WRITING),)),
+    "ioctl": Rule(16, (Condition(1, (_FIONBIO, _FIOCLEX, _FIONCLEX, _FIONREAD, _TCGETS)),)),
+    "prctl": Rule(157, (Condition(0, (_PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA)),)),
+    "clone": Rule(56, (Condition(0, (_THREAD,), _THREAD | _ANY_NAMESPACE),)),
+    "tgkill": Rule(234, (Condition(0, (_OWN_PID,)),)),
+    "kill": Rule(62, (Condition(0, (_OWN_PID,)),)),
+    # Reading a limit of its own; the new limit is a pointer, so both halves must be null.
+    "prlimit64": Rule(302, (Condition(0, (0, _OWN_PID)), Condition(2, (0,)))),
+}
+"""Calls that are allowed with certain arguments only."""
 
 
-def program(pid: int) -> bytes:
-    """Return the filter for the process `pid` as an array of `struct sock_filter`."""
+def for_process(filter_program: bytes, pid: int) -> bytes:
+    """Return the filter that `program` made, for the process `pid`."""
+    return filter_program.replace(struct.pack("<I", _OWN_PID), struct.pack("<I", pid))
+
+
+def program() -> bytes:
+    """Return the filter for any process as an array of `struct sock_filter`; `for_process` makes it one's own.
+
+    In two steps because the first is slow in a process just forked, which copies every page that it touches.
+    """
     code = [
         _statement(_LOAD, _ARCHITECTURE),
         _jump(_IF_EQUAL, ARCHITECTURE, 1, 0),
@@ -106,7 +115,7 @@ def program(pid: int) -> bytes:
     ]
     for number in ALLOWED.values():
         code += [_jump(_IF_EQUAL, number, 0, 1), _statement(_RETURN, ALLOW)]
-    for rule in rules(pid).values():
+    for rule in RULES.values():
         block = _conditional(rule)
         code += [_jump(_IF_EQUAL, rule.number, 0, len(block)), *block]
     code += [
