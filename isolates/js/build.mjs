@@ -16,18 +16,19 @@ const replacements = {
   name: 'replacements',
   setup({ onResolve, onLoad }) {
     const whatwg = path.join(root, 'node_modules/whatwg-url/lib');
+    const isWhatwg = (file) => path.dirname(file).endsWith('node_modules/whatwg-url/lib');
     onResolve({ filter: /^whatwg-url\/state-machine$/ }, () => ({ path: path.join(whatwg, 'url-state-machine.js') }));
     onResolve({ filter: /^@exodus\/bytes\// }, ({ importer, path: name }) => {
-      if (!importer.startsWith(whatwg)) return undefined;
+      if (!isWhatwg(importer)) return undefined;
       return name.endsWith('whatwg.js')
         ? { path: source('url/text_codec.ts') }
         : { path: 'empty', namespace: 'empty', sideEffects: false };
     });
     onResolve({ filter: /^\.\/encoding$/ }, ({ importer }) =>
-      importer.startsWith(whatwg) ? { path: source('url/text_codec.ts') } : undefined,
+      isWhatwg(importer) ? { path: source('url/text_codec.ts') } : undefined,
     );
     onResolve({ filter: /^tr46$/ }, ({ importer }) =>
-      importer.startsWith(whatwg) ? { path: source('url/tr46_lazy.cjs') } : undefined,
+      isWhatwg(importer) ? { path: source('url/tr46_lazy.cjs') } : undefined,
     );
     onResolve({ filter: /^tr46-tables$/ }, () => ({ path: require.resolve('tr46') }));
     onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: '' }));
