@@ -2,12 +2,10 @@
 // `--check` builds in memory and compares with what is committed.
 import { build } from 'esbuild';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(fileURLToPath(import.meta.url));
-const require = createRequire(import.meta.url);
 const DIST = path.join(root, 'dist');
 const source = (name) => path.join(root, 'src', name);
 
@@ -30,7 +28,7 @@ const replacements = {
     onResolve({ filter: /^tr46$/ }, ({ importer }) =>
       isWhatwg(importer) ? { path: source('url/tr46_lazy.cjs') } : undefined,
     );
-    onResolve({ filter: /^tr46-tables$/ }, () => ({ path: require.resolve('tr46') }));
+    onResolve({ filter: /^tr46-tables$/ }, () => ({ path: path.join(root, 'node_modules/tr46/index.js') }));
     onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: '' }));
     onLoad({ filter: /(mappingTable|multi-byte\.encodings)\.json$/ }, async ({ path: file }) => {
       const text = JSON.stringify(JSON.parse(await readFile(file, 'utf8')));
@@ -49,6 +47,7 @@ const result = await build({
   metafile: true,
   format: 'iife',
   platform: 'neutral',
+  preserveSymlinks: true,
   mainFields: ['module', 'main'],
   conditions: ['import', 'default'],
   target: 'esnext',
