@@ -2,7 +2,7 @@
 
 import { utf8Decode, utf8Encode } from '../encoding/utf8.ts';
 import { fromBase64, toBase64 } from '../late_intrinsics.ts';
-import { charCodeAt, hasOwn, JSONParse, JSONStringify, ObjectCreate } from '../primordials.ts';
+import { charCodeAt, JSONParse, JSONStringify, ObjectCreate, ObjectSetPrototypeOf } from '../primordials.ts';
 import { isObject, toDOMString } from '../webidl.ts';
 import type { KeySlots, KeyUsage } from './crypto_key.ts';
 import { dataError } from './errors.ts';
@@ -142,12 +142,12 @@ export function finishKey(key: JsonWebKey, slots: KeySlots): JsonWebKey {
   return key;
 }
 
-/** An exported key as JSON in UTF-8, for wrapping. */
+/** An exported key as JSON in UTF-8, for wrapping. Changes the prototypes of `key`, which nobody else has. */
 export function keyToBytes(key: JsonWebKey): Bytes {
-  // Without a prototype: a toJSON that app code put on Object.prototype must not see the key.
-  const bare = ObjectCreate(null) as Record<string, unknown>;
-  for (const name in key) if (hasOwn(key, name)) bare[name] = key[name as keyof JsonWebKey];
-  return utf8Encode(JSONStringify(bare));
+  // Without prototypes: a toJSON that app code put on Object.prototype must not see the key.
+  ObjectSetPrototypeOf(key, null);
+  ObjectSetPrototypeOf(key.key_ops!, null);
+  return utf8Encode(JSONStringify(key));
 }
 
 /** The key in unwrapped bytes. @throws DataError */
@@ -159,6 +159,8 @@ export function keyFromBytes(bytes: Bytes): JsonWebKey {
     throw dataError('The unwrapped data is not JSON');
   }
   if (!isObject(parsed)) throw dataError('The unwrapped data is not a JSON object');
+  // Nor must members that app code put there look like the key's.
+  ObjectSetPrototypeOf(parsed, null);
   const key = toJsonWebKey(parsed);
   if (key.kty === undefined) throw dataError('The unwrapped key has no member "kty"');
   return key;
