@@ -65,6 +65,9 @@ class Limits(Strict, frozen=True):
     max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     """Requests at once; as many more wait for a moment, further ones get 503."""
 
+    max_isolates: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """Isolates that may serve the app at the same time; each has its own memory. The node's own bound holds too."""
+
 
 class HeaderRule(Strict, frozen=True):
     """Response headers for static files whose URL path matches `source`."""

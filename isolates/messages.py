@@ -85,6 +85,10 @@ class Drain(msgspec.Struct, tag="drain", frozen=True):
     grace_ms: int
 
 
+class Probe(msgspec.Struct, tag="probe", frozen=True):
+    """Look whether JavaScript yields. If not, `Blocked` follows, and requests that it has not seen are sent back."""
+
+
 # host -> supervisor
 
 
@@ -135,7 +139,13 @@ class Retiring(msgspec.Struct, tag="retiring", frozen=True):
     message: str
 
 
+class Blocked(msgspec.Struct, tag="blocked", frozen=True):
+    """JavaScript has not yielded for a while, so that new requests would wait; or it yields again."""
+
+    blocked: bool
+
+
 ToZygote = Fork
 FromZygote = ZygoteReady | Forked | Exited
-ToHost = Load | Drain
-FromHost = Loaded | LoadFailed | Log | HostStats | Retiring
+ToHost = Load | Drain | Probe
+FromHost = Loaded | LoadFailed | Log | HostStats | Retiring | Blocked

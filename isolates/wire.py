@@ -21,6 +21,8 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     REFUSE    code, then detail; instead of RESPONSE: the request was not, or could not be, answered by the app
     GOAWAY    stream 0; the host takes no new requests on this connection, what is in flight goes on; with a head
               (code, then detail, as for REFUSE) the host is about to end, and that is why
+    BUSY      stream 0; status 1: JavaScript does not yield, so requests that it has not seen are sent back (REFUSE
+              `blocked`) and new ones would wait; status 0: it yields again
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
     LOADED    host internal, stream 0; the app is ready
     LIMIT     host internal; as LOG, but head: request id, then the limit that the app's code was over
@@ -38,6 +40,10 @@ from typing import NamedTuple
 HEADER = struct.Struct("<IIBBHI")
 HEADER_BYTES = HEADER.size
 END = 1
+BLOCKED = "blocked"
+"""REFUSE code: no code of the app has seen the request, which may be sent to another host."""
+DRAINING = "draining"
+"""As `BLOCKED`: the host is about to end."""
 WINDOW_BYTES = 256 << 10
 MAX_DATA_BYTES = 64 << 10
 MAX_HEAD_BYTES = 128 << 10
@@ -54,6 +60,7 @@ class Type(IntEnum):
     WINDOW = 5
     REFUSE = 6
     GOAWAY = 7
+    BUSY = 8
     LOG = 16
     LOADED = 17
     FAILED = 18

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from artifacts.index import Asset
+from isolates import wire
 from router import assets
 from router.dispatch import DataHost, Dispatcher, Route
 from router.errors import EdgeError
@@ -46,6 +47,9 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
 UNREADABLE_FILE = "A file of this app cannot be read."
 BODILESS = frozenset((204, 205, 304))
+UNSEEN = frozenset((wire.BLOCKED, wire.DRAINING))
+"""Refusals of requests that no code of the app has seen: another host may have them."""
+MOST_ATTEMPTS = 5
 
 
 class Edge:
@@ -200,18 +204,17 @@ class _Exchange(Stream):
         self._happened = asyncio.Event()
         self._more_wanted = asyncio.Event()
         self._received = 0
+        self._may_retry = False
+        """The request went out as a whole, in one frame."""
 
     async def run(self, raw_path: bytes, query: bytes, receive: Receive, send: Send) -> None:
         """Carry the request to its end. Raises `EdgeError` as long as no response began."""
-        route, headers = self._route, self._scope["headers"]
+        route, headers, dispatcher = self._route, self._scope["headers"], self._edge.dispatcher
         began = time.monotonic()
         limit = self._edge.body_limit(route)
         declared = next((value for name, value in headers if name == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > limit:
             raise EdgeError(413)
-        link = route.link
-        if link is None or not link.usable:
-            link = await self._edge.dispatcher.wait_for_link(route)
         host = next(value for name, value in headers if name == b"host")
         fields, withheld = split(headers)
         target = raw_path + b"?" + query if query else raw_path
@@ -223,16 +226,24 @@ class _Exchange(Stream):
         first = await receive()
         if first["type"] == "http.disconnect":
             return
-        link.open(self, head, b"", False, time.monotonic())
-        upload = asyncio.create_task(self._upload(first, limit, receive))
-        try:
-            await self._respond(began, send)
-        finally:
-            upload.cancel()
-            self.cancel("client gone")
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            link = dispatcher.pick(route) or await dispatcher.wait_for_link(route)
+            body, more = first.get("body", b""), first.get("more_body", False)
+            whole = not more and len(body) <= wire.MAX_DATA_BYTES and len(body) <= limit
+            self._may_retry = whole and attempt < MOST_ATTEMPTS
+            self.window = wire.WINDOW_BYTES
+            link.open(self, head, body if whole else b"", whole, time.monotonic())
+            upload = asyncio.create_task(self._upload(None if whole else first, limit, receive))
+            try:
+                if await self._respond(began, send):
+                    return
+            finally:
+                upload.cancel()
+                self.cancel("client gone")
 
-    async def _upload(self, message: Message, limit: int, receive: Receive) -> None:
-        """Pass the body on, then watch for the client's leaving."""
+    async def _upload(self, first: Message | None, limit: int, receive: Receive) -> None:
+        """Pass the body on, if it was not sent yet, then watch for the client's leaving."""
+        message = first or await receive()
         while message["type"] == "http.request":
             body, end = message.get("body", b""), not message.get("more_body", False)
             self._received += len(body)
@@ -245,12 +256,15 @@ class _Exchange(Stream):
             message = await receive()
         self._happen("gone", None)
 
-    async def _respond(self, began: float, send: Send) -> None:
+    async def _respond(self, began: float, send: Send) -> bool:
+        """Pass the response on. False: the host did not get to the request, so that another one may have it."""
         counters = self._route.counters
         kind, detail = await self._next()
+        if kind == "unseen":
+            return False
         if kind == "gone":
             counters.observe(499, time.monotonic() - began)
-            return
+            return True
         if kind == "error":
             raise detail
         status, head, data, end = detail
@@ -265,16 +279,16 @@ class _Exchange(Stream):
         await send({"type": "http.response.start", "status": status, "headers": fields})
         if bodiless:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
+            return True
         while True:
             await send({"type": "http.response.body", "body": data, "more_body": not end})
             if end:
-                return
+                return True
             self.consumed(len(data))
             kind, detail = await self._next()
             if kind != "data":
                 # Returning in mid-response makes the server break the connection: the client sees a truncated body.
-                return
+                return True
             data, end = detail
 
     async def _next(self) -> tuple[str, Any]:
@@ -307,7 +321,10 @@ class _Exchange(Stream):
         self._happen("data", (data, end))
 
     def on_refused(self, status: int, code: str, detail: str) -> None:
-        self._happen("error", refusal(status, code, detail))
+        if code in UNSEEN and self._may_retry:
+            self._happen("unseen", None)
+        else:
+            self._happen("error", refusal(status, code, detail))
 
     def on_lost(self, loss: Loss) -> None:
         self._happen("error", lost(loss))

@@ -17,7 +17,8 @@ from artifacts.index import AssetIndex
 from router.errors import EdgeError
 from router.hosts import HostCache, normalise
 from router.links import HostLink
-from router.messages import App, AppStats, Routes
+from router.messages import App, AppStats, HostGone, Routes, Stalled, Wake
+from router.occupancy import Occupancy
 from router.stats import Counters
 
 log = logging.getLogger("router.dispatch")
@@ -25,7 +26,9 @@ log = logging.getLogger("router.dispatch")
 HOST_WAIT_SECONDS = 5.0
 """How long a request waits for an app whose host is being started."""
 RECONNECT_SECONDS = 0.25
-SWEEP_SECONDS = 0.05
+SWEEP_SECONDS = 0.025
+"""How often deadlines are looked at, and hosts that are silent."""
+WAKE_SECONDS = 1.0
 RETRY_AFTER_SECONDS = 1
 UNREADABLE = "The static files of this build cannot be read; deploy it again."
 
@@ -38,32 +41,48 @@ DATA_HOST: Final = DataHost()
 
 
 class Route:
-    """One app as requests see it: its active build's settings, static files and link. Replaced on every change."""
+    """One app as requests see it: its active build's settings, static files and links. Replaced on every change."""
 
-    __slots__ = ("app", "assets", "counters", "link")
+    __slots__ = ("app", "assets", "counters", "link", "links", "waiting", "wake_due")
 
-    def __init__(self, app: App, assets: AssetIndex | None, link: HostLink | None, counters: Counters) -> None:
+    def __init__(self, app: App, assets: AssetIndex | None, links: list[HostLink], counters: Counters) -> None:
         self.app = app
         self.assets = assets
-        self.link = link
-        """The link that new requests take at once, or None: `Dispatcher.wait_for_link`."""
+        self.links = links
+        self.link = links[0] if len(links) == 1 else None
+        """The only link, which is the usual case and the shortest way."""
         self.counters = counters
+        self.waiting = 0
+        """Requests that wait for a link."""
+        self.wake_due = 0.0
+        """When, by the monotonic clock, the supervisor is asked for a host again."""
 
     def __repr__(self) -> str:
-        return f"<Route {self.app.project}/{self.app.app} {self.app.build_id} {self.link or 'no host'}>"
+        return f"<Route {self.app.project}/{self.app.app} {self.app.build_id} {self.links or 'no host'}>"
+
+
+def least_loaded(links: Iterable[HostLink]) -> HostLink | None:
+    """Return the usable link with the fewest requests, the first of several; None if there is none."""
+    return min((link for link in links if link.usable), key=lambda link: len(link.streams), default=None)
 
 
 class Dispatcher:
     """The routing table in use.
 
-    `db_hosts` are the data plane's own names, which no app can take. `on_host_gone` is called with a host id when its
-    connection broke without the supervisor having asked for it.
+    `db_hosts` are the data plane's own names, which no app can take. `tell` sends a message to the supervisor.
+    `occupancy` counts requests of apps with several hosts together with the other edge workers.
     """
 
-    def __init__(self, db_hosts: Iterable[str], on_host_gone: Callable[[str], None] = lambda host_id: None) -> None:
+    def __init__(
+        self,
+        db_hosts: Iterable[str],
+        tell: Callable[[HostGone | Wake | Stalled], None] = lambda message: None,
+        occupancy: Occupancy | None = None,
+    ) -> None:
         self.version = 0
         self._data_names: dict[str, Route | DataHost] = {normalise(name.encode()): DATA_HOST for name in db_hosts}
-        self._on_host_gone = on_host_gone
+        self._tell = tell
+        self._occupancy = occupancy or Occupancy(-1, 0, 1)
         self._routes: dict[str, Route] = {}
         self.find: Callable[[bytes], Route | DataHost | None] = HostCache(self._data_names).find
         """Return what a Host header value leads to. Raises `BadHostError`. Another function after each `apply`."""
@@ -86,46 +105,82 @@ class Dispatcher:
                 index = assets.get(app.asset_index) if app.asset_index else None
                 if app.asset_index and index is None:
                     app = msgspec.structs.replace(app, unavailable=UNREADABLE)
-                link = self._link(app, before.get(app_id))
+                old = before.get(app_id)
                 counters = self._counters.setdefault(app_id, Counters())
-                self._routes[app_id] = Route(app, index, link, counters)
+                route = self._routes[app_id] = Route(app, index, self._links_of(app, old), counters)
+                if old is not None:
+                    route.waiting = old.waiting
             names: dict[str, Route | DataHost] = {
                 name: self._routes[app_id] for name, app_id in routes.hosts.items() if app_id in self._routes
             }
             self.find = HostCache(names | self._data_names).find
             self.version = routes.version
-            used = {route.link for route in self._routes.values()}
+            used = {link for route in self._routes.values() for link in route.links}
             for link in self._links - used:
                 link.retire()
+            for old in before.values():
+                if old.app.slot >= 0:
+                    self._publish(old.app.app_id, old.app.slot)
             for app_id in self._counters.keys() - self._routes.keys():
                 del self._counters[app_id]
             self._announce()
 
-    async def wait_for_link(self, route: Route) -> HostLink:
-        """Return a link for the app of `route`, waiting for its host up to `HOST_WAIT_SECONDS`.
+    def pick(self, route: Route) -> HostLink | None:
+        """Return a link that a request may take now; None: `wait_for_link`."""
+        link = route.link
+        if link is not None:
+            return link if link.usable else None
+        link = least_loaded(route.links)
+        if link is not None and not self._occupancy.admit(
+            route.app.slot, _requests(route), route.app.max_concurrent_requests
+        ):
+            for full in route.links:
+                full.on_room = self._announce
+            return None
+        return link
 
-        Raises `EdgeError` 503: quarantined (at once), or no host in time.
+    async def wait_for_link(self, route: Route) -> HostLink:
+        """Return a link for the app of `route`, waiting for one up to `HOST_WAIT_SECONDS`.
+
+        Raises `EdgeError` 503: quarantined (at once), too many wait already, no host in time, or all of them blocked or
+        full for longer than `queue_ms`.
         """
         app_id = route.app.app_id
-        deadline = time.monotonic() + HOST_WAIT_SECONDS
+        began = time.monotonic()
         while True:
             current = self._routes.get(app_id)
             if current is None:
                 raise EdgeError(404)
             if current.app.unavailable is not None:
                 raise EdgeError(503, current.app.unavailable, code="unavailable", retry_after=60)
-            if current.link is not None and current.link.usable:
-                return current.link
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise EdgeError(503, code="starting", retry_after=RETRY_AFTER_SECONDS)
-            try:
-                async with asyncio.timeout(min(left, RECONNECT_SECONDS)):
-                    await self._changed.wait()
-            except TimeoutError:
-                if current.link is None or current.link.gone:
-                    # The table still names this host: perhaps only the connection broke.
-                    current.link = self._link(current.app, None)
+            link = self.pick(current)
+            if link is not None:
+                return link
+            left = began + _patience(current) - time.monotonic()
+            # At the host as many requests as the cap may run, and as many wait.
+            if left <= 0 or current.waiting >= 2 * current.app.max_concurrent_requests:
+                code = "overloaded" if _is_up(current) else "starting"
+                raise EdgeError(503, code=code, retry_after=RETRY_AFTER_SECONDS)
+            if not current.links and time.monotonic() >= current.wake_due:
+                current.wake_due = time.monotonic() + WAKE_SECONDS
+                self._tell(Wake(app_id))
+            await self._wait_for_change(current, min(left, RECONNECT_SECONDS))
+
+    async def _wait_for_change(self, route: Route, seconds: float) -> None:
+        changed = self._changed
+        route.waiting += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await changed.wait()
+        except TimeoutError:
+            if any(link.gone for link in route.links) and self._routes.get(route.app.app_id) is route:
+                # The table still names this host: perhaps only the connection broke.
+                route.links = self._links_of(route.app, route)
+                route.link = route.links[0] if len(route.links) == 1 else None
+        finally:
+            # The route may have been replaced meanwhile, and its successor begun with this request counted.
+            current = self._routes.get(route.app.app_id, route)
+            current.waiting = max(0, current.waiting - 1)
 
     @property
     def in_flight(self) -> int:
@@ -155,25 +210,34 @@ class Dispatcher:
                 log.error("asset index %s: %s", path, error)
         return found
 
-    def _link(self, app: App, before: Route | None) -> HostLink | None:
-        if app.host_id is None or app.host_socket is None or app.unavailable is not None:
-            return None
-        if before is not None and before.link is not None:
-            link = before.link
-            if not (link.gone or link.retired) and link.host_id == app.host_id and link.path == app.host_socket:
-                link.wall_seconds = app.wall_ms / 1000
-                return link
-        link = HostLink(app.host_id, app.host_socket, app.wall_ms / 1000, self._link_changed)
-        self._links.add(link)
-        return link
+    def _links_of(self, app: App, before: Route | None) -> list[HostLink]:
+        """Return links to the app's hosts: those there were as far as they are good, else new ones."""
+        if app.unavailable is not None:
+            return []
+        known = {(link.host_id, link.path): link for link in before.links} if before is not None else {}
+        links = []
+        for upstream in app.upstreams:
+            link = known.get((upstream.host_id, upstream.socket))
+            if link is None or link.gone or link.retired:
+                link = HostLink(upstream.host_id, upstream.socket, app.wall_ms / 1000, self._link_changed)
+                self._links.add(link)
+            link.wall_seconds = app.wall_ms / 1000
+            links.append(link)
+        return links
 
     def _link_changed(self, link: HostLink) -> None:
         if link.gone:
             self._links.discard(link)
             if not link.retired:
-                self._on_host_gone(link.host_id)
+                self._tell(HostGone(link.host_id))
         else:
             self._announce()
+
+    def _publish(self, app_id: str, slot: int) -> None:
+        """Let the other edge workers know how many requests of an app are at its hosts, if it has several."""
+        route = self._routes.get(app_id)
+        several = route is not None and route.app.slot == slot and len(route.links) > 1
+        self._occupancy.publish(slot, _requests(route) if route is not None and several else 0)
 
     def _announce(self) -> None:
         self._changed.set()
@@ -185,3 +249,22 @@ class Dispatcher:
             now = time.monotonic()
             for link in list(self._links):
                 link.sweep(now)
+                if link.stalled():
+                    self._tell(Stalled(link.host_id))
+            for app_id, route in self._routes.items():
+                if len(route.links) > 1:
+                    self._publish(app_id, route.app.slot)
+
+
+def _requests(route: Route) -> int:
+    return sum(len(link.streams) for link in route.links)
+
+
+def _is_up(route: Route) -> bool:
+    """Whether there is a host, so that it is its requests that one waits for."""
+    return any(link.usable or link.blocked for link in route.links)
+
+
+def _patience(route: Route) -> float:
+    """Return for how many seconds a request waits: for the app as long as in its queue, for its start a fixed time."""
+    return route.app.queue_ms / 1000 if _is_up(route) else HOST_WAIT_SECONDS

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.index import Asset
 from router import assets
-from router.app import UNREADABLE_FILE, lost, refusal
+from router.app import UNREADABLE_FILE, UNSEEN, lost, refusal
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.headers import BadResponseError, request_head
@@ -190,6 +190,10 @@ class HostExchange(Stream, Exchange):
             self._fail(EdgeError(431))
             return
         early = self._early
+        if early and self._received > edge.body_limit(self._route):
+            # It came with the head, and maybe nothing follows that would make `body` see it.
+            self._fail(EdgeError(413))
+            return
         if len(early) <= FIRST_BODY_BYTES:
             self._chosen.open(self, head, early, self.ended, time.monotonic())
         else:
@@ -197,7 +201,7 @@ class HostExchange(Stream, Exchange):
             self.send_body(early[FIRST_BODY_BYTES:], self.ended)
         if not self.ended:
             self.write_continue()
-        self._early = b""
+            self._early = b""
 
     def body(self, data: bytes) -> None:
         self._received += len(data)
@@ -246,6 +250,10 @@ class HostExchange(Stream, Exchange):
             self._account(len(data))
 
     def on_refused(self, status: int, code: str, detail: str) -> None:
+        if code in UNSEEN and self.ended and len(self._early) == self._received:
+            # All of it is here still, and no code of the app has seen it.
+            self.connection.replace(self, self._early)
+            return
         self._fail(refusal(status, code, detail))
 
     def on_lost(self, loss: Loss) -> None:

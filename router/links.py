@@ -23,6 +23,7 @@ _CANCEL = int(Type.CANCEL)
 _WINDOW = int(Type.WINDOW)
 _REFUSE = int(Type.REFUSE)
 _GOAWAY = int(Type.GOAWAY)
+_BUSY = int(Type.BUSY)
 _pack = HEADER.pack
 _MAX_ID = 0xFFFFFFFF
 
@@ -141,9 +142,15 @@ class HostLink(asyncio.Protocol):
         self._partial = b""
         self._next_id = 0
         self.usable = False
-        """Whether new requests may be opened: connected, and neither gone nor retired."""
+        """Whether new requests may be opened: connected, and neither gone nor retired nor blocked."""
         self.retired = False
         """The host sent GOAWAY, or the routing table no longer names it."""
+        self.blocked = False
+        """The host said that its JavaScript does not yield."""
+        self.on_room: Callable[[], None] | None = None
+        """Called after frames arrived while somebody waits for requests here to end."""
+        self._heard = False
+        self._suspected = 0
         self.gone = False
         """The connection is no more, or never was."""
         self._reason: tuple[str, str] | None = None
@@ -151,7 +158,8 @@ class HostLink(asyncio.Protocol):
         self._connecting = self._loop.create_task(self._connect())
 
     def __repr__(self) -> str:
-        state = "gone" if self.gone else "retired" if self.retired else "open" if self._transport else "connecting"
+        state = "open" if self._transport else "connecting"
+        state = "gone" if self.gone else "retired" if self.retired else "blocked" if self.blocked else state
         return f"<HostLink {self.host_id} {state}, {len(self.streams)} streams>"
 
     def retire(self) -> None:
@@ -218,6 +226,18 @@ class HostLink(asyncio.Protocol):
             self.cancel(stream, "deadline")
             stream.on_lost(Loss.DEADLINE)
 
+    def stalled(self) -> bool:
+        """Whether the host was silent since the last call although a request was sent that may wait there.
+
+        Called regularly. True once per request at most: a handler that merely takes its time looks the same from here,
+        so that this is a question to the host (`router.messages.Stalled`) and not an answer.
+        """
+        heard, self._heard = self._heard, False
+        if heard or not self.streams or self.blocked or self._suspected == self._next_id:
+            return False
+        self._suspected = self._next_id
+        return True
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -226,6 +246,7 @@ class HostLink(asyncio.Protocol):
         self._on_change(self)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         if self._partial:
             data = self._partial + data
         try:
@@ -248,12 +269,16 @@ class HostLink(asyncio.Protocol):
                         self._reason = code, detail
                     self.retired = True
                     self.usable = False
+                elif type_ == _BUSY and not stream_id:
+                    self._set_blocked(bool(status))
         except FrameError as error:
             log.error("host %s broke the wire format: %s", self.host_id, error)
             self._fail()
             return
         if self.retired:
             self._close_when_done()
+        if self.on_room is not None:
+            self.on_room()
 
     def eof_received(self) -> None:
         return None
@@ -262,6 +287,12 @@ class HostLink(asyncio.Protocol):
         self._fail()
 
     # own
+
+    def _set_blocked(self, blocked: bool) -> None:
+        self.blocked = blocked
+        self.usable = not (blocked or self.retired)
+        if self.usable:
+            self._on_change(self)
 
     def _stream_frame(self, stream: Stream, type_: int, flags: int, status: int, head: bytes, body: bytes) -> None:
         end = bool(flags & END)

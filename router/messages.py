@@ -25,18 +25,29 @@ class EdgeSettings(msgspec.Struct, tag="edge_settings", frozen=True):
     tables_follow: bool = False
     """The next two messages are `Routes` and `Catalog`: serve nobody before both apply. The listening sockets have been
     open all along, so a restarted worker finds connections waiting that must not be told "unknown host"."""
+    workers: int = 1
+    """How many edge workers there are."""
+    occupancy_fd: int = -1
+    """Memory shared with the other edge workers (`router.occupancy`); -1: there are no others."""
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """One isolate host that serves an app."""
+
+    host_id: str
+    socket: str
+    """Path of the host's listening Unix socket."""
 
 
 class App(msgspec.Struct, frozen=True):
-    """One app's active build, as the edge needs it. An app without a running host has `host_socket` None."""
+    """One app's active build, as the edge needs it."""
 
     app_id: str
     project: str
     app: str
     build_id: str
-    host_id: str | None
-    host_socket: str | None
-    """Path of the host's listening Unix socket."""
+    upstreams: list[Upstream]
+    """Hosts that serve it, in order of preference. Empty: one is being started, or would be after `Wake`."""
     directory: str
     """Absolute path of the unpacked package, for static files."""
     asset_index: str | None
@@ -45,6 +56,10 @@ class App(msgspec.Struct, frozen=True):
     """False: a package of static files only."""
     wall_ms: int = 30_000
     max_body_bytes: int = 100_000_000
+    max_concurrent_requests: int = 100
+    queue_ms: int = 5_000
+    slot: int = -1
+    """Where edge workers count the app's requests together (`router.occupancy`) while it has several hosts."""
     unavailable: str | None = None
     """Set while the app is quarantined: why, in a sentence for its owner."""
 
@@ -82,6 +97,18 @@ class HostGone(msgspec.Struct, tag="host_gone", frozen=True):
     host_id: str
 
 
+class Wake(msgspec.Struct, tag="wake", frozen=True):
+    """A request waits for an app that has no host."""
+
+    app_id: str
+
+
+class Stalled(msgspec.Struct, tag="stalled", frozen=True):
+    """A host has been silent for a moment while requests wait there: perhaps its JavaScript does not yield."""
+
+    host_id: str
+
+
 class AppStats(msgspec.Struct, frozen=True):
     """Counters of one app at one edge worker since it started."""
 
@@ -106,7 +133,7 @@ class EdgeStats(msgspec.Struct, tag="edge_stats", frozen=True):
 
 
 ToEdge = EdgeSettings | Routes | Catalog | Drain
-FromEdge = Ready | Applied | HostGone | EdgeStats
+FromEdge = Ready | Applied | HostGone | Wake | Stalled | EdgeStats
 
 
 class EgressSettings(msgspec.Struct, tag="egress_settings", frozen=True):

@@ -313,6 +313,8 @@ class EdgeProtocol(asyncio.Protocol):
 
     def _app_exchange(self, request: Request, route: Route) -> Exchange:
         app, link = route.app, route.link
+        if link is None and route.links:
+            link = self.edge.dispatcher.pick(route)
         if route.assets is not None and request.method in _READING and app.unavailable is None:
             asset = route.assets.find(request.target.partition(b"?")[0].decode("latin-1"))
             if asset is not None:

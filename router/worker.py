@@ -28,11 +28,11 @@ from router.messages import (
     EdgeSettings,
     EdgeStats,
     FromEdge,
-    HostGone,
     Ready,
     Routes,
     ToEdge,
 )
+from router.occupancy import Occupancy
 from router.servers import Serving, serve
 from router.stats import Counters
 from runtime.channel import Channel, inherited_socket
@@ -71,7 +71,8 @@ class Worker:
         settings = await self._inbox.get()
         if not isinstance(settings, EdgeSettings):
             raise TypeError(f"the first message was {type(settings).__name__}, not EdgeSettings")
-        dispatcher = Dispatcher(settings.db_hosts, lambda host_id: self._tell(HostGone(host_id)))
+        occupancy = Occupancy(settings.occupancy_fd, settings.index, settings.workers)
+        dispatcher = Dispatcher(settings.db_hosts, self._tell, occupancy)
         data_plane = self._make_data_plane(settings.public_db_url, settings.token_key, self._count_database)
         edge = Edge(
             dispatcher,

@@ -152,6 +152,43 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 100
 
+    standby_hosts: Annotated[
+        int,
+        _number(
+            "Isolate hosts that wait without an app, with the whole platform loaded, so that an app is up a few "
+            "milliseconds after its first request. More help where many apps wake at the same moment.",
+            0,
+            64,
+        ),
+    ] = 2
+
+    min_isolates: Annotated[
+        int,
+        _number(
+            "Isolates that every app keeps, whether it is used or not. 0: an idle app has none, and its next request "
+            "brings one up.",
+            0,
+            64,
+        ),
+    ] = 0
+
+    max_isolates: Annotated[
+        int,
+        _number(
+            "Most isolates of one app, each in a host process of its own. Another one is brought up while JavaScript "
+            "does not yield in all those there are, so that a computation does not hold up other requests. An app may "
+            "set less in its manifest, such as 1 if it keeps state in memory. 0 means one per core this process may "
+            "use, and 2 at least.",
+            0,
+            64,
+        ),
+    ] = 0
+
+    idle_seconds: Annotated[
+        int,
+        _number("An app that had no request for this long gives up its isolates beyond `min_isolates`.", 1, 1_000_000),
+    ] = 600
+
     queue_ms: Annotated[
         int,
         _number("How long a request over the concurrency cap may wait before it gets 503.", 0, 600_000),
@@ -275,6 +312,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("public_db_url must not end with a slash")
         if self.public_db_url and not self.public_db_url.startswith(("http://", "https://")):
             raise ValueError("public_db_url must start with http:// or https://")
+        if self.max_isolates and self.min_isolates > self.max_isolates:
+            raise ValueError("min_isolates must not be more than max_isolates")
 
     def __repr__(self) -> str:
         return f"<Config data_dir={self.data_dir!r} listen={self.listen} control={self.control}>"
@@ -291,6 +330,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def edge_workers(self) -> int:
         """Edge workers to start, with the default resolved."""
         return self.workers or len(os.sched_getaffinity(0))
+
+    def most_isolates(self) -> int:
+        """Most isolates of one app, with the default resolved."""
+        return self.max_isolates or max(2, self.min_isolates, len(os.sched_getaffinity(0)))
 
     def database_worker_count(self) -> int:
         """Database workers to start, with the default resolved."""

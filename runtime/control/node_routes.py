@@ -32,7 +32,7 @@ async def show_metrics(call: NodeCall) -> Response:
 async def status(call: NodeCall) -> views.Status:
     services = call.services
     supervisor = services.supervisor
-    apps = Counter({"total": 0, "ready": 0, "starting": 0, "quarantined": 0})
+    apps = Counter({"total": 0, "ready": 0, "idle": 0, "starting": 0, "quarantined": 0})
     for app_id in supervisor.app_ids():
         apps["total"] += 1
         apps[supervisor.app_status(app_id)[0]] += 1
@@ -43,9 +43,9 @@ async def status(call: NodeCall) -> views.Status:
         edge=supervisor.edge_address,
         control=services.control_address,
         public_db_url=supervisor.public_db_url,
-        engine=supervisor.hosts.engine,
-        containment=supervisor.hosts.containment,
-        not_contained=supervisor.hosts.not_contained,
+        engine=supervisor.hosts.zygote.engine,
+        containment=supervisor.hosts.zygote.containment,
+        not_contained=supervisor.hosts.zygote.not_contained,
         data_dir=str(services.data_dir.path),
         apps=dict(apps),
         databases=supervisor.database_count,
@@ -53,9 +53,9 @@ async def status(call: NodeCall) -> views.Status:
         hosts=[
             views.HostView(
                 host_id=host.host_id,
-                app_id=host.placement.app_id,
-                build_id=host.placement.build_id,
-                state=host.state.value,
+                app_id=host.placement.app_id if host.placement else None,
+                build_id=host.placement.build_id if host.placement else None,
+                state="blocked" if host.blocked else host.state.value,
                 pid=host.pid,
                 active=host.stats.active if host.stats else 0,
                 queued=host.stats.queued if host.stats else 0,

@@ -59,7 +59,8 @@ class AppView(View, frozen=True):
     name: str
     project: str
     project_id: str
-    status: Literal["no build", "starting", "ready", "quarantined"]
+    status: Literal["no build", "idle", "starting", "ready", "quarantined"]
+    """`idle`: its next request starts it."""
     detail: str | None
     """Why it is quarantined."""
     build_id: str | None
@@ -248,8 +249,9 @@ class ProcessView(View, frozen=True):
 
 class HostView(View, frozen=True):
     host_id: str
-    app_id: str
-    build_id: str
+    app_id: str | None
+    """None: it stands by for an app that has to be started."""
+    build_id: str | None
     state: str
     pid: int | None
     active: int

@@ -1,6 +1,7 @@
 """One isolate host as the supervisor sees it: its state, its control channel and what it reported.
 
-Made by `isolate_hosts.py`, which decides; this module only carries messages and keeps the state honest.
+Made by `zygote.py`, given an app by `isolate_hosts.py`, which decides; this module only carries messages and keeps the
+state honest.
 """
 
 import asyncio
@@ -11,10 +12,25 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from isolates.messages import Drain, FromHost, HostStats, Load, Loaded, LoadFailed, Log, Retiring
+from isolates.messages import (
+    Blocked,
+    Drain,
+    FromHost,
+    HostStats,
+    Load,
+    Loaded,
+    LoadFailed,
+    Log,
+    Probe,
+    Retiring,
+)
 from runtime.channel import Channel
 from runtime.supervisor.hosts import HostState, may_become
 from runtime.supervisor.placement import Placement
+
+
+REAP_SECONDS = 0.1
+REAP_ATTEMPTS = 20
 
 
 class HostFailed(Exception):
@@ -30,20 +46,25 @@ class HostFailed(Exception):
 
 
 class Host:
-    """One forked host. `on_gone` is called once when it ended, for whatever cause; `on_said` for its reports."""
+    """One forked host, blank until `assign`.
+
+    `on_gone` is called once when it ended, for whatever cause; `on_said` for its reports.
+    """
 
     def __init__(
         self,
         host_id: str,
-        placement: Placement,
         socket_path: Path,
         on_gone: Callable[["Host"], None],
-        on_said: Callable[["Host", Log | HostStats | Retiring], None],
+        on_said: Callable[["Host", Log | HostStats | Retiring | Blocked], None],
     ) -> None:
         self.host_id = host_id
-        self.placement = placement
         self.socket_path = socket_path
-        self.state = HostState.STARTING
+        self.placement: Placement | None = None
+        """None while it stands by."""
+        self.state = HostState.STANDBY
+        self.blocked = False
+        """JavaScript does not yield: it does not get to new requests."""
         self.stats: HostStats | None = None
         self.retiring: Retiring | None = None
         self.pid: int | None = None
@@ -56,7 +77,13 @@ class Host:
         self._on_said = on_said
 
     def __repr__(self) -> str:
-        return f"<Host {self.host_id} {self.placement.app} build={self.placement.build_id} {self.state.value}>"
+        app = f"{self.placement.app} build={self.placement.build_id} " if self.placement is not None else ""
+        return f"<Host {self.host_id} {app}{self.state.value}>"
+
+    @property
+    def app(self) -> str:
+        """Name of its app, for log lines."""
+        return self.placement.app if self.placement is not None else "no app"
 
     async def attach(self, sock: socket.socket) -> None:
         """Take over this side of the control channel."""
@@ -69,12 +96,21 @@ class Host:
             return
         with contextlib.suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(pid)
-            asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._ended, REAP_ATTEMPTS)
 
-    def load(self, message: Load) -> None:
-        """Send the build to evaluate; `loaded` tells the result."""
+    def assign(self, placement: Placement, message: Load) -> None:
+        """Give it an app: send the build to evaluate; `loaded` tells the result."""
+        self.placement = placement
+        if not may_become(self.state, HostState.STARTING):
+            return  # it ended meanwhile, and `loaded` says so
+        self.state = HostState.STARTING
         if self._channel is not None:
             self._channel.send(message)
+
+    def probe(self) -> None:
+        """Ask a serving host to look whether JavaScript yields; if not, it says `Blocked` and sends requests back."""
+        if self._channel is not None and self.state is HostState.READY:
+            self._channel.send(Probe())
 
     def drain(self, grace_ms: int) -> None:
         """Let it finish what it has and exit."""
@@ -122,13 +158,20 @@ class Host:
                 self.stats = message
             elif isinstance(message, Retiring):
                 self.retiring = message
+            elif isinstance(message, Blocked):
+                self.blocked = message.blocked
             self._on_said(self, message)
 
-    def _ended(self) -> None:
-        """Reap it if the zygote cannot, because it died first and this process inherited its children."""
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        with contextlib.suppress(ChildProcessError):
+    def _ended(self, attempts: int) -> None:
+        """Reap it if the zygote cannot, because it died first and this process inherits its children, in a moment."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._pidfd)
+        try:
             os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            if attempts and not self.exit_status.done():
+                loop.call_later(REAP_SECONDS, self._ended, attempts - 1)
+                return
         os.close(self._pidfd)
         self._pidfd = -1
 

@@ -1,7 +1,7 @@
 """The life of isolate hosts and the recovery of an app whose hosts die: pure state, `now` is always an argument.
 
-    STARTING ──> READY ──> DRAINING ──> GONE        an app's host that ends by itself goes to GONE from any state
-        └───────────┴──────────────────> ▲
+    STANDBY ──> STARTING ──> READY ──> DRAINING ──> GONE      a host that ends by itself goes to GONE from any state
+       └────────────┴───────────┴──────────────────> ▲
 
 `isolate_hosts.py` does what is decided here.
 """
@@ -21,6 +21,7 @@ LONGEST_QUARANTINE_SECONDS = 600.0
 class HostState(Enum):
     """Where a host is in its life."""
 
+    STANDBY = "standby"
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
@@ -28,6 +29,7 @@ class HostState(Enum):
 
 
 _NEXT = {
+    HostState.STANDBY: {HostState.STARTING, HostState.GONE},
     HostState.STARTING: {HostState.READY, HostState.GONE},
     HostState.READY: {HostState.DRAINING, HostState.GONE},
     HostState.DRAINING: {HostState.GONE},
@@ -64,6 +66,10 @@ class Recovery:
 
     def __repr__(self) -> str:
         return f"<Recovery {self._backoff!r} quarantines={self._quarantines}>"
+
+    def deaths(self, now: float) -> int:
+        """Deaths that still count at `now`."""
+        return self._backoff.deaths(now)
 
     def renewed(self) -> None:
         """Something new is going to run: what died before does not count against it."""

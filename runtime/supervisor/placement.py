@@ -19,6 +19,8 @@ class Placement(msgspec.Struct, frozen=True):
     asset_index: str | None
     environment: dict[str, str]
     limits: Limits
+    max_isolates: int | None = None
+    """The app's own bound on its hosts; the node's holds too."""
 
 
 class DatabasePlacement(msgspec.Struct, frozen=True):

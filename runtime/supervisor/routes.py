@@ -6,22 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from dataplane.messages import Catalog, Database
-from router.messages import App, LocalNames, Routes
+from router.messages import App, LocalNames, Routes, Upstream
 from runtime.supervisor.placement import DatabasePlacement, Desired
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """The host that answers for an app now, or why none does."""
+    """The hosts that answer for an app now, or why none does."""
 
-    host_id: str | None = None
-    socket: str | None = None
+    upstreams: list[Upstream] = []
+    slot: int = -1
     unavailable: str | None = None
 
 
 def routes(version: int, desired: Desired, serving: Mapping[str, Serving], max_body_bytes: int) -> Routes:
-    """The routing table. An app whose host is not up yet is in it without a socket: the edge waits a little."""
+    """The routing table. An app without a host is in it all the same: the edge asks for one and waits a little."""
     nothing = Serving()
     apps = {}
     for app_id, placement in desired.apps.items():
@@ -31,13 +31,15 @@ def routes(version: int, desired: Desired, serving: Mapping[str, Serving], max_b
             project=placement.project,
             app=placement.app,
             build_id=placement.build_id,
-            host_id=now.host_id,
-            host_socket=now.socket,
+            upstreams=now.upstreams,
             directory=placement.directory,
             asset_index=placement.asset_index,
             has_worker=placement.main is not None,
             wall_ms=placement.limits.wall_ms,
             max_body_bytes=max_body_bytes,
+            max_concurrent_requests=placement.limits.max_concurrent_requests,
+            queue_ms=placement.limits.queue_ms,
+            slot=now.slot,
             unavailable=now.unavailable if placement.main is not None else None,
         )
     # A name whose app has no build yet is unknown to the edge, as if it were not there.

@@ -11,12 +11,14 @@ from typing import Protocol
 
 from dataplane import messages as dataplane
 from router import messages as router
+from router.occupancy import Occupancy, shared_memory
 from runtime.config import Config, parse_address
 from runtime.supervisor import routes
 from runtime.supervisor.applied import Applied
 from runtime.supervisor.host import Host
 from runtime.supervisor.isolate_hosts import AppStatus, HostTelemetry, IsolateHosts
 from runtime.supervisor.placement import Desired, Placement
+from runtime.supervisor.pool import Bounds
 from runtime.supervisor.slot import Slot
 from runtime.supervisor.sockets import listen_tcp, listen_unix
 
@@ -60,11 +62,22 @@ class Supervisor:
         self._versions = {"routes": 0, "catalog": 0}
         self._applied = Applied()
         self._desired = Desired()
-        self._dirty: asyncio.Task[None] | None = None
+        self._dirty = False
+        self._pushing: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
         self._replacing: dict[str, asyncio.Future[str | None]] = {}
+        self._occupancy_fd = shared_memory(config.edge_workers())
+        self._occupancy = Occupancy(self._occupancy_fd, 0, config.edge_workers())
         self.hosts = IsolateHosts(
-            run_dir, data_dir / "cache", run_dir / "egress.s", self._hosts_changed, telemetry, config.isolate_user
+            run_dir,
+            data_dir / "cache",
+            bounds=Bounds(config.min_isolates, config.most_isolates(), float(config.idle_seconds)),
+            standby=config.standby_hosts,
+            grace_ms=config.drain_seconds * 1000,
+            on_change=self._hosts_changed,
+            publish=lambda: self._push("routes"),
+            telemetry=telemetry,
+            user=config.isolate_user,
         )
         self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
         self.egress = self._egress_slot()
@@ -75,7 +88,7 @@ class Supervisor:
 
     def slots(self) -> list[Slot]:
         """Every kept process, for status and readiness."""
-        return [*self.edges, self.egress, self.hosts.zygote, *self.databases]
+        return [*self.edges, self.egress, self.hosts.zygote.slot, *self.databases]
 
     @property
     def ready(self) -> bool:
@@ -109,7 +122,7 @@ class Supervisor:
         return f"http://{host}:{self.port}"
 
     async def start(self, desired: Desired) -> None:
-        """Start all processes with `desired` and wait until they are up, and every app was tried once.
+        """Start all processes with `desired` and wait until they are up; apps are started when asked for.
 
         Raises `StartFailed`.
         """
@@ -139,16 +152,14 @@ class Supervisor:
 
         Returns how many hosts that ended. When this returns, every edge worker sends new requests to `host`.
         """
-        grace_ms = self._config.drain_seconds * 1000
         if host is None:
             await self.apply(desired)
-            return self.hosts.drop(app_id, grace_ms)
+            return self.hosts.drop(app_id)
         before = self.hosts.adopt(host)
         await self.apply(desired)
-        if before is None or before is host:
-            return 0
-        self.hosts.drain(before, grace_ms)
-        return 1
+        for old in before:
+            self.hosts.drain(old)
+        return len(before)
 
     async def drop_database(self, database_id: str, *, delete: bool) -> None:
         """Close a database's streams, with `delete` also remove its files. Raises `TimeoutError`."""
@@ -198,7 +209,7 @@ class Supervisor:
             f"edge-{index}",
             "router.worker",
             router.FromEdge,
-            fds=[self._tcp[index].fileno(), self._edge_unix[index].fileno()],
+            fds=[self._tcp[index].fileno(), self._edge_unix[index].fileno(), self._occupancy_fd],
             first=lambda: [self._edge_settings(index), self._routes(), self._catalog()],
             on_message=lambda message: self._from_edge(index, message),
             on_up=lambda: self._edge_up(index),
@@ -219,6 +230,8 @@ class Supervisor:
             max_head_bytes=config.max_head_bytes,
             token_key=self._token_key,
             tables_follow=True,
+            workers=config.edge_workers(),
+            occupancy_fd=6,
         )
 
     def _from_edge(self, index: int, message: router.FromEdge) -> None:
@@ -228,6 +241,10 @@ class Supervisor:
             self._applied.applied(index, message.kind, message.version)
         elif isinstance(message, router.EdgeStats):
             self._telemetry.edge_stats(index, message)
+        elif isinstance(message, router.Wake):
+            self.hosts.wake(message.app_id)
+        elif isinstance(message, router.Stalled):
+            self.hosts.stalled(message.host_id)
         else:
             log.debug("edge-%d lost its connection to host %s", index, message.host_id)
 
@@ -240,6 +257,7 @@ class Supervisor:
 
     def _edge_down(self, index: int) -> None:
         self._applied.down(index)
+        self._occupancy.clear(index)
         self._telemetry.edge_restarted(index)
 
     # Tables
@@ -263,17 +281,20 @@ class Supervisor:
             self._applied.down(index)
 
     def _hosts_changed(self) -> None:
-        """Called many times when many hosts change at once: one push per turn of the loop."""
-        if self._dirty is None:
-            self._dirty = asyncio.get_running_loop().create_task(self._push_soon())
-            self._dirty.add_done_callback(self._pushed)
+        """Called many times when many hosts change at once: the next push begins when the one before is taken."""
+        self._dirty = True
+        if self._pushing is None:
+            self._pushing = asyncio.get_running_loop().create_task(self._push_changes())
+            self._pushing.add_done_callback(self._pushed)
 
-    async def _push_soon(self) -> None:
+    async def _push_changes(self) -> None:
         await asyncio.sleep(0)
-        self._dirty = None
-        await self._push("routes")
+        while self._dirty:
+            self._dirty = False
+            await self._push("routes")
 
     def _pushed(self, task: asyncio.Task[None]) -> None:
+        self._pushing = None
         if not task.cancelled() and task.exception() is not None:
             log.error("pushing routes failed", exc_info=task.exception())
 

@@ -85,9 +85,12 @@ class NodeCollector(Collector):
                 ("heap_bytes", "V8 heap in use."),
             )
         }
-        for app_id, host in self._supervisor.hosts.current.items():
+        isolates = GaugeMetricFamily("brrrd_host_isolates", "Isolates that serve an app.", labels=labels)
+        for app_id, pool in self._supervisor.hosts.pools.items():
+            isolates.add_metric(self._labels(app_id), len(pool.hosts))
             for name, gauge in gauges.items():
-                gauge.add_metric(self._labels(app_id), getattr(host.stats, name, 0))
+                gauge.add_metric(self._labels(app_id), sum(getattr(host.stats, name, 0) for host in pool.hosts))
+        yield isolates
         yield from gauges.values()
         yield CounterMetricFamily(
             "brrrd_host_restarts", "Hosts started in place of dead ones.", value=self._supervisor.hosts.restarts

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from router.messages import App, EdgeSettings, FromEdge, Ready, Routes
+from router.messages import App, EdgeSettings, FromEdge, Ready, Routes, Upstream
 from runtime.channel import FD, Channel
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
@@ -212,13 +212,13 @@ async def wire_host(path: Path | str) -> AsyncIterator[subprocess.Popen[bytes]]:
 
 def app(host_socket: Path | str | None, **changes: Any) -> App:
     """Return a routing entry with plain values."""
+    host_id = changes.pop("host_id", "host-1")
     values: dict[str, Any] = {
         "app_id": "app-1",
         "project": "default",
         "app": "one",
         "build_id": "build-1",
-        "host_id": None if host_socket is None else "host-1",
-        "host_socket": None if host_socket is None else str(host_socket),
+        "upstreams": [] if host_socket is None else [Upstream(host_id, str(host_socket))],
         "directory": "/nonexistent",
         "asset_index": None,
         "has_worker": True,

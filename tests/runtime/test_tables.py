@@ -27,7 +27,7 @@ def test_an_app_without_a_host_is_in_the_table_without_a_socket() -> None:
     table = routes(7, Desired({"a": placement("a")}, {"a.localhost": "a"}), {}, 99)
     assert (table.version, table.hosts) == (7, {"a.localhost": "a"})
     app = table.apps["a"]
-    assert (app.host_socket, app.has_worker, app.wall_ms, app.max_body_bytes) == (None, True, 1234, 99)
+    assert (app.upstreams, app.has_worker, app.wall_ms, app.max_body_bytes) == ([], True, 1234, 99)
 
 
 def test_a_quarantined_app_says_why() -> None:
