@@ -161,6 +161,11 @@ def test_a_too_large_chunked_body_is_refused_while_it_is_sent(client: RawClient)
     assert client.rest() == b""
 
 
+def test_a_too_large_chunked_body_that_comes_with_its_head_is_refused(client: RawClient) -> None:
+    client.send(head("POST", "/show", "Transfer-Encoding: chunked") + b"1d4c0\r\n" + b"x" * 120_000 + b"\r\n0\r\n\r\n")
+    assert client.response()[0] == 413
+
+
 def test_an_early_answer_reaches_a_client_that_still_sends(client: RawClient) -> None:
     client.send(head("POST", "/early", "Content-Length: 90000") + b"x" * 45000)
     status, headers, body = client.response()
