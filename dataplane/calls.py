@@ -1,9 +1,10 @@
 """A call in progress at a database worker: one HTTP request of one edge worker, from its first frame to its last."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dataplane import wire
+from dataplane.errors import HttpError
 from dataplane.execution import Work
 from dataplane.streams import Stream
 
@@ -31,12 +32,12 @@ class Call:
         "work",
     )
 
-    def __init__(self, peer: "Peer", frame: wire.Frame, head: wire.CallHead) -> None:
+    def __init__(self, peer: "Peer", number: int, route: int, head: wire.CallHead, data: bytes = b"") -> None:
         self.peer = peer
-        self.number = frame.call
-        self.route = frame.code
+        self.number = number
+        self.route = route
         self.head = head
-        self.body = [frame.data]
+        self.body = [data]
         self.stream: Stream | None = None
         self.work: Work | None = None
         self.aside = False
@@ -54,9 +55,31 @@ class Call:
     def __repr__(self) -> str:
         return f"<Call {self.number} of {self.head.database_id} [{'aside' if self.aside else 'leading'}]>"
 
-    def send(self, body: bytes, *, last: bool, status: int = 200, ndjson: bool = False) -> None:
+    def finish(self, answer: Any) -> None:
+        """Send the last piece of the answer.
+
+        It may exceed the credit: it is bounded, and nothing waits behind it on this call.
+        """
+        self.send(answer, last=True)
+
+    def refuse(self, error: HttpError) -> None:
+        """Answer with an error, or break the answer off if it has begun."""
+        if self.answered:
+            self.abort()
+        else:
+            self.send(error.body(), last=True, status=error.status)
+
+    def abort(self) -> None:
+        """Tell the edge that the answer ends here, incomplete."""
+        self.peer.send(wire.encode(self.number, wire.Type.CANCEL))
+
+    def ended(self) -> None:
+        """The call is over, whatever came of it."""
+        self.peer.calls.pop(self.number, None)
+
+    def send(self, body: bytes, *, last: bool, status: int = 200) -> None:
         """Queue a piece of the answer."""
-        flags = (wire.END if last else 0) | (wire.NDJSON if ndjson else 0)
+        flags = wire.END if last else 0
         kind = wire.Type.DATA if self.answered else wire.Type.ANSWER
         self.answered = True
         self.credit -= len(body)

@@ -1,6 +1,6 @@
 """From a request's path and token to the database it may use. Pure; one instance per edge worker."""
 
-from dataplane.messages import Catalog
+from dataplane.messages import Catalog, Database
 from dataplane.tokens import Access, TokenError, verify
 
 _CACHED_TOKENS = 10_000
@@ -21,6 +21,10 @@ class CatalogIndex:
         """Use `catalog` for every lookup from now on; rotated tokens are dead with it."""
         self._catalog = catalog
         self._verified = {}
+
+    def database(self, database_id: str) -> Database | None:
+        """Return the database as it is now."""
+        return self._catalog.databases.get(database_id)
 
     def authorize(self, token: str | None, database_id: str | None, now: float) -> Access | None:
         """Return the access that `token` gives to `database_id` (None: to the token's own) at `now` (Unix time).

@@ -10,8 +10,6 @@ from enum import Enum
 from time import perf_counter
 from typing import Any, TypeAlias
 
-import msgspec
-
 from dataplane import hrana
 from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError
@@ -33,11 +31,11 @@ class Need(Enum):
     """The turn may go to the next writer; resumed at once."""
 
 
-Work: TypeAlias = Generator[Need | bytes, None, Any]
+Work: TypeAlias = Generator[Need | bytes | list[Any], None, Any]
 NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
-Sink: TypeAlias = Callable[[list[Value]], bytes | None]
-"""Takes a row; may return a piece of the answer to be sent."""
+Sink: TypeAlias = Callable[[list[Value]], list[Any] | None]
+"""Takes a row; may return entries of a cursor that are to be sent."""
 
 
 def _enter(stream: Stream, connection: Connection, statement: Statement) -> Generator[Need, None, bool]:
@@ -161,7 +159,7 @@ def _arguments(statement: Statement, stmt: hrana.Stmt) -> list[Value]:
 
 
 def _prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, list[Value]]:
-    sql = hrana.statement_sql(stmt.sql, stmt.sql_id, stream.stored)
+    sql = hrana.statement_sql(stmt.sql, stmt.sql_id, stream.stored.texts)
     connection = stream.open()
     statement = connection.prepare(sql)
     return connection, statement, _arguments(statement, stmt)
@@ -170,12 +168,13 @@ def _prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, l
 def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     """Run one statement and return the protocol's StmtResult."""
     connection, statement, values = _prepare(stream, stmt)
-    rows: list[msgspec.Raw] = []
+    rows: list[Any] = []
     limit = stream.limits.max_answer_bytes
+    encode_row, result_row = stream.format.row, stream.format.result_row
 
     def keep(row: list[Value]) -> None:
-        encoded = hrana.encode([hrana.to_wire(value) for value in row])
-        rows.append(msgspec.Raw(encoded))
+        encoded = encode_row(row)
+        rows.append(result_row(encoded))
         stream.answer_bytes += len(encoded)
         if stream.answer_bytes > limit:
             raise SqlError(
@@ -261,16 +260,16 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
             hrana.check_conditions(batch, version=version)
             return {"type": "batch", "result": (yield from _batch(stream, batch))}
         case hrana.Sequence(sql, sql_id):
-            yield from _sequence(stream, hrana.statement_sql(sql, sql_id, stream.stored))
+            yield from _sequence(stream, hrana.statement_sql(sql, sql_id, stream.stored.texts))
             return {"type": "sequence"}
         case hrana.Describe(sql, sql_id):
-            result = _describe(stream, hrana.statement_sql(sql, sql_id, stream.stored))
+            result = _describe(stream, hrana.statement_sql(sql, sql_id, stream.stored.texts))
             return {"type": "describe", "result": result}
         case hrana.StoreSql(number, text):
-            stream.store(number, text)
+            stream.stored.add(number, text)
             return {"type": "store_sql"}
         case hrana.CloseSql(number):
-            stream.unstore(number)
+            stream.stored.remove(number)
             return {"type": "close_sql"}
         case hrana.GetAutocommit():
             if version < 3:
@@ -283,7 +282,7 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
 
 def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: NextBaton, blocked: str | None) -> Work:
     """Run a pipeline; returns the body of the answer. Raises `HttpError`."""
-    results: list[Any] = []
+    results: list[dict[str, Any]] = []
     for request in body.requests:
         try:
             if stream.closing:
@@ -298,7 +297,7 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
         else:
             results.append({"type": "ok", "response": response})
     baton = None if stream.closing else next_baton(stream)
-    return hrana.encode({"baton": baton, "base_url": None, "results": results})
+    return stream.format.pipeline(baton, results)
 
 
 def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str | None) -> Work:
@@ -321,45 +320,100 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
     return hrana.encode({"result": result})
 
 
+def legacy(stream: Stream, body: hrana.Legacy, blocked: str | None) -> Work:
+    """Run the first protocol's statements; returns the body of the answer. Raises `HttpError`.
+
+    As with libsql-server, the first failure ends it and rolls an open transaction back; what follows is null.
+    """
+    stream.closing = True
+    answers: list[Any] = [None] * len(body.statements)
+    for number, given in enumerate(body.statements):
+        try:
+            if blocked is not None:
+                raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+            result = yield from _execute(stream, hrana.legacy_stmt(given))
+        except SqlError as error:
+            answers[number] = {"error": error.document()}
+            break
+        except ValueError as error:
+            raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+        columns = [column.name for column in result.pop("cols")]
+        counts = {name: result[name] for name in ("rows_read", "rows_written", "query_duration_ms")}
+        answers[number] = {"results": {"columns": columns, "rows": result["rows"], **counts}}
+    return hrana.encode(answers)
+
+
+def socket_answer(stream: Stream, message: hrana.SocketMessage, version: int, blocked: str | None) -> Work:
+    """Run one request of a WebSocket; returns the encoded server message."""
+    document: dict[str, Any]
+    try:
+        if blocked is not None:
+            raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+        response = yield from _answer(stream, hrana.without_stream(message.request), version)
+    except SqlError as error:
+        document = {"type": "response_error", "request_id": message.request_id, "error": error.document()}
+    except ValueError as error:
+        problem = {"message": str(error), "code": "PROTOCOL_ERROR"}
+        document = {"type": "response_error", "request_id": message.request_id, "error": problem}
+    else:
+        document = {"type": "response_ok", "request_id": message.request_id, "response": response}
+    return stream.format.server_message(document)
+
+
 def cursor(stream: Stream, body: hrana.Cursor, next_baton: NextBaton, blocked: str | None) -> Work:
-    """Run a batch; yields the answer's body as newline-delimited JSON. `HttpError` comes before anything else."""
+    """Run a batch; yields the answer's body, entry by entry. `HttpError` comes before anything else."""
     try:
         hrana.check_conditions(body.batch, version=3)
     except ValueError as error:
         raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
-    lines: list[Any] = [{"baton": next_baton(stream), "base_url": None}]
+    head: list[Any] = [{"baton": next_baton(stream), "base_url": None}]
+    encode = stream.format.entries
+    work = cursor_entries(stream, body.batch, blocked)
+    while True:
+        try:
+            outcome = next(work)
+        except StopIteration as stop:
+            return encode(head + stop.value)
+        if isinstance(outcome, list):
+            yield encode(head + outcome)
+            head = []
+        else:
+            yield outcome
+
+
+def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> Work:
+    """Run a batch; yields lists of cursor entries and returns the last ones."""
+    entries: list[Any] = []
     if blocked is not None:
-        lines.append(
-            {"type": "error", "error": SqlError("BLOCKED", f"The database is suspended: {blocked}").document()}
-        )
-        return hrana.encode_lines(lines)
+        return [{"type": "error", "error": SqlError("BLOCKED", f"The database is suspended: {blocked}").document()}]
     try:
         connection = stream.open()
         ok: list[bool] = []
         failed: list[bool] = []
-        for number, step in enumerate(body.batch.steps):
+        for number, step in enumerate(batch.steps):
             done = broken = False
             if _holds(step.condition, ok, failed, connection):
                 try:
-                    yield from _cursor_step(stream, number, step.stmt, lines)
+                    yield from _cursor_step(stream, number, step.stmt, entries)
                     done = True
                 except SqlError as problem:
-                    lines.append({"type": "step_error", "step": number, "error": problem.document()})
+                    entries.append({"type": "step_error", "step": number, "error": problem.document()})
                     broken = True
             ok.append(done)
             failed.append(broken)
-        lines.append({"type": "replication_index", "replication_index": None})
+        entries.append({"type": "replication_index", "replication_index": None})
     except SqlError as problem:
-        lines.append({"type": "error", "error": problem.document()})
+        entries.append({"type": "error", "error": problem.document()})
     except ValueError as problem:
         # The head may have been sent: a malformed value can only be told in band.
-        lines.append({"type": "error", "error": {"message": str(problem), "code": "PROTOCOL_ERROR"}})
+        entries.append({"type": "error", "error": {"message": str(problem), "code": "PROTOCOL_ERROR"}})
         stream.closing = True
-    return hrana.encode_lines(lines)
+    return entries
 
 
-def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, lines: list[Any]) -> Work:
+def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, entries: list[Any]) -> Work:
     connection, statement, values = _prepare(stream, stmt)
+    row_entry = stream.format.row_entry
     begun = False
     size = 0
 
@@ -367,21 +421,21 @@ def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, lines: list[Any]
         nonlocal begun
         if not begun:
             begun = True
-            lines.append({"type": "step_begin", "step": number, "cols": statement.columns})
+            entries.append({"type": "step_begin", "step": number, "cols": statement.columns})
 
-    def append(row: list[Value]) -> bytes | None:
+    def append(row: list[Value]) -> list[Any] | None:
         nonlocal size
         begin()
-        lines.append({"type": "row", "row": [hrana.to_wire(value) for value in row]})
+        entries.append(row_entry(row))
         size += hrana.wire_size(row)
         if size < _CHUNK_BYTES:
             return None
         size = 0
-        chunk = hrana.encode_lines(lines)
-        lines.clear()
+        chunk = entries.copy()
+        entries.clear()
         return chunk
 
     sink = None if stmt.want_rows is False else append
     result = yield from _run(stream, connection, statement, values, sink)
     begin()
-    lines.append({"type": "step_end", "step": number, **result})
+    entries.append({"type": "step_end", "step": number, **result})

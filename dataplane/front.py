@@ -7,7 +7,7 @@ database URL without a trailing slash, `@libsql/client` replaces the last segmen
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, MutableSet
 from importlib.metadata import version
 from time import perf_counter, time
 from typing import Any, NamedTuple
@@ -15,11 +15,13 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from dataplane import compression, sockets
 from dataplane.catalog import CatalogIndex
 from dataplane.errors import HttpError
 from dataplane.messages import Catalog
-from dataplane.tokens import TokenError
-from dataplane.upstream import Answer, Upstream
+from dataplane.throttle import Throttle
+from dataplane.tokens import Access, TokenError
+from dataplane.upstream import Answer, Socket, Upstream
 from dataplane.wire import PRESERVE_ROWIDS, CallHead, Route
 
 Scope = MutableMapping[str, Any]
@@ -38,9 +40,13 @@ _ROUTES = {
     "v3/cursor": Route.CURSOR_V3,
     "v1/execute": Route.EXECUTE_V1,
     "v1/batch": Route.BATCH_V1,
+    "v3-protobuf/pipeline": Route.PIPELINE_PROTOBUF,
+    "v3-protobuf/cursor": Route.CURSOR_PROTOBUF,
+    "": Route.LEGACY,
 }
 _PROBES = {"v1": b"Hello, this is HTTP API v1 (Hrana over HTTP)", "v2": b"Hello, this is HTTP API v2 (Hrana over HTTP)"}
 _PROBES["v3"] = b"Hello, this is HTTP API v3 (Hrana over HTTP)"
+_PROBES["v3-protobuf"] = b"Hello, this is HTTP API v3 with Protobuf (Hrana over HTTP)"
 _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"*"),
@@ -54,6 +60,13 @@ _PREFLIGHT = [
 # hrana-client compares the type exactly: no charset.
 _JSON = (b"content-type", b"application/json")
 _TEXT = (b"content-type", b"text/plain")
+_TYPES = {
+    Route.CURSOR_V3: _TEXT,
+    Route.DUMP: _TEXT,
+    Route.PIPELINE_PROTOBUF: (b"content-type", b"application/x-protobuf"),
+    Route.CURSOR_PROTOBUF: (b"content-type", b"application/octet-stream"),
+}
+"""Of answers with status 200; all others are JSON."""
 _heads = msgspec.msgpack.Encoder()
 
 
@@ -115,15 +128,21 @@ class DataPlane:
         self._on_response = on_response
         self._upstreams: dict[str, Upstream] = {}
         self._heads: dict[tuple[str, int, bool, str | None], bytes] = {}
+        self._sockets: MutableSet[sockets.ClientSocket] = set()
+        self._throttle = Throttle()
         self._version = f"brrrd {version('brrrd')}".encode()
 
     def __repr__(self) -> str:
-        return f"<DataPlane {self._index!r} [{len(self._upstreams)} workers]>"
+        return f"<DataPlane {self._index!r} [{len(self._upstreams)} workers, {len(self._sockets)} WebSockets]>"
 
     def apply(self, catalog: Catalog) -> None:
         """Serve this catalog from now on."""
         self._index.apply(catalog)
         self._heads.clear()
+        for socket in self._sockets:
+            access = socket.access
+            if access is not None and self._index.database(access.database.database_id) != access.database:
+                socket.end("The database was changed, or its tokens were replaced")
 
     async def aclose(self) -> None:
         """Close the connections to the workers."""
@@ -131,12 +150,13 @@ class DataPlane:
             await upstream.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"the data plane serves http, not {scope['type']}")
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         try:
             await self._serve(scope, receive, send)
         except HttpError as error:
-            extra = [(b"retry-after", b"1")] if error.status == 503 else []
+            extra = [(b"retry-after", b"1")] if error.status in (429, 503) else []
             if error.status == 401:
                 extra = [(b"www-authenticate", b"Bearer")]
             await _respond(send, error.status, error.body(), _JSON, extra)
@@ -176,14 +196,24 @@ class DataPlane:
         else:
             raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
 
-    async def _call(self, target: Target, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        started = perf_counter()
+    def _authorize(self, token: str | None, target: Target, scope: Scope) -> Access:
+        """Return what the token allows. Raises `HttpError`."""
+        now = time()
         try:
-            access = self._index.authorize(_bearer(scope), target.database_id, time())
+            access = self._index.authorize(token, target.database_id, now)
         except TokenError as error:
+            client = scope.get("client")
+            wait = self._throttle.failed(client[0] if client else "", now) if token else 0.0
+            if wait:
+                message = f"Too many wrong tokens from this address: try again in {wait:.0f} s"
+                raise HttpError(429, "TOO_MANY_FAILURES", message) from None
             raise HttpError(401, "UNAUTHORIZED", str(error)) from None
         if access is None:
             raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist, or this token is not for it")
+        return access
+
+    def _way(self, access: Access) -> tuple[bytes, Upstream]:
+        """Return the head of a call to the database, and its worker."""
         database = access.database
         key = (database.database_id, database.epoch, access.read_only, database.blocked)
         head = self._heads.get(key)
@@ -192,6 +222,47 @@ class DataPlane:
         upstream = self._upstreams.get(database.worker_socket)
         if upstream is None:
             upstream = self._upstreams[database.worker_socket] = Upstream(database.worker_socket)
+        return head, upstream
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket."""
+        await receive()  # websocket.connect
+        target = parse_path(scope["path"])
+        subprotocol = sockets.choose(scope.get("subprotocols", []))
+        if target is None or target.endpoint or subprotocol is None:
+            known = "hrana1, hrana2, hrana3 or hrana3-protobuf"
+            error = HttpError(404, "NOT_FOUND", "There is no such endpoint")
+            if subprotocol is None:
+                error = HttpError(400, "PROTOCOL_ERROR", f"None of the WebSocket subprotocols is {known}")
+            await _deny(scope, send, error)
+            return
+        wanted: Target = target
+
+        async def connect(access: Access, route: Route, version: int) -> Socket:
+            head, upstream = self._way(access)
+            return await upstream.open_socket(route, head, version)
+
+        await send({"type": "websocket.accept", "subprotocol": subprotocol.name})
+        socket = sockets.ClientSocket(
+            subprotocol,
+            receive,
+            send,
+            authorize=lambda token: self._authorize(token, wanted, scope),
+            connect=connect,
+        )
+        self._sockets.add(socket)
+        try:
+            await socket.run()
+        except OSError:
+            pass  # the client is gone
+        finally:
+            self._sockets.discard(socket)
+
+    async def _call(self, target: Target, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        access = self._authorize(_bearer(scope), target, scope)
+        database = access.database
+        head, upstream = self._way(access)
         status = CLIENT_GONE
         try:
             body = await _read_body(scope, receive)
@@ -202,7 +273,7 @@ class DataPlane:
             try:
                 first = await answer.piece()
                 status = answer.status
-                await _send_answer(answer, first, send)
+                await _send_answer(answer, first, _TYPES.get(route, _JSON), scope, send)
             finally:
                 departure.close()
                 answer.cancel()
@@ -214,16 +285,32 @@ class DataPlane:
                 self._on_response(database.database_id, status, perf_counter() - started)
 
 
-async def _send_answer(answer: Answer, first: bytes, send: Send) -> None:
-    headers = [_TEXT if answer.ndjson else _JSON, *_CORS]
+async def _send_answer(
+    answer: Answer, first: bytes, content_type: tuple[bytes, bytes], scope: Scope, send: Send
+) -> None:
+    headers = [content_type if answer.status == 200 else _JSON, *_CORS]
+    compressor: compression.Compressor | None = None
+    if len(first) >= compression.MIN_BYTES or not answer.finished:
+        headers.append((b"vary", b"accept-encoding"))
+        if (chosen := compression.accepted(scope["headers"])) is not None:
+            coding, compressor = chosen
+            headers.append((b"content-encoding", coding))
+
+    async def encoded(data: bytes) -> bytes:
+        if compressor is None:
+            return data
+        if len(data) < compression.ASIDE_BYTES:
+            return compressor.compress(data, last=answer.finished)
+        return await asyncio.to_thread(compressor.compress, data, last=answer.finished)
+
+    data = await encoded(first)
     if answer.finished:
-        headers.append((b"content-length", b"%d" % len(first)))
+        headers.append((b"content-length", b"%d" % len(data)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    data = first
     while not answer.finished:
         await send({"type": "http.response.body", "body": data, "more_body": True})
         try:
-            data = await answer.piece()
+            data = await encoded(await answer.piece())
         except HttpError as error:
             # The head is out: only a broken connection tells the client that the answer is not complete.
             raise ConnectionAbortedError(str(error)) from None
@@ -240,6 +327,16 @@ async def _respond(
     headers = [content_type, *_CORS, (b"content-length", b"%d" % len(body)), *(extra or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _deny(scope: Scope, send: Send, error: HttpError) -> None:
+    """Refuse a WebSocket handshake, with an answer where the server can (ASGI's denial response)."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": sockets.VIOLATION})
+        return
+    headers = [_JSON, (b"content-length", b"%d" % len(error.body()))]
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": error.body()})
 
 
 def _dump_options(scope: Scope) -> bytes:

@@ -150,6 +150,174 @@ class BatchV1(msgspec.Struct, frozen=True):
     batch: Batch
 
 
+class LegacyStmt(msgspec.Struct, frozen=True):
+    """A statement of the first protocol; parameters are plain JSON."""
+
+    q: str
+    params: list[Any] | dict[str, Any] = []
+
+
+class Legacy(msgspec.Struct, frozen=True):
+    """Body of the first protocol, POST to the root."""
+
+    statements: list[str | LegacyStmt]
+
+
+class PlainValue(msgspec.Struct, frozen=True):
+    """An argument that needs no decoding: integers and blobs of the other encoding. Never read from JSON."""
+
+    value: int | bytes
+
+
+# Over WebSocket: the same requests, with the client's number of the stream, and a few more.
+
+
+class OpenStream(msgspec.Struct, tag_field="type", tag="open_stream", frozen=True):
+    stream_id: int
+
+
+class CloseStream(msgspec.Struct, tag_field="type", tag="close_stream", frozen=True):
+    stream_id: int
+
+
+class StreamExecute(msgspec.Struct, tag_field="type", tag="execute", frozen=True):
+    stream_id: int
+    stmt: Stmt
+
+
+class StreamBatch(msgspec.Struct, tag_field="type", tag="batch", frozen=True):
+    stream_id: int
+    batch: Batch
+
+
+class StreamSequence(msgspec.Struct, tag_field="type", tag="sequence", frozen=True):
+    stream_id: int
+    sql: str | None = None
+    sql_id: int | None = None
+
+
+class StreamDescribe(msgspec.Struct, tag_field="type", tag="describe", frozen=True):
+    stream_id: int
+    sql: str | None = None
+    sql_id: int | None = None
+
+
+class StreamGetAutocommit(msgspec.Struct, tag_field="type", tag="get_autocommit", frozen=True):
+    stream_id: int
+
+
+class OpenCursor(msgspec.Struct, tag_field="type", tag="open_cursor", frozen=True):
+    stream_id: int
+    cursor_id: int
+    batch: Batch
+
+
+class FetchCursor(msgspec.Struct, tag_field="type", tag="fetch_cursor", frozen=True):
+    cursor_id: int
+    max_count: int
+
+
+class CloseCursor(msgspec.Struct, tag_field="type", tag="close_cursor", frozen=True):
+    cursor_id: int
+
+
+SocketRequest: TypeAlias = (
+    OpenStream
+    | CloseStream
+    | StreamExecute
+    | StreamBatch
+    | StreamSequence
+    | StreamDescribe
+    | StreamGetAutocommit
+    | OpenCursor
+    | FetchCursor
+    | CloseCursor
+    | StoreSql
+    | CloseSql
+)
+
+
+class Hello(msgspec.Struct, tag_field="type", tag="hello", frozen=True):
+    jwt: str | None = None
+
+
+class SocketMessage(msgspec.Struct, tag_field="type", tag="request", frozen=True):
+    request_id: int
+    request: SocketRequest
+
+
+ClientMessage: TypeAlias = Hello | SocketMessage
+
+
+def without_stream(request: SocketRequest) -> Request:
+    """Return a request of a WebSocket as the same one of a pipeline."""
+    match request:
+        case StreamExecute(_, stmt):
+            return Execute(stmt)
+        case StreamBatch(_, batch):
+            return RunBatch(batch)
+        case StreamSequence(_, sql, sql_id):
+            return Sequence(sql, sql_id)
+        case StreamDescribe(_, sql, sql_id):
+            return Describe(sql, sql_id)
+        case StreamGetAutocommit():
+            return GetAutocommit()
+        case _:
+            raise ValueError(f"{type(request).__name__} is no request of a stream")
+
+
+def legacy_stmt(given: str | LegacyStmt) -> Stmt:
+    """Return a statement of the first protocol as today's. Raises `ValueError` for a parameter of no SQL type."""
+    if isinstance(given, str):
+        return Stmt(given)
+    if isinstance(given.params, dict):
+        named = [NamedArg(name, _legacy_value(value)) for name, value in given.params.items()]
+        return Stmt(given.q, named_args=named)
+    return Stmt(given.q, args=[_legacy_value(value) for value in given.params])
+
+
+def _legacy_value(value: Any) -> WireValue:
+    if value is None:
+        return NullValue()
+    if isinstance(value, str):
+        return TextValue(value)
+    if isinstance(value, int) and (isinstance(value, bool) or value in _INT64):
+        return IntegerValue(str(int(value)))
+    if isinstance(value, float):
+        return FloatValue(value)
+    if isinstance(value, dict) and isinstance(value.get("base64"), str):
+        return BlobValue(value["base64"])
+    raise ValueError("A parameter is null, a number, a text, or an object with base64")
+
+
+def with_sql(request: SocketRequest, stored: dict[int, str]) -> SocketRequest:
+    """Return the request with stored texts in place of their ids; an unknown id stays and fails when it is run.
+
+    Done when the request arrives, because the client may close a text before the request's turn comes.
+    """
+    match request:
+        case StreamExecute(stream_id, stmt):
+            return StreamExecute(stream_id, _stmt_with_sql(stmt, stored))
+        case StreamBatch(stream_id, batch):
+            return StreamBatch(stream_id, _batch_with_sql(batch, stored))
+        case OpenCursor(stream_id, cursor_id, batch):
+            return OpenCursor(stream_id, cursor_id, _batch_with_sql(batch, stored))
+        case StreamSequence(_, None, int(sql_id)) | StreamDescribe(_, None, int(sql_id)) if sql_id in stored:
+            return msgspec.structs.replace(request, sql=stored[sql_id], sql_id=None)
+        case _:
+            return request
+
+
+def _batch_with_sql(batch: Batch, stored: dict[int, str]) -> Batch:
+    return Batch([Step(_stmt_with_sql(step.stmt, stored), step.condition) for step in batch.steps])
+
+
+def _stmt_with_sql(stmt: Stmt, stored: dict[int, str]) -> Stmt:
+    if stmt.sql is None and stmt.sql_id is not None and stmt.sql_id in stored:
+        return msgspec.structs.replace(stmt, sql=stored[stmt.sql_id], sql_id=None)
+    return stmt
+
+
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 encode_lines = _encoder.encode_lines
@@ -157,6 +325,8 @@ decode_pipeline = msgspec.json.Decoder(Pipeline).decode
 decode_cursor = msgspec.json.Decoder(Cursor).decode
 decode_execute_v1 = msgspec.json.Decoder(ExecuteV1).decode
 decode_batch_v1 = msgspec.json.Decoder(BatchV1).decode
+decode_legacy = msgspec.json.Decoder(Legacy).decode
+decode_client_message = msgspec.json.Decoder(ClientMessage).decode
 
 _INT64 = range(-(1 << 63), 1 << 63)
 _NULL = {"type": "null"}
@@ -165,9 +335,9 @@ _NO_INFINITY = {math.inf: msgspec.Raw(b"1e999"), -math.inf: msgspec.Raw(b"-1e999
 null would be refused by hrana-client. NaN does not occur: SQLite stores it as NULL."""
 
 
-def from_wire(value: WireValue) -> Value:
+def from_wire(value: WireValue | PlainValue) -> Value:
     """Return an argument as SQL value. Raises `ValueError`, with words for the client, if it is none."""
-    if isinstance(value, (TextValue, FloatValue)):
+    if isinstance(value, (TextValue, FloatValue, PlainValue)):
         return value.value
     if isinstance(value, IntegerValue):
         # int() would take blanks, underscores and other scripts' digits as well.
@@ -238,3 +408,10 @@ def check_conditions(batch: Batch, *, version: int) -> None:
                 pending.extend(condition.conds)
             elif version < 3:
                 raise ValueError("The condition is_autocommit is only known in version 3")
+
+
+def to_plain(value: Value) -> Any:
+    """Return a SQL value as the first protocol writes it: plain JSON, blobs as an object with base64."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).rstrip(b"=").decode("ascii")}
+    return _NO_INFINITY.get(value, value) if isinstance(value, float) else value

@@ -2,9 +2,13 @@
 
 import socket
 from collections import deque
+from typing import TYPE_CHECKING
 
 from dataplane import wire
 from dataplane.calls import Call
+
+if TYPE_CHECKING:
+    from dataplane.sessions import Session
 
 RECEIVE_BYTES = 256 << 10
 
@@ -14,7 +18,7 @@ class Peer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.calls: dict[int, Call] = {}
+        self.calls: dict[int, Call | Session] = {}
         self.closed = False
         self.blocked = False
         """The socket's buffer is full: wait for it to become writable."""

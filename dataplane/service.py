@@ -21,18 +21,21 @@ from dataplane.database import Database
 from dataplane.dump import dump
 from dataplane.errors import HttpError
 from dataplane.execution import Need
+from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
 from dataplane.lead import Lead
 from dataplane.limits import Limits
 from dataplane.messages import WorkerStats
 from dataplane.peers import Peer
+from dataplane.protobuf import ProtobufError
+from dataplane.sessions import VIOLATION, Session, SocketStream
 from dataplane.streams import Stream, Streams
 
 MAX_STREAMS_PER_DATABASE = 1000
+GOING_AWAY = 1012
 CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
 IDLE_DATABASE_SECONDS = 120.0
 log = logging.getLogger("brrrd.dataplane")
-_TEXT_ROUTES = frozenset({wire.Route.CURSOR_V3, wire.Route.DUMP})
 _heads = msgspec.msgpack.Decoder(wire.CallHead)
 
 
@@ -60,6 +63,8 @@ class Service:
         self._returned: deque[tuple[Call, Any]] = deque()
         """Calls whose work ran aside, and what came of it; the only thing that other threads append to."""
         self._waiting_for_turn: dict[Stream, Call] = {}
+        self._sessions: set[Session] = set()
+        self._sockets_ready: deque[SocketStream] = deque()
         self._draining = False
         self._changed = False
 
@@ -81,27 +86,45 @@ class Service:
     def handle(self, peer: Peer, frame: wire.Frame) -> bool:
         """Take one frame; False if the lead was lost."""
         if frame.type == wire.Type.CALL:
-            call = Call(peer, frame, _heads.decode(frame.head))
+            head = _heads.decode(frame.head)
+            if frame.code in (wire.Route.SOCKET_JSON, wire.Route.SOCKET_PROTOBUF):
+                self._open_session(peer, frame, head)
+                return True
+            call = Call(peer, frame.call, frame.code, head, frame.data)
             peer.calls[frame.call] = call
             return self._start(call) if frame.flags & wire.END else True
         known = peer.calls.get(frame.call)
         if known is None:
             return True
-        if frame.type == wire.Type.DATA:
+        if isinstance(known, Session):
+            self._changed = True
+            known.handle(frame)
+        elif frame.type == wire.Type.DATA:
             known.body.append(frame.data)
             return self._start(known) if frame.flags & wire.END else True
-        if frame.type == wire.Type.WINDOW:
+        elif frame.type == wire.Type.WINDOW:
             known.credit += wire.window_bytes(frame)
             self._send_chunks(known)
         elif frame.type == wire.Type.CANCEL:
-            self._cancel(known)
+            self.cancel(known)
         return True
+
+    def _open_session(self, peer: Peer, frame: wire.Frame, head: wire.CallHead) -> None:
+        form = JSON if frame.code == wire.Route.SOCKET_JSON else PROTOBUF
+        session = Session(self, peer, frame.call, head, form, frame.data[0])
+        peer.calls[frame.call] = session
+        self._sessions.add(session)
+        if self._draining:
+            session.fail(GOING_AWAY, "The database is restarting; try again")
 
     def disconnected(self, peer: Peer) -> None:
         """The edge worker is gone: nobody waits for its calls."""
         peer.closed = True
         for call in list(peer.calls.values()):
-            self._cancel(call)
+            if isinstance(call, Session):
+                call.close()
+            else:
+                self.cancel(call)
 
     def proceed(self) -> bool:
         """Go on with calls that can; False if the lead was lost."""
@@ -113,6 +136,9 @@ class Service:
         while self._ready:
             call = self._ready.popleft()
             if call in self._running and not self._settle(call, self._advance(call)):
+                return False
+        while self._sockets_ready:
+            if not self._sockets_ready.popleft().start_next():
                 return False
         return True
 
@@ -126,7 +152,7 @@ class Service:
         call.body = []
         try:
             call.work = self._work(call, body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ProtobufError) as error:
             self._refuse(call, HttpError(400, "PROTOCOL_ERROR", f"Cannot decode the request: {error}"))
             return True
         except HttpError as error:
@@ -146,6 +172,17 @@ class Service:
                 cursor = hrana.decode_cursor(body)
                 stream = self._attach(call, cursor.baton)
                 return execution.cursor(stream, cursor, self._next_baton, blocked)
+            case wire.Route.PIPELINE_PROTOBUF:
+                pipeline = PROTOBUF.decode_pipeline(body)
+                stream = self._attach(call, pipeline.baton, PROTOBUF)
+                return execution.pipeline(stream, pipeline, 3, self._next_baton, blocked)
+            case wire.Route.CURSOR_PROTOBUF:
+                cursor = PROTOBUF.decode_cursor(body)
+                stream = self._attach(call, cursor.baton, PROTOBUF)
+                return execution.cursor(stream, cursor, self._next_baton, blocked)
+            case wire.Route.LEGACY:
+                statements = hrana.decode_legacy(body)
+                return execution.legacy(self._attach(call, None, LEGACY), statements, blocked)
             case wire.Route.EXECUTE_V1:
                 execute = hrana.decode_execute_v1(body)
                 return execution.one_shot(self._attach(call, None), execute, blocked)
@@ -160,21 +197,20 @@ class Service:
     def _next_baton(self, stream: Stream) -> str:
         return self._batons.issue(stream.number, stream.sequence, stream.database.database_id, stream.epoch)
 
-    def _attach(self, call: Call, baton: str | None) -> Stream:
+    def _attach(self, call: Call, baton: str | None, form: Format = JSON) -> Stream:
         """Give the call its stream, new or named by `baton`."""
         head = call.head
-        if head.database_id in self._deleted:
-            raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
-        if self._draining:
-            raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
-        stream = self._new_stream(head) if baton is None else self._known_stream(head, baton)
+        stream = self.open_stream(head) if baton is None else self._known_stream(head, baton)
         stream.busy = True
+        stream.format = form
         stream.answer_bytes = 0
         stream.sequence += 1
         call.stream = stream
         return stream
 
-    def _new_stream(self, head: wire.CallHead) -> Stream:
+    def open_stream(self, head: wire.CallHead) -> Stream:
+        """Make a new stream. Raises `HttpError`."""
+        self._refuse_if_gone(head)
         database = self._databases.get(head.database_id)
         if database is None:
             database = self._databases[head.database_id] = Database(self._directory, head.database_id, self._limits)
@@ -196,7 +232,14 @@ class Service:
         self._streams.add(stream)
         return stream
 
+    def _refuse_if_gone(self, head: wire.CallHead) -> None:
+        if head.database_id in self._deleted:
+            raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
+        if self._draining:
+            raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
+
     def _known_stream(self, head: wire.CallHead, baton: str) -> Stream:
+        self._refuse_if_gone(head)
         try:
             number, sequence = self._batons.read(baton, head.database_id, head.epoch)
         except InvalidBaton:
@@ -208,6 +251,8 @@ class Service:
         stream = self._streams.get(number)
         if stream is None:
             raise HttpError(400, "STREAM_EXPIRED", "The stream has expired due to inactivity")
+        if stream.attached:
+            raise HttpError(400, "BATON_INVALID", "Received an invalid baton")
         if stream.sequence != sequence or stream.busy:
             raise HttpError(400, "BATON_REUSED", "Received a baton that has already been used")
         if stream.read_only != head.read_only:
@@ -265,7 +310,7 @@ class Service:
 
     def _send_chunks(self, call: Call, *, resume: bool = True) -> None:
         while call.chunks and call.credit > 0:
-            call.send(call.chunks.popleft(), last=False, ndjson=True)
+            call.send(call.chunks.popleft(), last=False)
         if resume and call.parked_since is not None and not call.chunks:
             call.parked_since = None
             self._ready.append(call)
@@ -276,18 +321,14 @@ class Service:
             call.stream.closing = True
             self._refuse(call, outcome)
             return
-        # The last piece may exceed the credit: it is bounded, and nothing waits behind it on this call.
-        call.send(outcome.value, last=True, ndjson=call.route in _TEXT_ROUTES)
+        call.finish(outcome.value)
         self._end(call)
 
     def _refuse(self, call: Call, error: HttpError) -> None:
-        if call.answered:
-            call.peer.send(wire.encode(call.number, wire.Type.CANCEL))
-        else:
-            call.send(error.body(), last=True, status=error.status)
+        call.refuse(error)
         self._end(call)
 
-    def _cancel(self, call: Call) -> None:
+    def cancel(self, call: Call) -> None:
         """Nobody waits for the answer: end its stream, whose next baton would reach nobody."""
         call.cancelled = True
         stream = call.stream
@@ -302,19 +343,35 @@ class Service:
 
     def _end(self, call: Call) -> None:
         """The call is over."""
-        call.peer.calls.pop(call.number, None)
         self._running.discard(call)
         if call.work is not None:
             call.work.close()
         stream = call.stream
         if stream is None:
+            call.ended()
             return
         self._waiting_for_turn.pop(stream, None)
         stream.database.count(stream)
         stream.busy = False
         stream.last_used = stream.database.last_used = monotonic()
         if stream.closing or call.cancelled:
-            self._close_stream(stream)
+            self.close_stream(stream)
+        call.ended()
+
+    # Sessions
+
+    def begin(self, call: Call) -> bool:
+        """Run a call of a session; False if the lead was lost."""
+        stream = call.stream
+        assert stream is not None
+        stream.busy = True
+        self._running.add(call)
+        self._changed = True
+        return self._settle(call, self._advance(call))
+
+    def ready(self, stream: SocketStream) -> None:
+        """A session's stream has a request that can be begun."""
+        self._sockets_ready.append(stream)
 
     # Streams and turns
 
@@ -325,7 +382,7 @@ class Service:
             following.has_turn = True
             self._ready.append(self._waiting_for_turn.pop(following))
 
-    def _close_stream(self, stream: Stream) -> None:
+    def close_stream(self, stream: Stream) -> None:
         """Roll back, give the turn and the connection back."""
         self._streams.remove(stream)
         database = stream.database
@@ -354,15 +411,19 @@ class Service:
                 del self._databases[database.database_id]
                 database.close()
         for stream in self._streams.expired(now):
-            self._close_stream(stream)
+            self.close_stream(stream)
+        for session in list(self._sessions):
+            session.check(now)
+            if session.closed:
+                self._sessions.discard(session)
         for call in list(self._running):
             if call.parked_since is not None and now - call.parked_since > CLIENT_STALL_SECONDS:
                 self._abort(call)
 
     def _abort(self, call: Call) -> None:
         """End a call from this side; its client sees a truncated or failed answer."""
-        call.peer.send(wire.encode(call.number, wire.Type.CANCEL))
-        self._cancel(call)
+        call.abort()
+        self.cancel(call)
 
     def _take_transaction(self, stream: Stream, seconds: float) -> None:
         log.info("transaction on database %s taken away after %g s", stream.database.database_id, seconds)
@@ -386,8 +447,7 @@ class Service:
                 seconds = self._limits.statement_seconds
                 log.error("a statement on database %s did not end after %g s", call.head.database_id, seconds)
                 message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
-                if not call.answered:
-                    call.send(HttpError(503, "STATEMENT_TIMEOUT", message).body(), last=True, status=503)
+                call.refuse(HttpError(503, "STATEMENT_TIMEOUT", message))
                 return True
         return False
 
@@ -419,19 +479,24 @@ class Service:
         if not database.streams:
             closed()
             return
+        for session in list(self._sessions):
+            if session.head.database_id == database_id:
+                session.fail(VIOLATION, "The database was closed, or its tokens were replaced")
         for call in list(self._running):
-            if call.stream is not None and call.stream.database is database:
+            if call.stream is not None and call.stream.database is database and not call.cancelled:
                 self._abort(call)
         for stream in self._streams.of(database):
             if not stream.busy:
-                self._close_stream(stream)
+                self.close_stream(stream)
 
     def drain(self) -> None:
         """Take no new calls; idle streams are rolled back at once."""
         self._draining = True
+        for session in list(self._sessions):
+            session.fail(GOING_AWAY, "The database is restarting; try again")
         for stream in self._streams:
             if not stream.busy:
-                self._close_stream(stream)
+                self.close_stream(stream)
 
     def close(self) -> None:
         """Close every database that no statement is running on."""

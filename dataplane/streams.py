@@ -4,12 +4,14 @@ A stream owns a connection from its first statement on, its stored SQL texts, an
 State and rules only; `dataplane.worker` decides when things happen, `dataplane.execution` runs statements.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from dataplane.connection import Connection
 from dataplane.errors import SqlError
+from dataplane.formats import JSON
 from dataplane.limits import Limits
 
 if TYPE_CHECKING:
@@ -33,6 +35,29 @@ class Pace(Protocol):
         """So long, the statement included."""
 
 
+class StoredSql:
+    """SQL texts by the client's numbers: of a stream, or of a WebSocket."""
+
+    def __init__(self) -> None:
+        self.texts: dict[int, str] = {}
+        self._characters = 0
+
+    def add(self, sql_id: int, sql: str) -> None:
+        """Keep an SQL text. Raises `SqlError` over the limits, `ValueError` if the id is in use."""
+        if sql_id in self.texts:
+            raise ValueError(f"SQL text {sql_id} is stored already")
+        if len(self.texts) >= MAX_STORED_SQL_TEXTS:
+            raise SqlError("SQL_STORE_TOO_MANY", f"More than {MAX_STORED_SQL_TEXTS} SQL texts stored at once")
+        if self._characters + len(sql) > MAX_STORED_SQL_CHARACTERS:
+            raise SqlError("SQL_STORE_TOO_LARGE", f"Stored SQL texts exceed {MAX_STORED_SQL_CHARACTERS} characters")
+        self.texts[sql_id] = sql
+        self._characters += len(sql)
+
+    def remove(self, sql_id: int) -> None:
+        """Forget an SQL text; unknown ids are no error."""
+        self._characters -= len(self.texts.pop(sql_id, ""))
+
+
 class Stream:
     """One session."""
 
@@ -51,7 +76,11 @@ class Stream:
         self.epoch = epoch
         self.read_only = read_only
         self.sequence = 0
-        self.stored: dict[int, str] = {}
+        self.stored = StoredSql()
+        self.format = JSON
+        """How the request that is being answered was written, and its answer will be."""
+        self.attached = False
+        """It belongs to a WebSocket and lives as long."""
         self.connection: Connection | None = None
         self.has_turn = False
         """It may write: it is the holder in `database.writers`."""
@@ -66,7 +95,6 @@ class Stream:
         """The running statement is to be ended: why."""
         self.rows_read = self.rows_written = self.queries = 0
         self.answer_bytes = 0
-        self._stored_characters = 0
         self.limits = limits
         self._deadline = 0.0
         self._pace = pace
@@ -134,23 +162,10 @@ class Stream:
             "roll back and run it again"
         )
 
-    def store(self, sql_id: int, sql: str) -> None:
-        """Keep an SQL text. Raises `SqlError` over the limits, `ValueError` if the id is in use."""
-        if sql_id in self.stored:
-            raise ValueError(f"SQL text {sql_id} is stored already")
-        if len(self.stored) >= MAX_STORED_SQL_TEXTS:
-            raise SqlError("SQL_STORE_TOO_MANY", f"More than {MAX_STORED_SQL_TEXTS} SQL texts stored on one stream")
-        if self._stored_characters + len(sql) > MAX_STORED_SQL_CHARACTERS:
-            raise SqlError("SQL_STORE_TOO_LARGE", f"Stored SQL texts exceed {MAX_STORED_SQL_CHARACTERS} characters")
-        self.stored[sql_id] = sql
-        self._stored_characters += len(sql)
-
-    def unstore(self, sql_id: int) -> None:
-        """Forget an SQL text; unknown ids are no error."""
-        self._stored_characters -= len(self.stored.pop(sql_id, ""))
-
     def expires_at(self) -> float:
         """Return the monotonic time at which the idle stream dies."""
+        if self.attached:
+            return math.inf
         waited_for = self.has_turn and self.database.writers.contended
         return self.last_used + (self.limits.idle_writer_seconds if waited_for else self.limits.idle_seconds)
 

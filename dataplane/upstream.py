@@ -26,7 +26,6 @@ class Answer:
         self._news: asyncio.Future[None] = connection.loop.create_future()
         self._ungranted = 0
         self.status = 0
-        self.ndjson = False
         self.complete = False
         self.error: HttpError | None = None
 
@@ -64,7 +63,6 @@ class Answer:
             return
         if frame.type == wire.Type.ANSWER:
             self.status = frame.code
-            self.ndjson = bool(frame.flags & wire.NDJSON)
         self.complete = bool(frame.flags & wire.END)
         self._pieces.append(frame.data)
         if not self._news.done():
@@ -75,6 +73,34 @@ class Answer:
         self.error = error
         if not self._news.done():
             self._news.set_result(None)
+
+
+class Socket(Answer):
+    """One WebSocket's way to the worker. `piece` returns whole messages; the last one is the reason of its end, and
+    `status` the close code.
+    """
+
+    def __init__(self, connection: "Connection", number: int) -> None:
+        super().__init__(connection, number)
+        self._partial: list[bytes] = []
+
+    def send(self, message: bytes) -> None:
+        """Pass a client's message on."""
+        if not self.complete and self.error is None:
+            self._connection.write(wire.encode_body(self._number, wire.Type.DATA, message, flags=wire.MESSAGE))
+
+    def feed(self, frame: wire.Frame) -> None:
+        """Take a frame, and with the last one of a message the message."""
+        if frame.type != wire.Type.CANCEL and not frame.flags & (wire.MESSAGE | wire.END):
+            self._partial.append(frame.data)
+            return
+        if frame.flags & wire.END:
+            self.status = frame.code
+        if self._partial:
+            self._partial.append(frame.data)
+            frame = frame._replace(data=b"".join(self._partial))
+            self._partial = []
+        super().feed(frame._replace(type=wire.Type.DATA) if frame.type == wire.Type.ANSWER else frame)
 
 
 class Connection(asyncio.Protocol):
@@ -100,6 +126,15 @@ class Connection(asyncio.Protocol):
         answer = self._answers[number] = Answer(self, number)
         self.write(wire.encode_body(number, wire.Type.CALL, body, flags=wire.END, code=route, head=head))
         return answer
+
+    def open_socket(self, route: wire.Route, head: bytes, version: int) -> Socket:
+        """Begin a WebSocket."""
+        number = self._next
+        self._next = number % 0xFFFFFFFF + 1
+        socket = Socket(self, number)
+        self._answers[number] = socket
+        self.write(wire.encode(number, wire.Type.CALL, code=route, head=head, data=bytes((version,))))
+        return socket
 
     def forget(self, number: int) -> None:
         self._answers.pop(number, None)
@@ -171,6 +206,13 @@ class Upstream:
         if connection is None or not connection.usable:
             connection = await self._connected()
         return connection.call(route, head, body)
+
+    async def open_socket(self, route: wire.Route, head: bytes, version: int) -> Socket:
+        """Begin a WebSocket, connecting if need be. Raises `HttpError` 503 if the worker cannot be reached."""
+        connection = self._connection
+        if connection is None or not connection.usable:
+            connection = await self._connected()
+        return connection.open_socket(route, head, version)
 
     async def _connected(self) -> Connection:
         if self._connecting is None or self._connecting.done():

@@ -9,8 +9,8 @@ Integers are little-endian, offsets in bytes:
     0      4    length    u32  whole frame, this header included
     4      4    call      u32  chosen by the edge, never reused on a connection while the call is open
     8      1    type      u8   see `Type`
-    9      1    flags     u8   bit 0 `END`: last frame of this direction of the call; bit 1 `NDJSON`: see ANSWER
-    10     2    code      u16  `Route` (CALL), HTTP status (ANSWER), else 0
+    9      1    flags     u8   bit 0 `END`: last frame of this direction of the call; bit 1 `MESSAGE`: see below
+    10     2    code      u16  `Route` (CALL), HTTP status (ANSWER), close code (END of a WebSocket), else 0
     12     4    head      u32  bytes of head that follow; the rest of the frame is data
     16     …    head, then data
 
@@ -19,8 +19,12 @@ Integers are little-endian, offsets in bytes:
     CANCEL  the edge: nobody waits for the answer any more; the worker: the answer cannot be completed, abort it
     WINDOW  edge to worker, no head; data: u32, that many more bytes of answer may be sent. The worker may send
             `WINDOW_BYTES` without one; what is in ANSWER counts
-    ANSWER  no head; data: first bytes of the answer's body. Its type is application/json, or with NDJSON text/plain
+    ANSWER  no head; data: first bytes of the answer's body. A status other than 200 comes with JSON
     GOAWAY  call 0; the worker takes no new calls on this connection, what is in flight goes on
+
+A WebSocket is a call whose bodies are its messages: CALL (one byte of data: Hrana's version), then DATA frames, of
+which the last one of each message has the flag MESSAGE, in both directions; the edge ends it with CANCEL, the worker
+with END, a close code and the reason as data.
 
 Frames of a call that the receiver no longer knows are ignored.
 """
@@ -34,7 +38,7 @@ import msgspec
 HEADER = struct.Struct("<IIBBHI")
 HEADER_BYTES = HEADER.size
 END = 1
-NDJSON = 2
+MESSAGE = 2
 WINDOW_BYTES = 1 << 20
 PRESERVE_ROWIDS = b"preserve_row_ids"
 """Body of a DUMP call that asks for rowids of tables that have no INTEGER PRIMARY KEY."""
@@ -65,6 +69,12 @@ class Route(IntEnum):
     BATCH_V1 = 5
     DUMP = 6
     """Answered with SQL text; see `dataplane.dump`."""
+    PIPELINE_PROTOBUF = 7
+    CURSOR_PROTOBUF = 8
+    LEGACY = 9
+    """The first protocol: POST of `statements` to the root."""
+    SOCKET_JSON = 10
+    SOCKET_PROTOBUF = 11
 
 
 class CallHead(msgspec.Struct, array_like=True, frozen=True):
@@ -103,10 +113,11 @@ def encode_body(call: int, type: int, body: bytes, *, flags: int = 0, code: int 
     """Return `body` as one frame of `type`, followed by DATA frames for what does not fit."""
     if len(body) <= MAX_DATA_BYTES:
         return encode(call, type, flags=flags, code=code, head=head, data=body)
-    pieces = [encode(call, type, flags=flags & ~END, code=code, head=head, data=body[:MAX_DATA_BYTES])]
+    more = flags & ~(END | MESSAGE)
+    pieces = [encode(call, type, flags=more, code=code, head=head, data=body[:MAX_DATA_BYTES])]
     for start in range(MAX_DATA_BYTES, len(body), MAX_DATA_BYTES):
         last = start + MAX_DATA_BYTES >= len(body)
-        piece_flags = flags if last else flags & ~END
+        piece_flags = flags if last else more
         pieces.append(encode(call, Type.DATA, flags=piece_flags, data=body[start : start + MAX_DATA_BYTES]))
     return b"".join(pieces)
 

@@ -212,7 +212,7 @@ async def serve_plane(**limits: int) -> AsyncIterator[Plane]:
     app = DataPlane("http://db.localhost", KEY)
     tcp = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(app, http="httptools", lifespan="off", log_level="warning", access_log=False, ws="none")
+        uvicorn.Config(app, http="httptools", lifespan="off", log_level="warning", access_log=False, ws="wsproto")
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server.serve(sockets=[tcp]))

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from dataplane.front import MAX_BODY_BYTES, Target, parse_path
 from dataplane.tokens import new_database_token, new_query_token
 from tests.dataplane.plane import KEY, MAIN, OTHER, Plane, execute
@@ -29,7 +31,7 @@ async def test_probes_need_no_token(plane: Plane) -> None:
     for path in (f"/v1/{MAIN}/v2", f"/v1/{MAIN}/v3", "/v1/v2", "/v1/v3", f"/v1/{MAIN}/health", f"/v1/{MAIN}/version"):
         response = await plane.http.get(path)
         assert (response.status_code, response.headers["content-type"]) == (200, "text/plain"), path
-    assert (await plane.http.get(f"/v1/{MAIN}/v3-protobuf")).status_code == 404
+    assert (await plane.http.get(f"/v1/{MAIN}/v3-protobuf")).status_code == 200
 
 
 async def test_wrong_tokens_get_401_whether_the_database_exists_or_not(plane: Plane) -> None:
@@ -90,7 +92,8 @@ async def test_a_suspended_database_answers_blocked_with_the_reason(plane: Plane
 async def test_nothing_but_database_paths_is_served(plane: Plane) -> None:
     for path in ("/", "/docs", "/metrics", "/v1", "/v1/projects", f"/v1/{MAIN}", f"/v1/{MAIN}/nope", "/openapi.json"):
         assert (await plane.http.get(path)).status_code == 404, path
-        assert (await plane.http.post(path)).status_code == 404, path
+        # POST to the root is the first protocol's only endpoint.
+        assert (await plane.http.post(path)).status_code == (401 if path in ("/v1", f"/v1/{MAIN}") else 404), path
     assert (await plane.http.get("/v1/v1/jobs")).json() == {"error": "Invalid namespace"}
 
 
@@ -116,3 +119,51 @@ async def test_a_body_over_the_limit_gets_413_before_it_is_sent(plane: Plane) ->
     await writer.wait_closed()
     assert b" 413 " in answer
     assert b"64 MiB" in answer
+
+
+async def test_the_first_protocol_posts_statements_to_the_root(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a, b)")
+    headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
+    statements = [
+        {"q": "INSERT INTO t VALUES (?, ?)", "params": ["x", {"base64": "AP8"}]},
+        {"q": "INSERT INTO t VALUES (:a, :b)", "params": {"a": 1.5, "b": None}},
+        "SELECT * FROM t",
+        "SELECT nope",
+        "SELECT 1",
+    ]
+    for path in (f"/v1/{MAIN}/", f"/v1/{MAIN}", "/v1"):
+        response = await plane.http.post(path, json={"statements": statements}, headers=headers)
+        assert response.status_code == 200
+        answers = response.json()
+        assert answers[2]["results"]["columns"] == ["a", "b"]
+        assert answers[2]["results"]["rows"][:2] == [["x", {"base64": "AP8"}], [1.5, None]]
+        assert "no such column" in answers[3]["error"]["message"]
+        assert answers[4] is None
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_long_answers_are_compressed_for_clients_that_want_it(plane: Plane, coding: str) -> None:
+    headers = {"authorization": f"Bearer {plane.tokens[MAIN]}", "accept-encoding": coding}
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n"
+    document = {"requests": [execute(rows), {"type": "close"}]}
+    response = await plane.http.post(f"/v1/{MAIN}/v2/pipeline", json=document, headers=headers)
+    assert response.headers["content-encoding"] == coding
+    assert response.headers["content-type"] == "application/json"
+    assert len(response.json()["results"][0]["response"]["result"]["rows"]) == 20000
+    steps = {"batch": {"steps": [{"stmt": {"sql": rows}}]}}
+    cursor = await plane.http.post(f"/v1/{MAIN}/v3/cursor", json=steps, headers=headers)
+    assert cursor.headers["content-encoding"] == coding
+    assert len(cursor.text.splitlines()) == 20004
+    short = {"requests": [execute("SELECT 1"), {"type": "close"}]}
+    response = await plane.http.post(f"/v1/{MAIN}/v2/pipeline", json=short, headers=headers)
+    assert "content-encoding" not in response.headers
+
+
+async def test_wrong_tokens_are_slowed_down_and_right_ones_are_not(plane: Plane) -> None:
+    answers = [await plane.post("v2/pipeline", {"requests": []}, token=f"wrong{number}") for number in range(25)]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[:20] == [401] * 20
+    assert 429 in statuses[20:]
+    refused = await plane.post("v2/pipeline", {"requests": []}, token="wrong")
+    assert refused.headers["retry-after"] and refused.json()["code"] == "TOO_MANY_FAILURES"
+    assert await plane.values("SELECT 1") == [[1]]

@@ -11,7 +11,7 @@ def test_golden_frame() -> None:
 
 
 def test_frames_survive_any_cut() -> None:
-    data = wire.encode_body(1, wire.Type.ANSWER, b"x" * 600_000, flags=wire.END | wire.NDJSON, code=200)
+    data = wire.encode_body(1, wire.Type.ANSWER, b"x" * 600_000, flags=wire.END | wire.MESSAGE, code=200)
     data += wire.encode_window(2, 99)
     whole = wire.Decoder().feed(data)
     assert [frame.type for frame in whole] == [wire.Type.ANSWER, wire.Type.DATA, wire.Type.DATA, wire.Type.WINDOW]

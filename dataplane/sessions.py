@@ -1,0 +1,404 @@
+"""Hrana over WebSocket at the database worker: one session per connection, with streams that the client numbers.
+
+The edge passes messages on as they came (`dataplane.wire`, routes SOCKET_…) and sends what it gets. Requests of one
+stream run in their order, those of different streams side by side, each as a call of its own (`SocketCall`) of
+`dataplane.service`. Streams of a session do not expire while the connection lives. Only the leader calls in here.
+"""
+
+from collections import deque
+from collections.abc import Generator
+from time import monotonic
+from typing import Any, Protocol
+
+import msgspec
+
+from dataplane import execution, hrana, wire
+from dataplane.calls import Call
+from dataplane.errors import HttpError, SqlError
+from dataplane.execution import Need
+from dataplane.formats import Format
+from dataplane.peers import Peer
+from dataplane.streams import StoredSql, Stream
+
+UNDECODABLE = 1007
+VIOLATION = 1008
+"""Close codes, as libsql-server has them."""
+MAX_STREAMS = 500
+MAX_CURSORS = 500
+CURSOR_STALL_SECONDS = 30.0
+"""A cursor from which nothing is fetched for so long is ended: it holds a snapshot, and with it the WAL."""
+
+
+class Streams(Protocol):
+    """What the service does for sessions."""
+
+    def open_stream(self, head: wire.CallHead) -> Stream:
+        """Raises `HttpError`."""
+
+    def close_stream(self, stream: Stream) -> None: ...
+
+    def ready(self, stream: "SocketStream") -> None:
+        """`SocketStream.start_next` is to be called soon."""
+
+    def begin(self, call: Call) -> bool:
+        """Run a call; False if the lead was lost."""
+
+    def cancel(self, call: Call) -> None: ...
+
+
+def _is_replication_index(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry["type"] == "replication_index"
+
+
+class SocketCursor:
+    """An open cursor: a batch that is run as far as entries are asked for."""
+
+    def __init__(self, stream: Stream, batch: hrana.Batch, blocked: str | None) -> None:
+        self.stream = stream
+        self.last_used = monotonic()
+        self._work = execution.cursor_entries(stream, batch, blocked)
+        self._entries: list[Any] = []
+        self._done = False
+
+    def fetch(self, max_count: int) -> Generator[Need, None, dict[str, Any]]:
+        """Return the response to fetch_cursor; at most `max_count` entries."""
+        while not self._entries and not self._done:
+            try:
+                outcome = next(self._work)
+            except StopIteration as stop:
+                # hrana-client, the client that has these cursors, takes an entry that it does not know for an error.
+                self._entries = [entry for entry in stop.value if not _is_replication_index(entry)]
+                self._done = True
+            else:
+                if isinstance(outcome, list):
+                    self._entries = outcome
+                else:
+                    assert isinstance(outcome, Need)
+                    yield outcome
+        # Entries are taken from the front: all at once unless the client asks for few.
+        taken, self._entries = self._entries[: max(max_count, 1)], self._entries[max(max_count, 1) :]
+        self.last_used = monotonic()
+        return {"type": "fetch_cursor", "entries": taken, "done": self._done and not self._entries}
+
+    def close(self) -> None:
+        """End the statement that is being read."""
+        self._work.close()
+        self._done = True
+        self._entries = []
+
+
+class SocketCall(Call):
+    """One request of a session in progress."""
+
+    __slots__ = ("_owner", "_request_id")
+
+    def __init__(self, owner: "SocketStream", request_id: int, work: execution.Work) -> None:
+        session = owner.session
+        super().__init__(session.peer, session.number, 0, session.head)
+        self.stream = owner.stream
+        self.work = work
+        self._owner = owner
+        self._request_id = request_id
+
+    def finish(self, answer: Any, *, text: bool = False) -> None:
+        """Send the response, a server message that is encoded already."""
+        self._owner.session.send(answer)
+
+    def refuse(self, error: HttpError) -> None:
+        """Send the error as response."""
+        document = {"message": str(error), "code": error.code}
+        self._owner.session.respond_error(self._request_id, document)
+
+    def abort(self) -> None:
+        """Send that it did not come to an end."""
+        self.refuse(HttpError(503, "ANSWER_ABORTED", "The database worker ended this request"))
+
+    def ended(self) -> None:
+        """Let the next request of the stream begin."""
+        self._owner.call = None
+        if self._owner.queue:
+            self._owner.session.schedule(self._owner)
+
+
+class SocketStream:
+    """A stream as the client knows it: its requests in their order. `stream` is None once it failed or was closed."""
+
+    def __init__(self, session: "Session", number: int) -> None:
+        self.session = session
+        self.number = number
+        self.stream: Stream | None = None
+        self.problem: HttpError | None = None
+        self.queue: deque[hrana.SocketMessage] = deque()
+        self.call: Call | None = None
+        """The request that is being answered."""
+
+    def __repr__(self) -> str:
+        return f"<SocketStream {self.number} [{len(self.queue)} queued{', busy' if self.call else ''}]>"
+
+    def add(self, message: hrana.SocketMessage) -> None:
+        """Queue a request."""
+        self.queue.append(message)
+        if self.call is None and len(self.queue) == 1:
+            self.session.schedule(self)
+
+    def start_next(self) -> bool:
+        """Begin with the next request, and answer those that need no SQL; False if the lead was lost."""
+        session = self.session
+        while self.queue and self.call is None and not session.closed:
+            if session.credit <= 0:
+                session.waiting.append(self)
+                return True
+            message = self.queue.popleft()
+            try:
+                work = self._work(message)
+            except SqlError as error:
+                session.respond_error(message.request_id, error.document())
+                continue
+            except HttpError as error:
+                session.respond_error(message.request_id, {"message": str(error), "code": error.code})
+                continue
+            if work is None:
+                continue
+            self.call = SocketCall(self, message.request_id, work)
+            if not session.streams_of_worker.begin(self.call):
+                return False
+        return True
+
+    def _work(self, message: hrana.SocketMessage) -> execution.Work | None:
+        """Return what answers the request, or answer it and return None. Raises `SqlError` or `HttpError`."""
+        session, request = self.session, message.request
+        if isinstance(request, hrana.CloseStream):
+            session.forget_stream(self)
+            session.respond(message.request_id, {"type": "close_stream"})
+            return None
+        stream = self.stream
+        if stream is None:
+            raise self.problem or HttpError(400, "STREAM_CLOSED", "The stream has been closed")
+        blocked = session.head.blocked
+        if isinstance(request, hrana.OpenCursor):
+            hrana_check(request.batch)
+            if len(session.cursors) >= MAX_CURSORS or request.cursor_id in session.cursors:
+                raise HttpError(400, "PROTOCOL_ERROR", "The cursor is open already, or too many are")
+            session.cursors[request.cursor_id] = SocketCursor(stream, request.batch, blocked)
+            session.respond(message.request_id, {"type": "open_cursor"})
+            return None
+        if isinstance(request, hrana.FetchCursor | hrana.CloseCursor):
+            cursor = session.cursors.get(request.cursor_id)
+            if isinstance(request, hrana.CloseCursor):
+                if session.cursors.pop(request.cursor_id, None) is not None:
+                    session.cursor_streams.pop(request.cursor_id, None)
+                    return self._encoded(message.request_id, _close(cursor))
+                session.respond(message.request_id, {"type": "close_cursor"})
+                return None
+            if cursor is None:
+                raise HttpError(400, "CURSOR_CLOSED", f"There is no open cursor {request.cursor_id}")
+            return self._encoded(message.request_id, cursor.fetch(request.max_count))
+        stream.answer_bytes = 0
+        return execution.socket_answer(stream, message, session.version, blocked)
+
+    def _encoded(
+        self, request_id: int, work: Generator[Need, None, dict[str, Any]]
+    ) -> Generator[Need | bytes | list[Any], None, Any]:
+        assert self.stream is not None
+        response = yield from work
+        return self.stream.format.server_message(
+            {"type": "response_ok", "request_id": request_id, "response": response}
+        )
+
+
+def _close(cursor: SocketCursor | None) -> Generator[Need, None, dict[str, Any]]:
+    """End a cursor where SQL runs, since ending its statement may commit or roll back."""
+    assert cursor is not None
+    cursor.close()
+    if cursor.stream.has_turn and cursor.stream.open().autocommit:
+        yield Need.NO_TURN
+    return {"type": "close_cursor"}
+
+
+def hrana_check(batch: hrana.Batch) -> None:
+    """Raise `HttpError` for conditions that cannot be."""
+    try:
+        hrana.check_conditions(batch, version=3)
+    except ValueError as error:
+        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+
+
+class Session:
+    """One WebSocket."""
+
+    def __init__(
+        self, streams: Streams, peer: Peer, number: int, head: wire.CallHead, format: Format, version: int
+    ) -> None:
+        self.streams_of_worker = streams
+        self.peer = peer
+        self.number = number
+        self.head = head
+        self.version = version
+        self.credit = wire.WINDOW_BYTES
+        self.closed = False
+        self.cursors: dict[int, SocketCursor] = {}
+        self.cursor_streams: dict[int, SocketStream] = {}
+        self.waiting: list[SocketStream] = []
+        """Streams whose requests wait for the client to read."""
+        self._format = format
+        self._answered = False
+        self._streams: dict[int, SocketStream] = {}
+        self._stored = StoredSql()
+        self._partial: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"<Session of {self.head.database_id} [{len(self._streams)} streams, {len(self.cursors)} cursors]>"
+
+    # From the edge
+
+    def handle(self, frame: wire.Frame) -> None:
+        """Take a frame of the session. Raises `wire.FrameError`."""
+        if frame.type == wire.Type.DATA:
+            self._partial.append(frame.data)
+            if frame.flags & wire.MESSAGE:
+                data = self._partial[0] if len(self._partial) == 1 else b"".join(self._partial)
+                self._partial = []
+                self._receive(data)
+        elif frame.type == wire.Type.WINDOW:
+            self.credit += wire.window_bytes(frame)
+            if self.credit > 0 and self.waiting:
+                waiting, self.waiting = self.waiting, []
+                for stream in waiting:
+                    self.schedule(stream)
+        elif frame.type == wire.Type.CANCEL:
+            self.close()
+
+    def _receive(self, data: bytes) -> None:
+        if self.closed:
+            return
+        try:
+            message = self._format.decode_client_message(data)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self.fail(UNDECODABLE, f"Cannot decode the message: {error}")
+            return
+        if isinstance(message, hrana.Hello):
+            return  # the edge has checked it
+        self._dispatch(msgspec.structs.replace(message, request=hrana.with_sql(message.request, self._stored.texts)))
+
+    def _dispatch(self, message: hrana.SocketMessage) -> None:
+        match message.request:
+            case hrana.OpenStream(number):
+                self._open_stream(message.request_id, number)
+            case hrana.StoreSql(number, sql):
+                try:
+                    self._stored.add(number, sql)
+                except ValueError as error:
+                    self.fail(VIOLATION, str(error))
+                except SqlError as error:
+                    self.respond_error(message.request_id, error.document())
+                else:
+                    self.respond(message.request_id, {"type": "store_sql"})
+            case hrana.CloseSql(number):
+                self._stored.remove(number)
+                self.respond(message.request_id, {"type": "close_sql"})
+            case hrana.FetchCursor(number) | hrana.CloseCursor(number):
+                self._queue(self.cursor_streams.get(number), message)
+            case hrana.OpenCursor(stream_id, number):
+                stream = self._streams.get(stream_id)
+                if stream is not None:
+                    self.cursor_streams[number] = stream
+                self._queue(stream, message)
+            case request:
+                self._queue(self._streams.get(request.stream_id), message)
+
+    def _queue(self, stream: SocketStream | None, message: hrana.SocketMessage) -> None:
+        if stream is not None:
+            stream.add(message)
+        elif isinstance(message.request, hrana.CloseCursor):
+            self.respond(message.request_id, {"type": "close_cursor"})
+        elif isinstance(message.request, hrana.CloseStream):
+            self.respond(message.request_id, {"type": "close_stream"})
+        else:
+            document = {"message": "There is no open stream or cursor of this number", "code": "STREAM_CLOSED"}
+            self.respond_error(message.request_id, document)
+
+    def _open_stream(self, request_id: int, number: int) -> None:
+        if number in self._streams:
+            self.fail(VIOLATION, f"The stream {number} is open already")
+            return
+        opened = SocketStream(self, number)
+        try:
+            if len(self._streams) >= MAX_STREAMS:
+                raise HttpError(429, "TOO_MANY_STREAMS", f"The connection has {MAX_STREAMS} open streams")
+            opened.stream = self.streams_of_worker.open_stream(self.head)
+        except HttpError as error:
+            opened.problem = error
+            self.respond_error(request_id, {"message": str(error), "code": error.code})
+            if len(self._streams) >= 2 * MAX_STREAMS:
+                self.fail(VIOLATION, "Too many streams")
+        else:
+            opened.stream.attached = True
+            opened.stream.format = self._format
+            self.respond(request_id, {"type": "open_stream"})
+        self._streams[number] = opened
+
+    # To the edge
+
+    def send(self, data: bytes) -> None:
+        """Send a message to the client."""
+        if self.closed:
+            return
+        kind = wire.Type.DATA if self._answered else wire.Type.ANSWER
+        self._answered = True
+        self.credit -= len(data)
+        self.peer.send(wire.encode_body(self.number, kind, data, flags=wire.MESSAGE))
+
+    def respond(self, request_id: int, response: dict[str, Any]) -> None:
+        self.send(self._format.server_message({"type": "response_ok", "request_id": request_id, "response": response}))
+
+    def respond_error(self, request_id: int, error: dict[str, str]) -> None:
+        self.send(self._format.server_message({"type": "response_error", "request_id": request_id, "error": error}))
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close the WebSocket from this side with a close code."""
+        if self.closed:
+            return
+        kind = wire.Type.DATA if self._answered else wire.Type.ANSWER
+        self.peer.send(wire.encode(self.number, kind, flags=wire.END, code=code, data=reason.encode()[:120]))
+        self.close()
+
+    # Life
+
+    def schedule(self, stream: SocketStream) -> None:
+        self.streams_of_worker.ready(stream)
+
+    def forget_stream(self, stream: SocketStream) -> None:
+        """The client closed a stream."""
+        for number in [number for number, owner in self.cursor_streams.items() if owner is stream]:
+            del self.cursor_streams[number]
+            if (cursor := self.cursors.pop(number, None)) is not None:
+                cursor.close()
+        self._streams.pop(stream.number, None)
+        opened, stream.stream = stream.stream, None
+        if opened is not None:
+            self.streams_of_worker.close_stream(opened)
+
+    def check(self, now: float) -> None:
+        """End cursors that are not read, at `now` (monotonic)."""
+        for number, cursor in list(self.cursors.items()):
+            owner = self.cursor_streams.get(number)
+            idle = owner is None or (owner.call is None and not owner.queue)
+            if idle and now - cursor.last_used > CURSOR_STALL_SECONDS:
+                self.fail(VIOLATION, f"Nothing was fetched from an open cursor for {CURSOR_STALL_SECONDS:g} s")
+                return
+
+    def close(self) -> None:
+        """The connection is gone: end what runs and give everything back."""
+        if self.closed:
+            return
+        self.closed = True
+        self.peer.calls.pop(self.number, None)
+        for stream in list(self._streams.values()):
+            stream.queue.clear()
+            if stream.call is not None:
+                stream.stream = None  # closed by the service when the call ends
+                self.streams_of_worker.cancel(stream.call)
+        for owner in list(self._streams.values()):
+            if owner.stream is not None:
+                self.forget_stream(owner)
+        self.cursors.clear()

@@ -1,0 +1,236 @@
+"""Hrana over WebSocket at the edge: chooses the subprotocol, checks the token in `hello`, passes messages on.
+
+Used by `dataplane.front` as the ASGI application for WebSockets. What messages ask for is the database worker's affair
+(`dataplane.sessions`); the edge only reads their type. A WebSocket ends at once when its database is rotated,
+suspended, deleted or moved, and when its query token expires; clients connect again by themselves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dataplane import hrana_protobuf, wire
+from dataplane.errors import HttpError
+from dataplane.formats import JSON, PROTOBUF, Format
+from dataplane.protobuf import ProtobufError
+from dataplane.tokens import Access
+from dataplane.upstream import Socket
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+HELLO_SECONDS = 10.0
+"""From the handshake to `hello`."""
+MAX_UNANSWERED = 128
+"""Requests of one WebSocket that may be on their way; nothing more is read while there are as many."""
+MAX_UNANSWERED_BYTES = 32 << 20
+
+WRONG_TYPE = 1003
+UNDECODABLE = 1007
+VIOLATION = 1008
+INTERNAL = 1011
+_REASON_BYTES = 120
+
+
+class Subprotocol(NamedTuple):
+    """What was agreed on in the handshake."""
+
+    name: str | None
+    version: int
+    format: Format
+    route: wire.Route
+
+
+_KNOWN = (
+    Subprotocol("hrana3-protobuf", 3, PROTOBUF, wire.Route.SOCKET_PROTOBUF),
+    Subprotocol("hrana3", 3, JSON, wire.Route.SOCKET_JSON),
+    Subprotocol("hrana2", 2, JSON, wire.Route.SOCKET_JSON),
+    Subprotocol("hrana1", 1, JSON, wire.Route.SOCKET_JSON),
+)
+
+
+def choose(offered: list[str]) -> Subprotocol | None:
+    """Return the best of the offered subprotocols; without any, hrana1 is meant. None: there is nothing in common."""
+    if not offered:
+        return Subprotocol(None, 1, JSON, wire.Route.SOCKET_JSON)
+    return next((known for known in _KNOWN if known.name in offered), None)
+
+
+class SocketClosed(Exception):
+    """The WebSocket is to be closed, with a close code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What the edge reads of a message."""
+
+    type: str
+    jwt: str | None = None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_HELLO_TAG = 0x0A
+
+
+def _hello(data: bytes, form: Format) -> tuple[bool, str | None]:
+    """Return whether the message is `hello`, and its token. Raises `SocketClosed`."""
+    try:
+        if form is JSON:
+            head = _decode_head(data)
+            return head.type == "hello", head.jwt
+        if data[:1] != bytes((_HELLO_TAG,)):
+            return False, None
+        return True, getattr(hrana_protobuf.decode_client_message(data), "jwt", None)
+    except (msgspec.MsgspecError, ProtobufError) as error:
+        raise SocketClosed(UNDECODABLE, f"Cannot decode the message: {error}") from None
+
+
+class ClientSocket:
+    """One WebSocket after its handshake. `authorize` raises `HttpError`; `connect` opens the way to the worker."""
+
+    def __init__(
+        self,
+        subprotocol: Subprotocol,
+        receive: Receive,
+        send: Send,
+        *,
+        authorize: Callable[[str | None], Access],
+        connect: Callable[[Access, wire.Route, int], Awaitable[Socket]],
+    ) -> None:
+        self.access: Access | None = None
+        self._subprotocol = subprotocol
+        self._format = subprotocol.format
+        self._receive = receive
+        self._send = send
+        self._authorize = authorize
+        self._connect = connect
+        self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unanswered = 0
+        self._unanswered_bytes = 0
+        self._answered = asyncio.Event()
+
+    def __repr__(self) -> str:
+        of = self.access.database.database_id if self.access is not None else "no database yet"
+        return f"<ClientSocket {self._subprotocol.name} of {of} [{self._unanswered} unanswered]>"
+
+    def end(self, reason: str) -> None:
+        """Close it soon: its token is worth nothing any more."""
+        if not self._ending.done():
+            self._ending.set_exception(SocketClosed(VIOLATION, reason))
+
+    async def run(self) -> None:
+        """Serve it to its end. Raises `OSError` when the client is gone."""
+        expiry: asyncio.TimerHandle | None = None
+        upstream: Socket | None = None
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                access = await self._first()
+            upstream = await self._connect(access, self._subprotocol.route, self._subprotocol.version)
+            if access.expires is not None:
+                left = max(0.0, access.expires - time())
+                expiry = asyncio.get_running_loop().call_later(left, self.end, "The query token has expired")
+            await self._tell({"type": "hello_ok"})
+            await self._pump(upstream)
+        except SocketClosed as closed:
+            await self._close(closed.code, str(closed))
+        except HttpError as error:
+            await self._close(INTERNAL, str(error))
+        except TimeoutError:
+            await self._close(VIOLATION, "No hello was received")
+        finally:
+            if expiry is not None:
+                expiry.cancel()
+            if upstream is not None:
+                upstream.cancel()
+            if not self._ending.cancel():
+                self._ending.exception()  # looked at, so that nothing is logged
+
+    async def _first(self) -> Access:
+        is_hello, token = _hello(await self._message(), self._format)
+        if not is_hello:
+            raise SocketClosed(VIOLATION, "The first message has to be hello")
+        self.access = await self._check(token)
+        return self.access
+
+    async def _check(self, token: str | None) -> Access:
+        try:
+            return self._authorize(token)
+        except HttpError as error:
+            document = {"message": str(error), "code": error.code}
+            await self._tell({"type": "hello_error", "error": document})
+            raise SocketClosed(VIOLATION, str(error)) from None
+
+    async def _pump(self, upstream: Socket) -> None:
+        tasks = [asyncio.create_task(self._upward(upstream)), asyncio.create_task(self._downward(upstream))]
+        try:
+            done, _ = await asyncio.wait([*tasks, self._ending], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for finished in done:
+            finished.result()
+
+    async def _upward(self, upstream: Socket) -> None:
+        while True:
+            data = await self._message()
+            is_hello, token = _hello(data, self._format)
+            if is_hello:
+                access = await self._check(token)
+                if self.access is None or access.database != self.access.database:
+                    raise SocketClosed(VIOLATION, "A WebSocket cannot change its database: open another one")
+                if access.read_only != self.access.read_only:
+                    raise SocketClosed(VIOLATION, "A WebSocket cannot change its rights: open another one")
+                await self._tell({"type": "hello_ok"})
+                continue
+            self._unanswered += 1
+            self._unanswered_bytes += len(data)
+            upstream.send(data)
+            while self._unanswered >= MAX_UNANSWERED or (
+                self._unanswered_bytes > MAX_UNANSWERED_BYTES and self._unanswered
+            ):
+                self._answered.clear()
+                await self._answered.wait()
+
+    async def _downward(self, upstream: Socket) -> None:
+        while True:
+            data = await upstream.piece()
+            if upstream.finished:
+                raise SocketClosed(upstream.status or INTERNAL, data.decode("utf-8", "replace"))
+            await self._write(data)
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._unanswered_bytes = 0
+            self._answered.set()
+
+    async def _message(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            raise ConnectionResetError("the client is gone")
+        text, data = message.get("text"), message.get("bytes")
+        if self._format is JSON:
+            if text is None:
+                raise SocketClosed(WRONG_TYPE, "Text is expected with this subprotocol")
+            return str(text).encode("utf-8", "surrogatepass")
+        if data is None:
+            raise SocketClosed(WRONG_TYPE, "Binary messages are expected with this subprotocol")
+        return bytes(data)
+
+    async def _tell(self, document: dict[str, Any]) -> None:
+        await self._write(self._format.server_message(document))
+
+    async def _write(self, data: bytes) -> None:
+        if self._format is JSON:
+            await self._send({"type": "websocket.send", "text": data.decode()})
+        else:
+            await self._send({"type": "websocket.send", "bytes": data})
+
+    async def _close(self, code: int, reason: str) -> None:
+        short = reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore")
+        await self._send({"type": "websocket.close", "code": code, "reason": short})
