@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import apps, databases, demo, deploy, domains, environment, logs, serve, status
+from runtime.cli import (
+    apps,
+    backup,
+    databases,
+    demo,
+    deploy,
+    domains,
+    dump,
+    environment,
+    imports,
+    logs,
+    serve,
+    shell,
+    status,
+)
 
 app = typer.Typer(
     name="brrrd",
@@ -39,6 +53,10 @@ deploy.register(app)
 app.add_typer(apps.group, name="apps")
 apps.group.add_typer(environment.group, name="env")
 app.add_typer(domains.group, name="domains")
+shell.register(databases.group)
+imports.register(databases.group)
+dump.register(databases.group)
+backup.register(databases.group)
 app.add_typer(databases.group, name="databases")
 logs.register(app)
 status.register(app)

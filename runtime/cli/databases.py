@@ -1,7 +1,8 @@
 """`brrrd databases …`: libSQL databases of a project, and their tokens."""
 
+import os
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +20,23 @@ from runtime.cli.options import (
 )
 from runtime.cli.tables import details, plain, table
 
+if TYPE_CHECKING:
+    from runtime.cli.hrana import Remote
+
 group = typer.Typer(help="libSQL databases and their tokens.", no_args_is_help=True, rich_markup_mode=None)
 
 EnvOption = Annotated[
     bool, typer.Option("--env", help="Print DATABASE_URL=… and DATABASE_TOKEN=… lines, for a .env file.")
 ]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="A database by its address, in place of its name; of any libSQL server."),
+]
+DatabaseTokenOption = Annotated[
+    str | None, typer.Option("--db-token", metavar="TOKEN", help="Its token, with --url [DATABASE_TOKEN].")
+]
 DATABASE_ID = re.compile(r"db-[a-z2-7]{12}")
+QUERY_TOKEN_SECONDS = 3600
 
 
 @client_command(group, "create")
@@ -160,6 +172,42 @@ def delete(
     confirm(f"Delete database {name} of project {project} with everything in it?", yes)
     answer = node.delete(path)
     return Shown(answer, lambda: f"Deleted database {name}.")
+
+
+def open_database(
+    node: Node,
+    name: str | None,
+    project: str,
+    url: str | None,
+    db_token: str | None,
+    *,
+    reason: str,
+    read_only: bool = False,
+) -> "Remote":
+    """Return a client of a database: one of the node's, with a query token that is renewed, or the one at `url`."""
+    from runtime.cli.hrana import Remote
+
+    if url is not None:
+        if name is not None:
+            raise typer.BadParameter("give the name of a database or its --url, not both")
+        given = db_token or os.environ.get("DATABASE_TOKEN")
+        return Remote(url, lambda _renew: given)
+    path = _path(node, project, one_of(name, None, "database"))
+    held: list[str] = []
+
+    def token(renew: bool) -> str:
+        if renew or not held:
+            access = "ro" if read_only else "rw"
+            body = {"ttl_seconds": QUERY_TOKEN_SECONDS, "audience": "cli", "reason": reason, "access": access}
+            held[:] = [str(node.post(f"{path}/query-token", body)["query_token"])]
+        return held[0]
+
+    return Remote(_url(node, path), token)
+
+
+def database_path(node: Node, project: str, database: str, *rest: str) -> str:
+    """Return the control API's path of a database given by name or id."""
+    return _path(node, project, database, *rest)
 
 
 def _url(node: Node, path: str) -> str:

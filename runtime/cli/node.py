@@ -62,8 +62,8 @@ class Node:
     def get(self, path: str, **params: str | int) -> dict[str, Any]:
         return self._call("GET", path, params=params)
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        return self._call("POST", path, json=body or {})
+    def post(self, path: str, body: dict[str, Any] | None = None, *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        return self._call("POST", path, json=body or {}, timeout=seconds)
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._call("PUT", path, json=body)
@@ -75,6 +75,19 @@ class Node:
         """POST a package as it is produced; nothing is held whole."""
         headers = {"content-type": "application/zstd"}
         return self._call("POST", path, content=chunks, params=params, headers=headers)
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """Yield the body of an answer that is no JSON, as it arrives."""
+        import httpx
+
+        try:
+            with self._http.stream("GET", path) as response:
+                if not response.is_success:
+                    response.read()
+                    raise self._refusal(response)
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._failure(error) from None
 
     def exists(self, path: str) -> bool:
         """Tell whether GET finds something; raises for any refusal but 404."""

@@ -1,0 +1,150 @@
+"""What an import does with each statement of a dump by `sqlite3`, `wrangler d1 export` or another server. Pure.
+
+Three kinds are left out and counted: those that the import does itself (transactions), those that SQLite's own dump
+uses to write to the schema table, and those that a libSQL server refuses. Rows of full-text indexes, which such dumps
+write to the index's inner tables, are turned into ordinary inserts.
+"""
+
+import re
+import sqlite3
+from typing import Literal, NamedTuple
+
+from runtime.cli.hrana import SqlFailed
+from runtime.cli.import_sql import Statement
+
+_HEAD_BYTES = 400
+_COMMENT = re.compile(rb"\s*(?:--[^\n]*\n|/\*.*?\*/)", re.DOTALL)
+_NAME = (
+    r"""(?:main\s*\.\s*)?(?:"(?P<double>[^"]+)"|'(?P<single>[^']+)'|`(?P<tick>[^`]+)`"""
+    r"""|\[(?P<square>[^\]]+)\]|(?P<bare>[\w$]+))"""
+)
+_TARGET = re.compile(
+    r"(?:CREATE\s+(?:UNIQUE\s+)?(?:TABLE|INDEX|TRIGGER|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"|(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO\s+|DELETE\s+FROM\s+|DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?)" + _NAME,
+    re.IGNORECASE,
+)
+_VIRTUAL = re.compile(r"CREATE\s+VIRTUAL\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?" + _NAME, re.IGNORECASE)
+_SCHEMA_ROW = re.compile(
+    r"INSERT\s+INTO\s+sqlite_(?:schema|master)\b.*?VALUES\s*\(\s*'table'\s*,\s*'((?:[^']|'')*)'\s*,.*?,\s*0\s*,\s*"
+    r"'(CREATE\s+VIRTUAL\s+TABLE(?:[^']|'')*)'\s*\)\s*;?\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_KEPT_PRAGMAS = re.compile(r"PRAGMA\s+(?:main\s*\.\s*)?(?:user_version|application_id)\s*[=(]", re.IGNORECASE)
+_INNER = ("content", "data", "idx", "docsize", "config", "segments", "segdir", "stat", "node", "rowid", "parent")
+_REFUSED_CODES = ("SQLITE_AUTH", "BLOCKED")
+_REFUSED_WORDS = ("reserved for internal use", "not authorized", "may not be modified", "no such table: sqlite_")
+
+Fate = Literal["run", "transaction", "pragma", "internal", "refused"]
+REASONS = {
+    "transaction": "transaction statements (the import makes its own)",
+    "pragma": "pragmas",
+    "internal": "statements on internal tables",
+    "refused": "statements that the server refuses",
+}
+
+
+class IncompleteDump(ValueError):
+    """The dump itself says that it is not whole."""
+
+
+class Decision(NamedTuple):
+    """What becomes of a statement; `sql` is what to run instead of it, when that differs."""
+
+    fate: Fate
+    sql: str | None = None
+
+
+RUN = Decision("run")
+
+
+class Rules:
+    """Decides statement by statement; remembers virtual tables that it has seen."""
+
+    def __init__(self, virtual: dict[str, list[str]] | None = None) -> None:
+        self.virtual = virtual or {}
+        """Virtual tables of the dump with their columns, by name; to be given to the next one to go on."""
+
+    def __repr__(self) -> str:
+        return f"<Rules [{len(self.virtual)} virtual tables]>"
+
+    def decide(self, statement: Statement) -> Decision:
+        """Raises `IncompleteDump`."""
+        head = _without_comments(statement.text)[:_HEAD_BYTES].decode("utf-8", "replace")
+        word = head[:20].upper().split(None, 1)[0].rstrip(";") if head.strip() else ""
+        if word == "ROLLBACK":
+            raise IncompleteDump("the file ends with ROLLBACK: whoever wrote it met errors, and it is not complete")
+        if word in ("BEGIN", "COMMIT", "END", "SAVEPOINT", "RELEASE"):
+            return Decision("transaction")
+        if word == "PRAGMA":
+            return RUN if _KEPT_PRAGMAS.match(head) else Decision("pragma")
+        if word in ("VACUUM", "ATTACH", "DETACH"):
+            return Decision("refused")
+        return self._decide_target(statement, head)
+
+    def _decide_target(self, statement: Statement, head: str) -> Decision:
+        if virtual := _VIRTUAL.match(head):
+            self.virtual[_name(virtual)] = columns_of(_without_comments(statement.text).decode("utf-8", "replace"))
+            return RUN
+        target = _TARGET.match(head)
+        name = _name(target) if target else ""
+        if name.lower() in ("sqlite_schema", "sqlite_master"):
+            return self._schema_row(statement)
+        if name.startswith("_cf_") or (name.lower() == "sqlite_sequence" and head[:6].upper() == "CREATE"):
+            return Decision("internal")
+        if target:
+            return self._inner(statement, name, head[: target.end()])
+        return RUN
+
+    def _schema_row(self, statement: Statement) -> Decision:
+        """SQLite's dump puts a virtual table right into the schema table."""
+        row = _SCHEMA_ROW.search(statement.text.decode("utf-8", "replace"))
+        if row is None:
+            return Decision("internal")
+        name, sql = (text.replace("''", "'") for text in row.groups())
+        self.virtual[name] = columns_of(sql)
+        return Decision("run", sql + ";")
+
+    def _inner(self, statement: Statement, name: str, head: str) -> Decision:
+        """Tables of a virtual table: its rows are inserted through it, everything else it makes itself."""
+        owner, _, part = name.rpartition("_")
+        if owner not in self.virtual or part not in _INNER:
+            return RUN
+        columns = self.virtual[owner]
+        if part == "content" and columns and head[:6].upper() == "INSERT":
+            names = ", ".join('"' + column.replace('"', '""') + '"' for column in ["rowid", *columns])
+            target = '"' + owner.replace('"', '""') + '"'
+            text = _without_comments(statement.text).decode("utf-8", "replace")
+            return Decision("run", f"INSERT INTO {target}({names}){text[len(head) :]}")
+        return Decision("internal")
+
+
+def columns_of(sql: str) -> list[str]:
+    """Return the columns of a full-text table, as SQLite itself reads its definition; none for other modules."""
+    if not re.search(r"\bUSING\s+fts\d", sql, re.IGNORECASE):
+        return []
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute(sql.rstrip().rstrip(";"))
+        match = _VIRTUAL.match(sql)
+        assert match is not None
+        return [row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (_name(match),))]
+    except sqlite3.Error:
+        return []  # this SQLite has no full-text search, or the definition refers to something else
+    finally:
+        connection.close()
+
+
+def is_refusal(error: SqlFailed) -> bool:
+    """Whether the server does not allow a statement, as opposed to one that fails."""
+    return error.extended_code in _REFUSED_CODES or any(words in str(error) for words in _REFUSED_WORDS)
+
+
+def _name(match: "re.Match[str]") -> str:
+    return next((name for name in match.groupdict().values() if name is not None), "")
+
+
+def _without_comments(text: bytes) -> bytes:
+    position = 0
+    while match := _COMMENT.match(text, position):
+        position = match.end()
+    return text[position:].lstrip()

@@ -1,0 +1,278 @@
+"""`brrrd databases shell`: SQL at a prompt, from standard input, or from `--command`."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from runtime.cli.client_command import ApiOption, TokenOption
+from runtime.cli.databases import DatabaseTokenOption, UrlOption, open_database
+from runtime.cli.errors import CommandError
+from runtime.cli.hrana import ConnectionLost, Session
+from runtime.cli.import_sql import Splitter, Statement
+from runtime.cli.node import Node
+from runtime.cli.options import DEFAULT_PROJECT, DatabaseArgument, ProjectOption
+from runtime.cli.shell_print import MODES, Mode, show
+
+HELP = """\
+.tables                      names of tables and views
+.schema [TABLE]              what they were created with
+.mode table|csv|json|line    how rows are printed
+.timer on|off                how long each statement takes
+.help                        this
+.quit                        leave; so does Ctrl-D
+A statement ends with a semicolon and may have many lines. Ctrl-C ends a running statement, or drops what was typed."""
+HISTORY_LINES = 2000
+_TABLES = (
+    "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+    "ORDER BY name"
+)
+_SCHEMA = "SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL AND {condition} ORDER BY rowid"
+READ_CHARACTERS = 64 << 10
+
+
+class Quit(Exception):
+    """The user wants to leave."""
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command("shell")(shell)
+
+
+def shell(
+    name: DatabaseArgument = None,
+    command: Annotated[
+        list[str] | None, typer.Option("--command", "-c", metavar="SQL", help="Run this and leave; may be repeated.")
+    ] = None,
+    mode: Annotated[str | None, typer.Option("--mode", help=f"How to print rows: {', '.join(MODES)}. [table]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --mode json.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse statements that write.")] = False,
+    project: ProjectOption = DEFAULT_PROJECT,
+    url: UrlOption = None,
+    db_token: DatabaseTokenOption = None,
+    api: ApiOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Run SQL: at a prompt, from standard input if that is no terminal, or from --command."""
+    chosen = next((known for known in MODES if known == mode), None)
+    if mode is not None and chosen is None:
+        raise typer.BadParameter(f"--mode is one of {', '.join(MODES)}, not {mode}")
+    with (
+        Node(api, token) as node,
+        open_database(
+            node, name, project, url, db_token, reason="brrrd databases shell", read_only=read_only
+        ) as remote,
+    ):
+        interactive = command is None and sys.stdin.isatty()
+        running = Shell(Session(remote), chosen or ("json" if as_json else "table"), sys.stdout)
+        try:
+            if interactive:
+                running.check()
+                Prompt(running, name or remote.url).run()
+            else:
+                running.run_texts(iter([f"{text}\n" for text in command] if command else _stdin()))
+        except BrokenPipeError:
+            # Whoever read has seen enough; nothing may be flushed into the closed pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stdin() -> Iterator[str]:
+    while text := sys.stdin.read(READ_CHARACTERS):
+        yield text
+
+
+class Shell:
+    """Runs statements and dot commands, prints what comes."""
+
+    def __init__(self, session: Session, mode: Mode, out: TextIO) -> None:
+        self.session = session
+        self.mode: Mode = mode
+        self.timer = False
+        self.says_changes = False
+        self._out = out
+        self._terminal = out.isatty()
+
+    def __repr__(self) -> str:
+        return f"<Shell {self.mode} {self.session!r}>"
+
+    def check(self) -> None:
+        """Raise `CommandError` now if the database cannot be used."""
+        with self.session.run("SELECT 1") as result:
+            for _ in result.rows():
+                pass
+
+    def run_texts(self, texts: Iterator[str]) -> None:
+        """Run everything in a text that comes in pieces, up to the first error. Raises `CommandError`."""
+        splitter = Splitter()
+        # A dot command is a line of its own where a statement could begin.
+        rest = ""
+        for text in texts:
+            lines = (rest + text).splitlines(keepends=True)
+            rest = lines.pop() if lines and not lines[-1].endswith("\n") and len(lines[-1]) < READ_CHARACTERS else ""
+            for line in lines:
+                if not self._take(splitter, line):
+                    return
+        if rest and not self._take(splitter, rest + "\n"):
+            return
+        for statement in splitter.feed(b"", last=True):
+            self._run_at(statement)
+
+    def _take(self, splitter: Splitter, line: str) -> bool:
+        if line.startswith(".") and not splitter.pending:
+            try:
+                self.command(line.strip())
+            except Quit:
+                return False
+            return True
+        for statement in splitter.feed(line.encode("utf-8", "surrogateescape")):
+            self._run_at(statement)
+        return True
+
+    def _run_at(self, statement: Statement) -> None:
+        try:
+            self.run(statement.text.decode("utf-8", "replace"))
+        except ConnectionLost:
+            raise
+        except CommandError as error:
+            place = f"line {statement.line}: " if statement.line > 1 else ""
+            raise CommandError(f"{place}{error}") from None
+
+    def run(self, sql: str) -> None:
+        """Run one statement and print its rows. Raises `CommandError`."""
+        started = time.perf_counter()
+        with self.session.run(sql) as result:
+            count = show(self.mode, result.columns, result.rows(), self._out, terminal=self._terminal)
+            changed, server = result.summary
+        if self.says_changes and not result.columns and changed:
+            self._out.write(f"{changed} row{'s' if changed != 1 else ''} changed.\n")
+        if self.timer:
+            took = f"{(time.perf_counter() - started) * 1000:.1f} ms"
+            inside = f", {server:.1f} ms of it in the database" if server is not None else ""
+            self._out.write(f"{count} row{'s' if count != 1 else ''} in {took}{inside}.\n")
+        self._out.flush()
+
+    def command(self, line: str) -> None:
+        """Run a dot command. Raises `Quit`, `CommandError`."""
+        word, _, argument = line.partition(" ")
+        argument = argument.strip().rstrip(";")
+        if word in (".quit", ".exit", ".q"):
+            raise Quit
+        if word == ".help":
+            self._out.write(HELP + "\n")
+        elif word == ".tables":
+            self._lines(_TABLES)
+        elif word == ".schema":
+            self._schema(argument)
+        elif word == ".mode" and argument in MODES:
+            self.mode = next(mode for mode in MODES if mode == argument)
+        elif word == ".timer" and argument in ("on", "off"):
+            self.timer = argument == "on"
+        else:
+            raise CommandError(f"{line} is no command of this shell. Type .help to see them.")
+
+    def _schema(self, table: str) -> None:
+        if not table:
+            self._lines(_SCHEMA.format(condition="name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"))
+            return
+        literal = "'" + table.strip("\"'").replace("'", "''") + "'"
+        if not self._lines(_SCHEMA.format(condition=f"lower(tbl_name) = lower({literal})")):
+            raise CommandError(f"There is no table {table}. Type .tables to see them.")
+
+    def _lines(self, sql: str) -> int:
+        count = 0
+        with self.session.run(sql) as result:
+            for row in result.rows():
+                self._out.write(f"{row[0]!s}\n")
+                count += 1
+        self._out.flush()
+        return count
+
+    def tables(self) -> list[str]:
+        """Names to complete; none if they cannot be had."""
+        with suppress(CommandError), self.session.run(_TABLES) as result:
+            return [str(row[0]) for row in result.rows()]
+        return []
+
+
+class Prompt:
+    """Reads lines at a terminal, with history and completion."""
+
+    def __init__(self, shell: Shell, name: str) -> None:
+        self._shell = shell
+        self._name = name
+        self._history = _history_file()
+        shell.says_changes = True
+
+    def __repr__(self) -> str:
+        return f"<Prompt {self._name}>"
+
+    def run(self) -> None:
+        """Until the user leaves."""
+        self._begin_history()
+        print(f"Connected to {self._name}. Type .help for help, .quit to leave.")
+        splitter = Splitter()
+        while True:
+            try:
+                line = input(self._prompt(splitter))
+                if line.startswith(".") and not splitter.pending:
+                    self._shell.command(line.strip())
+                    continue
+                for statement in list(splitter.feed(line.encode() + b"\n")):
+                    self._shell.run(statement.text.decode())
+            except (EOFError, Quit):
+                break
+            except KeyboardInterrupt:
+                splitter = Splitter()
+                print()
+            except CommandError as error:
+                splitter = Splitter()
+                print(f"Error: {error}", file=sys.stderr)
+        if self._shell.session.in_transaction:
+            print("The open transaction is rolled back.", file=sys.stderr)
+        self._keep_history()
+
+    def _prompt(self, splitter: Splitter) -> str:
+        mark = "*" if self._shell.session.in_transaction else ""
+        first = f"{self._name}{mark}> "
+        return "...> ".rjust(len(first)) if splitter.pending else first
+
+    def _begin_history(self) -> None:
+        try:
+            import readline
+        except ImportError:
+            return  # this Python was built without it: lines can be typed all the same
+        readline.set_history_length(HISTORY_LINES)
+        with suppress(OSError):
+            readline.read_history_file(self._history)
+        words = self._shell.tables()
+
+        def complete(text: str, number: int) -> str | None:
+            known = [word for word in words if word.lower().startswith(text.lower())]
+            return known[number] if number < len(known) else None
+
+        readline.set_completer(complete)
+        readline.set_completer_delims(" \t\n(),;=")
+        readline.parse_and_bind("tab: complete")
+
+    def _keep_history(self) -> None:
+        try:
+            import readline
+        except ImportError:
+            return
+        with suppress(OSError):
+            self._history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Statements may hold what nobody else is to read.
+            self._history.touch(mode=0o600)
+            readline.write_history_file(self._history)
+
+
+def _history_file() -> Path:
+    from runtime.cli.tokens import state_folder
+
+    return state_folder(os.environ).parent / "shell_history"
