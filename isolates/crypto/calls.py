@@ -17,8 +17,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+
 from isolates.crypto import functions
-from isolates.crypto.failures import DataError, NotSupportedError, OperationError
+from isolates.crypto.failures import DataError, NotSupportedError, OperationError, Refused
 
 THREADS = 2
 MAX_REQUEST_BYTES = 512 << 20
@@ -47,13 +49,14 @@ class Refusal(IntEnum):
     NOT_SUPPORTED = -18
 
 
-_REFUSALS: dict[type[ValueError], Refusal] = {
+_REFUSALS: dict[type[Refused], Refusal] = {
     OperationError: Refusal.OPERATION,
     DataError: Refusal.DATA,
     NotSupportedError: Refusal.NOT_SUPPORTED,
 }
 Answer = tuple[int, bytes]
 """0 or a `Refusal`, and the reply."""
+_NO_MEMORY: Answer = (int(Refusal.OPERATION), b"there is not enough memory for the operation")
 
 
 class Calls:
@@ -84,20 +87,29 @@ class Calls:
         if op == CryptoOp.CALL:
             return self._call(argument)
         if op == CryptoOp.PREPARE:
-            if len(self._request) + argument > MAX_REQUEST_BYTES:
-                self._request = bytearray()
-                raise ValueError("the request is too large")
-            self._request += self._data[: self._size(argument)]
-            return 0, 0, 0
+            return self._prepare(argument), 0, 0
         if op == CryptoOp.MORE:
             return 0, self._put(argument), 0
         return self._take()
 
-    def _call(self, size: int) -> tuple[int, int, int]:
-        data = self._data[: self._size(size)]
-        request = bytes(self._request + data) if self._request else bytes(data)
+    def _prepare(self, size: int) -> int:
+        piece = self._data[: self._size(size)]
+        try:
+            if len(self._request) + size <= MAX_REQUEST_BYTES:
+                self._request += piece
+                return 0
+        except MemoryError:
+            pass
         self._request = bytearray()
-        number, fields = _decode(request)
+        return Refusal.OPERATION
+
+    def _call(self, size: int) -> tuple[int, int, int]:
+        request, self._request = self._request, bytearray()
+        try:
+            request += self._data[: self._size(size)]
+            number, fields = _decode(bytes(request))
+        except MemoryError:
+            return self._answer(0, _NO_MEMORY)
         if functions.is_slow(number, fields):
             return 0, 0, self._start(number, fields)
         return self._answer(0, _run(number, fields))
@@ -155,8 +167,13 @@ class Calls:
 def _run(number: int, fields: functions.Fields) -> Answer:
     try:
         return 0, _encode(functions.run(number, fields))
-    except tuple(_REFUSALS) as error:
+    except Refused as error:
         return int(_REFUSALS[type(error)]), str(error).encode()
+    except MemoryError:
+        return _NO_MEMORY
+    except (InternalError, UnsupportedAlgorithm) as error:
+        # OpenSSL's own failures, and what it was built without.
+        return int(Refusal.OPERATION), f"the operation failed: {error}".encode()
 
 
 def _decode(request: bytes) -> tuple[int, functions.Fields]:

@@ -31,11 +31,6 @@ def hkdf(hash_name: str, secret: bytes, salt: bytes, info: bytes, length: int) -
     return result[:length]
 
 
-def pbkdf2_work(algorithm: hashes.HashAlgorithm, iterations: int, length: int) -> int:
-    """How many iterations it takes in all."""
-    return iterations * -(-length // algorithm.digest_size)
-
-
 def pbkdf2(algorithm: hashes.HashAlgorithm, password: bytes, salt: bytes, iterations: int, length: int) -> bytes:
     """`length` bytes, at least one. Twice as fast as `hashlib`, which is often linked to an older OpenSSL.
 
@@ -44,6 +39,6 @@ def pbkdf2(algorithm: hashes.HashAlgorithm, password: bytes, salt: bytes, iterat
     """
     if iterations < 1:
         raise OperationError("PBKDF2 needs at least one iteration")
-    if pbkdf2_work(algorithm, iterations, length) > MAX_PBKDF2_WORK:
+    if iterations * -(-length // algorithm.digest_size) > MAX_PBKDF2_WORK:
         raise OperationError(f"PBKDF2: more than {MAX_PBKDF2_WORK} iterations in one call")
     return PBKDF2HMAC(algorithm, length, salt, iterations).derive(password)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 # Imported by `cryptography` at the first use of an elliptic curve, when a host can no longer read files.
 import cryptography.hazmat.backends.openssl.backend  # noqa: F401
-from cryptography.exceptions import InvalidKey, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidKey, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -28,11 +28,16 @@ XPublic = x25519.X25519PublicKey | x448.X448PublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | EdPrivate | XPrivate
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | EdPublic | XPublic
 
+_NO_KEY = (ValueError, TypeError, UnsupportedAlgorithm, InvalidKey, InternalError)
+"""What `cryptography` raises for data that is no key; the last for keys of RFC 7748 and 8032 of a wrong length."""
+
 RSA = "RSA"
 KEPT_KEYS = 64
 MAX_GENERATED_RSA_BITS = 4096
 """A larger one takes tens of seconds to find."""
 MAX_RSA_BITS = 16_384
+MAX_RECOVERED_RSA_BITS = 4096
+"""Finding the primes from the exponents is Python's arithmetic, and holds up the loop."""
 
 CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _OCTET: dict[str, tuple[type[EdPrivate | XPrivate], type[EdPublic | XPublic]]] = {
@@ -77,11 +82,12 @@ def import_pkcs8(kind: str, der: bytes) -> bytes:
     """
     try:
         key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidKey):
+    except _NO_KEY:
         raise DataError("the data is not a PKCS #8 key that can be used") from None
     if kind == RSA:
         if not isinstance(key, rsa.RSAPrivateKey) or algorithm_identifier(der, private=True) != _RSA_ENCRYPTION:
             raise DataError("the key is not one of RSA")
+        _require_size(key.key_size)
         _require_consistent(key.private_numbers())
     elif kind in CURVES:
         _require(isinstance(key, ec.EllipticCurvePrivateKey) and _is_curve(key.curve, kind), kind)
@@ -98,11 +104,12 @@ def import_spki(kind: str, der: bytes) -> bytes:
     """
     try:
         key = load_der_public_key(der)
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidKey):
+    except _NO_KEY:
         raise DataError("the data is not a SubjectPublicKeyInfo that can be used") from None
     if kind == RSA:
-        _require(isinstance(key, rsa.RSAPublicKey), kind)
-        _require(algorithm_identifier(der, private=False) == _RSA_ENCRYPTION, kind)
+        if not isinstance(key, rsa.RSAPublicKey) or algorithm_identifier(der, private=False) != _RSA_ENCRYPTION:
+            raise DataError("the key is not one of RSA")
+        _require_size(key.key_size)
     elif kind in CURVES:
         _require(isinstance(key, ec.EllipticCurvePublicKey) and _is_curve(key.curve, kind), kind)
     else:
@@ -120,7 +127,7 @@ def import_raw(curve: str, data: bytes) -> bytes:
         if curve in CURVES:
             return encode_public(ec.EllipticCurvePublicKey.from_encoded_point(CURVES[curve], data))
         return encode_public(_OCTET[curve][1].from_public_bytes(data))
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_KEY:
         raise DataError(f"the data is not a public key of {curve}") from None
 
 
@@ -138,7 +145,7 @@ def import_scalar(curve: str, secret: bytes, public: bytes) -> bytes:
             key: PrivateKey = ec.derive_private_key(int.from_bytes(secret), named)
         else:
             key = _OCTET[curve][0].from_private_bytes(secret)
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_KEY:
         raise DataError(f"the data is not a private key of {curve}") from None
     if raw_public(key.public_key()) != public:
         raise DataError("the public key does not belong to the private key")
@@ -162,6 +169,8 @@ def import_rsa_private(fields: list[bytes]) -> bytes:
     n, e, d, *primes = map(_number, fields)
     try:
         if not primes:
+            if n.bit_length() > MAX_RECOVERED_RSA_BITS:
+                raise DataError(f"RSA keys of more than {MAX_RECOVERED_RSA_BITS} bits need p, q, dp, dq and qi")
             p, q = rsa.rsa_recover_prime_factors(n, e, d)
             primes = [p, q, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)]
         p, q, dp, dq, qi = primes
@@ -252,10 +261,15 @@ def _require_consistent(numbers: rsa.RSAPrivateNumbers) -> None:
         raise DataError("the numbers of the RSA private key do not belong together")
 
 
-def _number(data: bytes) -> int:
-    if len(data) > MAX_RSA_BITS // 8 + 1:
+def _require_size(bits: int) -> None:
+    if bits > MAX_RSA_BITS:
         raise DataError(f"RSA keys of more than {MAX_RSA_BITS} bits are not supported")
-    return int.from_bytes(data)
+
+
+def _number(data: bytes) -> int:
+    number = int.from_bytes(data)
+    _require_size(number.bit_length())
+    return number
 
 
 def _bytes(number: int) -> bytes:

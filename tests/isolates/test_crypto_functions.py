@@ -121,6 +121,35 @@ def test_keys_of_one_curve_are_no_keys_of_another(curve: str) -> None:
             attempt()
 
 
+def test_a_key_of_the_wrong_length_for_its_curve_is_refused() -> None:
+    private = keys.encode_private(keys.generate_on("Ed25519"))
+    ed448 = private.replace(bytes.fromhex("06032b6570"), bytes.fromhex("06032b6571"))
+    for curve in ("Ed25519", "Ed448"):
+        with pytest.raises(DataError):
+            keys.import_pkcs8(curve, ed448)
+
+
+def test_rsa_numbers_are_bounded() -> None:
+    huge = ((1 << keys.MAX_RSA_BITS) + 1).to_bytes(keys.MAX_RSA_BITS // 8 + 1)
+    with pytest.raises(DataError, match="16384 bits"):
+        keys.import_rsa_public(huge, b"\x01\x00\x01")
+    with pytest.raises(DataError, match="need p, q"):
+        keys.import_rsa_private([huge[:-1], b"\x01\x00\x01", b"\x03"])
+    with pytest.raises(OperationError, match="4096"):
+        keys.generate_rsa(8192, 65537)
+
+
+def test_a_lack_of_memory_is_an_operation_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(ciphers, "ctr", fail)
+    side = Side()
+    code, size, _ = side.call(Function.CTR, KEY, bytes(16), struct.pack("<I", 128), b"x")
+    assert code == Refusal.OPERATION
+    assert b"memory" in side.reply(size)
+
+
 def test_gcm_says_which_vectors_it_takes() -> None:
     with pytest.raises(OperationError, match="8 to 128"):
         ciphers.gcm_encrypt(KEY, b"short", b"", 128, b"data")
