@@ -217,6 +217,7 @@ class Host:
                     "wall_ms": load.limits.wall_ms,
                     "max_concurrent_requests": load.limits.max_concurrent_requests,
                     "queue_ms": load.limits.queue_ms,
+                    "response_mb": load.limits.response_mb,
                 },
                 "node": load.node,
                 "version": self._version,

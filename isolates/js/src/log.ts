@@ -2,7 +2,7 @@
 
 import { currentRequestId } from './continuation.ts';
 import { min, stringSlice } from './primordials.ts';
-import { HOST_CONNECTION, LOG, sendText } from './ring/output.ts';
+import { HOST_CONNECTION, LIMIT, LOG, sendText } from './ring/output.ts';
 
 export const DEBUG = 0;
 export const INFO = 1;
@@ -10,6 +10,11 @@ export const WARN = 2;
 export const ERROR = 3;
 
 const MAX_UNITS = 16 << 10;
+
+/** Says in the app's log, and counts, that its code was over a limit. `message` names the limit. */
+export function limitHit(limit: string, message: string, requestId: string): void {
+  sendText(HOST_CONNECTION, 0, LIMIT, WARN, `${requestId}\n${limit}`, message);
+}
 
 /** Writes one line. `requestId` defaults to the request that the running code works for. */
 export function log(level: number, message: string, requestId: string = currentRequestId()): void {

@@ -17,11 +17,11 @@ import { newRequest, type Request, RequestState, type SignalSource } from './htt
 import { hasNullBody, responseState, type ResponseState } from './http/response.ts';
 import { inspectError } from './inspect.ts';
 import { type Entry, InFlight } from './in_flight.ts';
-import { ERROR, log } from './log.ts';
+import { ERROR, limitHit, log } from './log.ts';
 import { charCodeAt, stringSlice, stringSplit, subarray } from './primordials.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readBytes, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
-import { Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
+import { BodyTooLarge, Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
 import {
   CANCEL,
   Counter,
@@ -50,14 +50,20 @@ export interface ServerLimits {
   wall_ms: number;
   max_concurrent_requests: number;
   queue_ms: number;
+  /** MiB; 0 and absent: no limit. */
+  response_mb?: number;
 }
 
 /** The edge answers at the deadline itself; the host drops what is left a little later. */
 const DEADLINE_SLACK_MS = 100;
 
+/** The limit's name, in the log, for callers and in metrics. */
+const RESPONSE_LIMIT = 'response_mb';
+
 let handler: Handler | null = null;
 let environment: unknown = null;
 let wallMs = 30_000;
+let maxResponseBytes = Infinity;
 let admission: Admission<Exchange> = new Admission<Exchange>(1, 0);
 
 let total = 0;
@@ -67,6 +73,7 @@ let exceptions = 0;
 /** Called at boot. */
 export function configureServer(limits: ServerLimits, env: unknown): void {
   wallMs = limits.wall_ms;
+  if (limits.response_mb) maxResponseBytes = limits.response_mb * 1_048_576;
   admission = new Admission<Exchange>(limits.max_concurrent_requests, limits.queue_ms);
   environment = env;
 }
@@ -162,10 +169,15 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
   }
 
   bodyFailed(error: unknown): void {
-    log(ERROR, `The response's stream failed: ${inspectError(error)}`, this.requestId);
-    setCounter(Counter.exceptions, ++exceptions);
+    if (error instanceof BodyTooLarge) limitHit(RESPONSE_LIMIT, tooLarge('was cut off there'), this.requestId);
+    else this.#streamFailed(error);
     sendCancel(this.connection, this.stream, 'the response body failed');
     release(this);
+  }
+
+  #streamFailed(error: unknown): void {
+    log(ERROR, `The response's stream failed: ${inspectError(error)}`, this.requestId);
+    setCounter(Counter.exceptions, ++exceptions);
   }
 }
 
@@ -275,10 +287,16 @@ function respond(exchange: Exchange, state: ResponseState): void {
   const { source } = body;
   if (source === null) {
     sendHead(connection, stream, RESPONSE, 0, status, head);
-    void startBody(exchange, 0).sendStream(streamOf(body));
+    void startBody(exchange, 0).sendStream(streamOf(body), maxResponseBytes);
     return;
   }
   markUsed(body);
+  if (bodyLength(body) > maxResponseBytes) {
+    limitHit(RESPONSE_LIMIT, tooLarge(`of ${bodyLength(body)} bytes was not sent`), exchange.requestId);
+    refuse(exchange, 502, RESPONSE_LIMIT, 'The response is larger than the app may send');
+    release(exchange);
+    return;
+  }
   if (!listHas(list, 'content-length')) head += `\ncontent-length\n${bodyLength(body)}`;
   if (typeof source === 'string') {
     if (source.length <= MAX_TEXT_UNITS) {
@@ -297,6 +315,10 @@ function respond(exchange: Exchange, state: ResponseState): void {
   }
   sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
   startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES);
+}
+
+function tooLarge(what: string): string {
+  return `A response is larger than the limit response_mb = ${maxResponseBytes / 1_048_576}, and ${what}`;
 }
 
 /** The exchange goes on after its head: `sent` bytes of the body went with that. */

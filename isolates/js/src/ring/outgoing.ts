@@ -29,6 +29,9 @@ export interface OutgoingOwner {
   bodyFailed(error: unknown): void;
 }
 
+/** The body is a stream that gave more bytes than it may. */
+export class BodyTooLarge extends Error {}
+
 export class Outgoing {
   readonly #connection: number;
   readonly #stream: number;
@@ -66,8 +69,9 @@ export class Outgoing {
     this.#advanceText(text);
   }
 
-  /** Reads `stream` to its end and sends what it gives. */
-  async sendStream(stream: ReadableStream<unknown>): Promise<void> {
+  /** Reads `stream` to its end and sends what it gives; above `most` bytes the body fails with `BodyTooLarge`. */
+  async sendStream(stream: ReadableStream<unknown>, most: number = Infinity): Promise<void> {
+    let left = most;
     const reader = stream.getReader() as unknown as Reader;
     this.#reader = reader;
     try {
@@ -77,6 +81,8 @@ export class Outgoing {
         if (done) break;
         if (!isUint8Array(value)) throw new TypeError('The body is a stream that gave something other than bytes');
         if (value.length === 0) continue;
+        left -= value.length;
+        if (left < 0) throw new BodyTooLarge();
         this.#pending = value;
         this.#at = 0;
         if (!this.#advance()) {

@@ -21,6 +21,7 @@ export const GOAWAY = 7;
 export const LOG = 16;
 export const LOADED = 17;
 export const FAILED = 18;
+export const LIMIT = 19;
 
 /** The last frame of this direction of a stream. */
 export const END = 1;
