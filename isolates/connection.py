@@ -17,9 +17,27 @@ MAX_PENDING_BYTES = 64 << 20
 """Unsent bytes at which a connection counts as broken. Windows of the streams keep it far below."""
 SOCKET_BYTES = 1 << 20
 
+KEPT_BYTES = 64 << 10
+
 GONE = -1
 
 _length = struct.Struct("<I").unpack_from
+_header = struct.Struct("<IIBB").unpack_from
+
+
+def _without_requests(data: bytes) -> tuple[list[int], bytes]:
+    """Split frames into the streams of whole requests, and all else, an unfinished frame at the end included."""
+    streams, others, position = [], bytearray(), 0
+    while len(data) - position >= wire.HEADER_BYTES:
+        length, stream, type_, flags = _header(data, position)
+        if length < wire.HEADER_BYTES or position + length > len(data):
+            break
+        if type_ == wire.Type.REQUEST and flags & wire.END:
+            streams.append(stream)
+        else:
+            others += data[position : position + length]
+        position += length
+    return streams, bytes(others) + data[position:]
 
 
 class Connection:
@@ -36,6 +54,8 @@ class Connection:
         """Whether the last read brought several frames."""
         self.broken = False
         """Whether the other side is gone, or does not read."""
+        self.kept = False
+        """Whether whole frames are kept that `take_requests` read and `receive` has yet to hand on."""
         self._socket = sock
         self._leftover = b""
         self._receive_into = sock.recv_into
@@ -57,13 +77,16 @@ class Connection:
             buffer[start:filled] = leftover
         try:
             count = self._receive_into(buffer[filled : filled + READ_BYTES])
+            if not count:
+                return GONE
         except BlockingIOError:
             self.busy = False
-            return start
+            if not self.kept:
+                return start
+            count = 0
         except OSError:
             return GONE
-        if not count:
-            return GONE
+        self.kept = False
         filled += count
         position = start
         frames = 0
@@ -81,6 +104,25 @@ class Connection:
         elif leftover:
             self._leftover = b""
         return position
+
+    def take_requests(self) -> list[int]:
+        """Read what waits in the socket and take out the requests that are here as a whole. Returns their streams.
+
+        All other frames are kept, in order, for `receive`.
+        """
+        taken: list[int] = []
+        # `receive` has room for one frame at least beside what it reads: no more than that may be kept.
+        while len(self._leftover) < KEPT_BYTES:
+            try:
+                data = self._socket.recv(KEPT_BYTES)
+            except OSError:
+                break
+            if not data:
+                break
+            streams, self._leftover = _without_requests(self._leftover + data)
+            taken += streams
+            self.kept = True
+        return taken
 
     def send(self, data: memoryview) -> bool:
         """Send; False if not all was taken: then the rest is kept in `pending`, or the connection is `broken`."""

@@ -18,10 +18,23 @@ from typing import NoReturn
 from isolates import wire
 from isolates.link import Link
 from isolates.log_budget import MAX_LINE_BYTES, LogBudget
-from isolates.messages import Drain, FromHost, HostStats, Limits, Load, Loaded, LoadFailed, Log, Retiring, ToHost
+from isolates.messages import (
+    Blocked,
+    Drain,
+    FromHost,
+    HostStats,
+    Limits,
+    Load,
+    Loaded,
+    LoadFailed,
+    Log,
+    Retiring,
+    ToHost,
+)
 from isolates.operations import Operations
 from isolates.package import Package
 from isolates.process import bound_memory
+from isolates.relief import Relief
 from isolates.ring import BUFFER_BYTES, Counters, Ring
 from isolates.sandbox.layers import Sandbox
 from isolates.v8.errors import JavaScriptError, Terminated
@@ -91,6 +104,7 @@ class Host:
         self._sent_stats: Counters | None = None
         self._hits: Counter[str] = Counter()
         self._sent_hits = 0
+        self._blocked = False
         self._drain_until: float | None = None
         self._last_busy = 0.0
         self._limits = Limits()
@@ -146,7 +160,7 @@ class Host:
         self._ring.watch(self._link.descriptor, self._on_channel)
         self._operations = Operations(
             scratch,
-            flush=self._ring.flush,
+            flush=self._ring.flush_now,
             run_microtasks=isolate.run_microtasks,
             watch=self._ring.watch,
             on_done=self._ring.tell_done,
@@ -172,6 +186,9 @@ class Host:
             cpu=self._cpu_limit(load.limits.cpu_ms),
         )
         self._watchdog.start()
+        Relief(
+            descriptor=self._link.descriptor, busy_since=lambda: self._ring.busy_since, relieve=self._on_blocked
+        ).start()
         try:
             self._isolate.call(self._boot(load), messages=False)
         except Terminated:
@@ -243,6 +260,10 @@ class Host:
         if self._ending:
             self._exit(EXIT_RETIRED)
         until = math.inf
+        if self._blocked:
+            self._blocked = False
+            self._ring.resume()
+            self._link.send(Blocked(False))
         if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS
             self._send_stats()
@@ -272,6 +293,7 @@ class Host:
         if ring.counters.busy or ring.pending_bytes():
             self._last_busy = now
         elif not ring.edges or now - self._last_busy >= DRAIN_QUIET_SECONDS:
+            ring.refuse_rest()
             self._exit(0)
         return now + 0.02
 
@@ -391,6 +413,17 @@ class Host:
         self._link.send(report)
         self._ring.tell_end(limit, f"The app was stopped at its limit {limit} and is being restarted. Try again soon.")
         self._ring.interrupt()
+
+    def _on_blocked(self, busy_since: float) -> None:
+        """JavaScript does not yield while requests wait: let other hosts have them. Called from another thread."""
+        if self._loaded and not self._ending:
+            self._ring.send_back(busy_since, self._tell_blocked)
+
+    def _tell_blocked(self) -> None:
+        if not self._blocked:
+            self._blocked = True
+            self._link.send(Blocked(True))
+            self._ring.interrupt()
 
     def _on_stuck(self) -> None:
         wall_ms = self._limits.wall_ms

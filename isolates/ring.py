@@ -20,6 +20,7 @@ import math
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from time import monotonic, thread_time
@@ -108,6 +109,9 @@ class Ring:
         self._turns_since_tasks = 0
         self._eager: Connection | None = None
         self._eager_turns = 0
+        self._own = threading.RLock()
+        """Held while the isolate's thread is in here, and not in JavaScript: see `send_back`."""
+        self._kept = False
         self.busy_since: float | None = time.monotonic()
         """When JavaScript got control, by the monotonic clock; None while the loop waits. For the watchdog."""
         self.cpu_since = 0.0
@@ -158,6 +162,43 @@ class Ring:
         for connection in self.edges:
             connection.send(goaway)
 
+    def send_back(self, busy_since: float, tell: Callable[[], None]) -> None:
+        """Refuse all requests that JavaScript has not seen, while it is in the turn that began at `busy_since`.
+
+        From another thread; does nothing if that turn is over. Each edge worker is told before that new requests would
+        wait, and `tell` is called, before the turn can end.
+        """
+        if not self._own.acquire(blocking=False):
+            return
+        try:
+            if self.busy_since != busy_since:
+                return
+            tell()
+            for connection in self.edges:
+                self._tell(connection, wire.encode(0, wire.Type.BUSY, status=1))
+                self._refuse_waiting(connection, wire.BLOCKED)
+        finally:
+            self._own.release()
+
+    def resume(self) -> None:
+        """Tell every edge worker that JavaScript yields again."""
+        for connection in self.edges:
+            self._tell(connection, wire.encode(0, wire.Type.BUSY, status=0))
+
+    def refuse_rest(self) -> None:
+        """The process is about to end: refuse the requests that crossed the GOAWAY, so that they go elsewhere."""
+        for connection in self.edges:
+            self._refuse_waiting(connection, wire.DRAINING)
+
+    def _refuse_waiting(self, connection: Connection, code: str) -> None:
+        for stream in connection.take_requests():
+            self._tell(connection, wire.encode(stream, wire.Type.REFUSE, status=503, head=code.encode() + b"\n"))
+        self._kept = self._kept or connection.kept
+
+    def _tell(self, connection: Connection, frame: bytes) -> None:
+        if not connection.send(memoryview(frame)):
+            self._not_sent(connection)
+
     def measure_cpu(self) -> None:
         """Keep `cpu_since` from now on, which costs a system call per turn."""
         self.cpu_since = thread_time()
@@ -192,10 +233,11 @@ class Ring:
         The hot path: at one request per turn this method is most of what Python costs, so it calls little.
         """
         self._run_microtasks()
+        self._own.acquire()
         while True:
             used, flags, timer_ms = _OUTPUT_START.unpack_from(self._output)
             if used:
-                self.flush(used)
+                self._flush(used)
             now = monotonic()
             if now >= self._due:
                 self._due = self._on_due(now)
@@ -219,13 +261,16 @@ class Ring:
         if self._measures_cpu:
             self.cpu_since = thread_time()
         self.busy_since = now
+        self._own.release()
         _INPUT.pack_into(self._input, 0, filled - HEADER_BYTES, self._flags, time.time() * 1000 // 1, clock_ms)
 
-    def flush(self, used: int | None = None) -> None:
-        """Send the segments in the output buffer."""
+    def flush_now(self) -> None:
+        """Send the segments in the output buffer, in mid-turn."""
+        with self._own:
+            self._flush(_U32.unpack_from(self._output)[0])
+
+    def _flush(self, used: int) -> None:
         output = self._output
-        if used is None:
-            used = _U32.unpack_from(output)[0]
         position, end = HEADER_BYTES, HEADER_BYTES + used
         connections = self._connections
         while position < end:
@@ -266,6 +311,10 @@ class Ring:
             if filled > position:
                 return filled
         self._eager_turns = 0
+        if self._kept:
+            position = self._take_kept(position)
+            if position > HEADER_BYTES:
+                return position
         self.busy_since = None
         for descriptor, events in self._poll(_LONGEST_WAIT if wait > _LONGEST_WAIT else wait if wait > 0.0 else 0.0):
             connection = self._by_descriptor.get(descriptor)
@@ -280,6 +329,15 @@ class Ring:
                 position = self._receive(connection, position)
         if self._closed and position < self._last_position:
             position = self._tell_closed(position)
+        return position
+
+    def _take_kept(self, position: int) -> int:
+        """Hand on the frames that `send_back` read and did not refuse."""
+        self._kept = False
+        for connection in self.edges:
+            if connection.kept and position < self._last_position:
+                position = self._receive(connection, position)
+            self._kept = self._kept or connection.kept
         return position
 
     def _receive(self, connection: Connection, position: int) -> int:

@@ -151,6 +151,7 @@ class HostLink(asyncio.Protocol):
         """Called after frames arrived while somebody waits for requests here to end."""
         self._heard = False
         self._suspected = 0
+        self._sent_before = 0
         self.gone = False
         """The connection is no more, or never was."""
         self._reason: tuple[str, str] | None = None
@@ -227,15 +228,17 @@ class HostLink(asyncio.Protocol):
             stream.on_lost(Loss.DEADLINE)
 
     def stalled(self) -> bool:
-        """Whether the host was silent since the last call although a request was sent that may wait there.
+        """Whether the host was silent since the last call although a request had been sent before that.
 
         Called regularly. True once per request at most: a handler that merely takes its time looks the same from here,
-        so that this is a question to the host (`router.messages.Stalled`) and not an answer.
+        so that this is a question to the host (`router.messages.Stalled`) and not an answer. Asked any sooner, a host
+        might read the question before the request that blocks it.
         """
         heard, self._heard = self._heard, False
-        if heard or not self.streams or self.blocked or self._suspected == self._next_id:
+        sent, self._sent_before = self._sent_before, self._next_id
+        if heard or not self.streams or self.blocked or self._suspected == sent:
             return False
-        self._suspected = self._next_id
+        self._suspected = sent
         return True
 
     # asyncio.Protocol

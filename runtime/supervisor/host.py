@@ -28,7 +28,6 @@ from runtime.channel import Channel
 from runtime.supervisor.hosts import HostState, may_become
 from runtime.supervisor.placement import Placement
 
-
 REAP_SECONDS = 0.1
 REAP_ATTEMPTS = 20
 
