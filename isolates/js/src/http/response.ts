@@ -46,10 +46,8 @@ export class ResponseState {
 /** The state of a Response; null for every other value. */
 export let responseState: (value: unknown) => ResponseState | null;
 
-const NULL_BODY_STATUS = new Set([101, 103, 204, 205, 304]);
-
 export function hasNullBody(status: number): boolean {
-  return status === 204 || status === 304 || NULL_BODY_STATUS.has(status);
+  return status === 204 || status === 304 || status === 205 || status === 101 || status === 103;
 }
 
 export class Response {

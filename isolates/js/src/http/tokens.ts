@@ -1,6 +1,6 @@
 /** The character classes of RFC 9110 that header and method handling needs, with a memory of names seen before. */
 
-import { charCodeAt, SafeMap, stringSlice, toLowerCase } from '../primordials.ts';
+import { charCodeAt, SafeMap, SafeSet, stringSlice, toLowerCase } from '../primordials.ts';
 
 const TOKEN = new Uint8Array(128);
 for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
@@ -58,8 +58,8 @@ export function trimHttp(value: string): string {
   return stringSlice(value, start, end);
 }
 
-const NORMALIZED = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT']);
-const FORBIDDEN = new Set(['CONNECT', 'TRACE', 'TRACK']);
+const NORMALIZED = new SafeSet(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT']);
+const FORBIDDEN = new SafeSet(['CONNECT', 'TRACE', 'TRACK']);
 
 /** Fetch: validate and normalize a method. @throws TypeError */
 export function requestMethod(method: string): string {
