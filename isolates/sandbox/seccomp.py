@@ -63,11 +63,12 @@ _ANY_NAMESPACE = 0x7E020080
 
 
 class Condition(NamedTuple):
-    """Argument number `argument`: its lower 32 bits masked with `mask`, is one of `values`."""
+    """The lower 32 bits of argument `argument` (or the `upper` ones), masked with `mask`, are one of `values`."""
 
     argument: int
     values: tuple[int, ...]
     mask: int = 0xFFFFFFFF
+    upper: bool = False
 
 
 class Rule(NamedTuple):
@@ -90,7 +91,7 @@ RULES: dict[str, Rule] = {
     "tgkill": Rule(234, (Condition(0, (_OWN_PID,)),)),
     "kill": Rule(62, (Condition(0, (_OWN_PID,)),)),
     # Reading a limit of its own; the new limit is a pointer, so both halves must be null.
-    "prlimit64": Rule(302, (Condition(0, (0, _OWN_PID)), Condition(2, (0,)))),
+    "prlimit64": Rule(302, (Condition(0, (0, _OWN_PID)), Condition(2, (0,)), Condition(2, (0,), upper=True))),
 }
 """Calls that are allowed with certain arguments only."""
 
@@ -130,7 +131,7 @@ def _conditional(rule: Rule) -> list[bytes]:
     """Return what follows once the number is that of `rule`; it ends in a decision either way."""
     block: list[bytes] = []
     for condition in rule.conditions:
-        block.append(_statement(_LOAD, _ARGUMENTS + 8 * condition.argument))
+        block.append(_statement(_LOAD, _ARGUMENTS + 8 * condition.argument + 4 * condition.upper))
         if condition.mask != 0xFFFFFFFF:
             block.append(_statement(_AND, condition.mask))
         last = len(condition.values) - 1

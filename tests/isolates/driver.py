@@ -183,10 +183,12 @@ class Zygote:
         theirs.close()
         self.end = End(ours, FromZygote)
         try:
-            self.engine = self.end.expect(ZygoteReady).engine
+            ready = self.end.expect(ZygoteReady)
         except EOFError:
             self.__exit__(None, None, None)
             raise
+        self.engine = ready.engine
+        self.missing = ready.missing
 
     def fork(self) -> Host:
         self._hosts.append(Host(self, f"host-{len(self._hosts) + 1}", self.folder))
