@@ -104,10 +104,10 @@ class Calls:
         return Refusal.OPERATION
 
     def _call(self, size: int) -> tuple[int, int, int]:
-        request, self._request = self._request, bytearray()
+        last = self._data[: self._size(size)]
+        earlier, self._request = self._request, bytearray()
         try:
-            request += self._data[: self._size(size)]
-            number, fields = _decode(bytes(request))
+            number, fields = _decode(bytes(earlier + last) if earlier else bytes(last))
         except MemoryError:
             return self._answer(0, _NO_MEMORY)
         if functions.is_slow(number, fields):

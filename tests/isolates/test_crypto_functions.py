@@ -1,5 +1,6 @@
 """The host's side of Web Crypto: what is refused, and the way of requests and replies through a small buffer."""
 
+import random
 import select
 import struct
 from collections.abc import Callable
@@ -8,8 +9,8 @@ import pytest
 
 from isolates.crypto import ciphers, der, keys, signatures
 from isolates.crypto.calls import Calls, CryptoOp, Refusal
-from isolates.crypto.failures import DataError, OperationError
-from isolates.crypto.functions import Function
+from isolates.crypto.failures import DataError, OperationError, Refused
+from isolates.crypto.functions import Function, run
 from isolates.crypto.small_order import has_small_order
 
 KEY = bytes(range(16))
@@ -127,6 +128,38 @@ def test_a_key_of_the_wrong_length_for_its_curve_is_refused() -> None:
     for curve in ("Ed25519", "Ed448"):
         with pytest.raises(DataError):
             keys.import_pkcs8(curve, ed448)
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """The data with a few bytes changed, left out or put in."""
+    result = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        at = chance.randrange(len(result))
+        how = chance.randrange(3)
+        if how == 0:
+            result[at] ^= 1 << chance.randrange(8)
+        elif how == 1 and len(result) > 1:
+            del result[at]
+        else:
+            result.insert(at, chance.randrange(256))
+    return bytes(result)
+
+
+@pytest.mark.parametrize("kind", ["RSA", "P-256", "Ed25519", "X448"])
+def test_damaged_keys_are_refused_or_usable(kind: str) -> None:
+    chance = random.Random(kind)
+    key = keys.generate_rsa(1024, 65537) if kind == "RSA" else keys.generate_on(kind)
+    forms = {b"pkcs8": keys.encode_private(key), b"spki": keys.encode_public(key.public_key())}
+    export = Function.EXPORT_RSA if kind == "RSA" else Function.EXPORT_RAW
+    refused = 0
+    for _ in range(1000):
+        form = chance.choice((b"pkcs8", b"spki"))
+        try:
+            imported = run(Function.IMPORT, [kind.encode(), form, mutated(forms[form], chance)])[0]
+            run(export, [b"private" if form == b"pkcs8" else b"public", imported])
+        except Refused:
+            refused += 1
+    assert refused > 500
 
 
 def test_rsa_numbers_are_bounded() -> None:
