@@ -5,9 +5,19 @@
  */
 
 import { DOMException } from '../dom_exception.ts';
+import { latin1Decode, latin1Encode } from '../encoding/latin1.ts';
 import { perform, resultWord, scratchData, scratchRoom } from '../native.ts';
 import type { FrameReceiver } from '../ring/input.ts';
-import { charCodeAt, fromCharCode, min, SafeMap, setBytes, sliceBytes, subarray } from '../primordials.ts';
+import {
+  min,
+  SafeMap,
+  setBytes,
+  sliceBytes,
+  subarray,
+  typedArrayBuffer,
+  typedArrayOffset,
+  uncurryThis,
+} from '../primordials.ts';
 
 export const HMAC = 1;
 export const HMAC_VERIFY = 2;
@@ -114,24 +124,24 @@ function sizeOf(fields: Field[]): number {
   return size;
 }
 
-function writeUint32(target: Uint8Array, at: number, value: number): void {
-  for (let i = 0; i < 4; i++) target[at + i] = value >>> (8 * i);
-}
+const setUint32 = uncurryThis(DataView.prototype.setUint32);
+const getUint32 = uncurryThis(DataView.prototype.getUint32);
 
-function readUint32(source: Uint8Array, at: number): number {
-  return (source[at] | (source[at + 1] << 8) | (source[at + 2] << 16) | (source[at + 3] << 24)) >>> 0;
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(typedArrayBuffer(bytes), typedArrayOffset(bytes), bytes.length);
 }
 
 function write(target: Uint8Array, number: number, fields: Field[]): void {
-  writeUint32(target, 0, number);
+  const view = viewOf(target);
+  setUint32(view, 0, number, true);
   let at = 4;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i];
     const size = typeof field === 'number' ? 4 : field.length;
-    writeUint32(target, at, size);
+    setUint32(view, at, size, true);
     at += 4;
-    if (typeof field === 'number') writeUint32(target, at, field);
-    else if (typeof field === 'string') for (let c = 0; c < size; c++) target[at + c] = charCodeAt(field, c);
+    if (typeof field === 'number') setUint32(view, at, field, true);
+    else if (typeof field === 'string') latin1Encode(field, target, at);
     else setBytes(target, field, at);
     at += size;
   }
@@ -156,20 +166,15 @@ function read(code: number): Reply {
     }
     data = whole;
   }
-  if (code < 0) throw new DOMException(ascii(data), REFUSALS[code]);
+  if (code < 0) throw new DOMException(latin1Decode(data, 0, size), REFUSALS[code]);
+  const view = viewOf(data);
   const reply: Reply = [];
   for (let at = 0; at < size;) {
     const start = at + 4;
-    at = start + readUint32(data, at);
+    at = start + getUint32(view, at, true);
     reply[reply.length] = sliceBytes(data, start, at);
   }
   return reply;
-}
-
-function ascii(data: Uint8Array): string {
-  let text = '';
-  for (let i = 0; i < data.length; i++) text += fromCharCode(data[i]);
-  return text;
 }
 
 /** What the ring tells of the host itself: a segment without frames says that functions on its threads are done. */
