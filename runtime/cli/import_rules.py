@@ -36,10 +36,10 @@ _REFUSED_WORDS = ("reserved for internal use", "not authorized", "may not be mod
 
 Fate = Literal["run", "transaction", "pragma", "internal", "refused"]
 REASONS = {
-    "transaction": "transaction statements (the import makes its own)",
-    "pragma": "pragmas",
-    "internal": "statements on internal tables",
-    "refused": "statements that the server refuses",
+    "transaction": "transaction control",
+    "pragma": "pragma",
+    "internal": "on internal tables",
+    "refused": "refused by the server",
 }
 
 
@@ -63,12 +63,26 @@ class Rules:
     def __init__(self, virtual: dict[str, list[str]] | None = None) -> None:
         self.virtual = virtual or {}
         """Virtual tables of the dump with their columns, by name; to be given to the next one to go on."""
+        self._plain_inserts: set[bytes] = set()
+        """Beginnings of statements that are run as they are, each with its opening parenthesis."""
 
     def __repr__(self) -> str:
         return f"<Rules [{len(self.virtual)} virtual tables]>"
 
     def decide(self, statement: Statement) -> Decision:
         """Raises `IncompleteDump`."""
+        # Most of a dump is rows: what was decided for one INSERT into a table holds for the next.
+        head = statement.text[: statement.text.find(b"(") + 1]
+        if head in self._plain_inserts:
+            return RUN
+        decision = self._decide(statement)
+        if decision is RUN and head[:6].upper() == b"INSERT":
+            self._plain_inserts.add(head)
+        elif decision is not RUN:
+            self._plain_inserts.clear()
+        return decision
+
+    def _decide(self, statement: Statement) -> Decision:
         head = _without_comments(statement.text)[:_HEAD_BYTES].decode("utf-8", "replace")
         word = head[:20].upper().split(None, 1)[0].rstrip(";") if head.strip() else ""
         if word == "ROLLBACK":
@@ -83,6 +97,7 @@ class Rules:
 
     def _decide_target(self, statement: Statement, head: str) -> Decision:
         if virtual := _VIRTUAL.match(head):
+            self._plain_inserts.clear()
             self.virtual[_name(virtual)] = columns_of(_without_comments(statement.text).decode("utf-8", "replace"))
             return RUN
         target = _TARGET.match(head)

@@ -108,7 +108,7 @@ class SqlFile:
         read = position
         with self.path.open("rb") as file:
             file.seek(position)
-            pending = b""
+            pending, done = b"", 0
             while True:
                 data = file.read(READ_BYTES)
                 mark = position == 0 and file.tell() == len(data) and data.startswith(b"\xef\xbb\xbf")
@@ -116,11 +116,10 @@ class SqlFile:
                 for statement in splitter.feed(b"   " + data[3:] if mark else data, last=not data):
                     if not data and splitter.unterminated:
                         raise CommandError(f"{self.path}:{statement.line}: the file ends within a statement")
-                    start = statement.end - read
-                    self._digest.update(pending[:start])
-                    pending = pending[start:]
-                    read = statement.end
+                    self._digest.update(memoryview(pending)[done : statement.end - read])
+                    done = statement.end - read
                     yield self._piece(statement)
+                pending, read, done = pending[done:], read + done, 0
                 if not data:
                     return
 

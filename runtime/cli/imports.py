@@ -65,7 +65,9 @@ def _view(source: "Source", loaded: "Loaded", name: str) -> str:
 
     went_on = ", going on where an earlier one was stopped" if loaded.resumed_at else ""
     lines = [f"Imported {source.path} into {name}: {loaded.statements} statements{went_on}."]
-    lines += [f"Left out: {count} {REASONS[reason]}." for reason, count in source.left_out.items()]
+    if source.left_out:
+        kinds = (f"{count} {REASONS[reason]}" for reason, count in source.left_out.items())
+        lines.append(f"Left out: {', '.join(kinds)}.")
     if loaded.violations:
         lines.append(
             f"Foreign keys: {loaded.violations} rows refer to rows that are not there. See PRAGMA foreign_key_check."
