@@ -419,11 +419,14 @@ class Host:
         if self._loaded and not self._ending:
             self._ring.send_back(busy_since, self._tell_blocked)
 
-    def _tell_blocked(self) -> None:
-        if not self._blocked:
-            self._blocked = True
-            self._link.send(Blocked(True))
-            self._ring.interrupt()
+    def _tell_blocked(self) -> bool:
+        """Tell the supervisor, once per time of blocking; returns whether this was it."""
+        if self._blocked:
+            return False
+        self._blocked = True
+        self._link.send(Blocked(True))
+        self._ring.interrupt()
+        return True
 
     def _on_stuck(self) -> None:
         wall_ms = self._limits.wall_ms

@@ -162,20 +162,21 @@ class Ring:
         for connection in self.edges:
             connection.send(goaway)
 
-    def send_back(self, busy_since: float, tell: Callable[[], None]) -> None:
+    def send_back(self, busy_since: float, tell: Callable[[], bool]) -> None:
         """Refuse all requests that JavaScript has not seen, while it is in the turn that began at `busy_since`.
 
-        From another thread; does nothing if that turn is over. Each edge worker is told before that new requests would
-        wait, and `tell` is called, before the turn can end.
+        From another thread; does nothing if that turn is over. `tell` is called before the turn can end; if it returns
+        True, every edge worker is told first that new requests would wait.
         """
         if not self._own.acquire(blocking=False):
             return
         try:
             if self.busy_since != busy_since:
                 return
-            tell()
+            news = tell()
             for connection in self.edges:
-                self._tell(connection, wire.encode(0, wire.Type.BUSY, status=1))
+                if news:
+                    self._tell(connection, wire.encode(0, wire.Type.BUSY, status=1))
                 self._refuse_waiting(connection, wire.BLOCKED)
         finally:
             self._own.release()

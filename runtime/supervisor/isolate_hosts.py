@@ -6,7 +6,7 @@ how long a dying app waits, in `hosts.py`; `zygote.py` forks, `standby.py` keeps
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -24,6 +24,7 @@ from runtime.supervisor.zygote import Zygote
 LOAD_SECONDS = 10.0
 """A build whose evaluation takes longer is refused."""
 LOADS_AT_ONCE = 8
+REVIVED_AT_ONCE = 2
 LOOK_SECONDS = 1.0
 """How often pools are looked at for hosts to add or to drain."""
 REVIVAL_SECONDS = 0.02
@@ -37,7 +38,7 @@ log = logging.getLogger("brrrd.hosts")
 class HostTelemetry(Protocol):
     """Where reports of hosts go."""
 
-    def app_log(self, app_id: str, build_id: str, line: Log) -> None: ...
+    def app_log(self, app_id: str, build_id: str, directory: str, line: Log) -> None: ...
     def host_stats(self, host_id: str, app_id: str, stats: HostStats) -> None: ...
     def host_retired(self, app_id: str, limit: str) -> None: ...
     def host_ended(self, host_id: str) -> None: ...
@@ -233,7 +234,7 @@ class IsolateHosts:
             return
         pool = self.pools.get(placement.app_id)
         if isinstance(message, Log):
-            self._telemetry.app_log(placement.app_id, placement.build_id, message)
+            self._telemetry.app_log(placement.app_id, placement.build_id, placement.directory, message)
         elif isinstance(message, HostStats):
             self._telemetry.host_stats(host.host_id, placement.app_id, message)
             if pool is not None:
@@ -285,8 +286,18 @@ class IsolateHosts:
     def _revive(self) -> None:
         """The zygote died, and all hosts with it."""
         self._revival = None
-        for app_id in revival(self.pools, self._now()):
-            self._bring_up(app_id, 0.0)
+        apps = iter(revival(self.pools, self._now()))
+        for _ in range(REVIVED_AT_ONCE):
+            self._background(self._revive_each(apps))
+
+    async def _revive_each(self, apps: Iterator[str]) -> None:
+        """Bring apps back one after the other; those that requests wait for are woken meanwhile and go first."""
+        for app_id in apps:
+            pool = self.pools.get(app_id)
+            if pool is not None and pool.dormant and app_id not in self._starting:
+                self._bring_up(app_id, 0.0)
+                if app_id in self._starting:
+                    await asyncio.wait([self._starting[app_id]])
 
     def _recover(self, pool: Pool, reason: str) -> None:
         """A host died, or did not come up: start another one now or later, unless others serve."""
