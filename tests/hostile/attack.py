@@ -1,7 +1,6 @@
 """One hostile script, and what its caller may see."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 WALL_MS = 600
 PATIENT_WALL_MS = 5000
@@ -50,8 +49,9 @@ class Attack:
     """Whether the app answers afterwards: a script that breaks its own realm need not."""
     limits: dict[str, int] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    request: dict[str, Any] = field(default_factory=dict)
-    """Options of the HTTP request, such as `method` and `content`."""
+    method: str = "GET"
+    content: bytes | None = None
+    """The request's body."""
 
     @property
     def wall_ms(self) -> int:

@@ -7,11 +7,10 @@ import httpx
 import pytest
 
 from tests.hostile.attack import CUT, Attack
-from tests.hostile.conftest import Neighbour
+from tests.hostile.conftest import APP, Neighbour, Victim
 from tests.hostile.scripts import ALL
-from tests.node_server import Node, eventually
+from tests.node_server import eventually, pack
 
-APP = "hostile"
 BOUND_SECONDS = 10.0
 """For an answer: the wall clock, the host's grace and death, and a busy machine."""
 
@@ -22,47 +21,59 @@ def test_the_table_is_large_and_its_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("attack", ALL, ids=lambda attack: attack.name.replace(" ", "-"))
-def test_a_hostile_script(attack: Attack, victim: Node, neighbour: Neighbour) -> None:
+def test_a_hostile_script(attack: Attack, victim: Victim, neighbour: Neighbour) -> None:
     before = neighbour.seen.copy()
     refused = deploy(victim, attack)
     if attack.deploys:
         status, text, took = call(victim, attack)
-        assert status in attack.expected, f"{status} after {took:.1f} s: {text[:500]}\n{log(victim)[-1500:]}"
+        assert status in attack.expected, f"{status} after {took:.1f} s: {text[:300]}\n{victim.log()[-1500:]}"
         assert attack.text in text
         assert took < BOUND_SECONDS
         if attack.recovers:
-            eventually(BOUND_SECONDS, lambda: victim.get(APP, "/well", timeout=5).text == "well")
+            eventually(BOUND_SECONDS, lambda: victim.edge.get("/well").text == "well")
         if attack.logged:
-            eventually(5, lambda: attack.logged in log(victim))
+            eventually(5, lambda: attack.logged in victim.log())
     else:
         assert attack.text in refused
     during = neighbour.seen - before
     assert set(during) <= {200}, during
 
 
-def deploy(node: Node, attack: Attack) -> str:
+def test_limits_are_counted_by_name(victim: Victim) -> None:
+    for attack in ALL:
+        if attack.name in ("more CPU than cpu_ms", "body larger than response_mb"):
+            deploy(victim, attack)
+            call(victim, attack)
+
+    def counted() -> bool:
+        metrics = httpx.get(f"{victim.node.control_url}/metrics", trust_env=False).text
+        lines = [line for line in metrics.splitlines() if line.startswith("brrrd_host_limits_total{")]
+        return all(any(f'limit="{name}"' in line for line in lines) for name in ("cpu_ms", "response_mb"))
+
+    eventually(5, counted, every=0.2)
+
+
+def test_status_tells_what_holds_hosts(victim: Victim) -> None:
+    status = victim.node.cli_json("status")
+    assert {"no new privileges", "resource limits"} <= set(status["containment"])
+    assert isinstance(status["not_contained"], list)
+
+
+def deploy(victim: Victim, attack: Attack) -> str:
     """Deploy the script in place of the one before; the refusal's text if it is one that must be refused."""
     limits = {"wall_ms": attack.wall_ms, "memory_mb": 64} | attack.limits
     manifest = json.dumps({"main": "_worker.js", "limits": limits})
-    answer = node.upload({"_worker.js": attack.worker, "brrrd.json": manifest} | attack.files, APP)
+    package = pack({"_worker.js": attack.worker, "brrrd.json": manifest} | attack.files)
+    answer = victim.control.post(f"/apps/{APP}/deployments", params={"hosts": f"{APP}.localhost"}, content=package)
     assert answer.status_code in ((200, 201) if attack.deploys else (422,)), answer.text
     return answer.text
 
 
-def call(node: Node, attack: Attack) -> tuple[int, str, float]:
+def call(victim: Victim, attack: Attack) -> tuple[int, str, float]:
     """Send the request; status (`CUT` for a response that broke off), text, and the seconds it took."""
     started = time.monotonic()
     try:
-        answer = node.request(attack.request.get("method", "GET"), APP, "/", **options(attack))
+        answer = victim.edge.request(attack.method, "/", content=attack.content)
     except httpx.RemoteProtocolError as error:
         return CUT, repr(error), time.monotonic() - started
     return answer.status_code, answer.text, time.monotonic() - started
-
-
-def options(attack: Attack) -> dict[str, object]:
-    return {key: value for key, value in attack.request.items() if key != "method"} | {"timeout": 2 * BOUND_SECONDS}
-
-
-def log(node: Node) -> str:
-    """What the app's owner reads."""
-    return node.cli("logs", "--app", APP, check=False).stdout

@@ -159,6 +159,8 @@ export function finishGlobals(environment: Record<string, string>, node: boolean
     define('clearImmediate', clearTimeout, true);
     define('global', globalThis, false);
   }
+  // A shared WebAssembly memory's buffer would lead to it.
+  delete (SharedArrayBuffer.prototype as unknown as Record<string, unknown>).constructor;
   for (const name of ['__brrrd_boot', '__brrrd_ring', '__timer_manager', 'SharedArrayBuffer']) remove(name);
   const atomics = Atomics as unknown as Record<string, unknown>;
   delete atomics.wait;

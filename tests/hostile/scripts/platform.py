@@ -65,7 +65,7 @@ ATTACKS = [
     Attack("setters for array elements", _HARMED, f"""
       for (let i = 0; i < 10; i++) {{
         Object.defineProperty(Array.prototype, i, {{ set: {_NO}, get: () => undefined, configurable: true }});
-      }}""" + _OK),
+      }}""" + _OK, recovers=False),
     Attack("thenable objects everywhere", FINE | TIMEOUT, "Object.prototype.then = function () {};" + _OK),
     Attack("species that throws", FINE | THROWN, f"""
       for (const c of [Promise, Array, ArrayBuffer, Object.getPrototypeOf(Uint8Array), RegExp, Map, Set]) {{
@@ -115,6 +115,8 @@ ATTACKS = [
       const names = ["SharedArrayBuffer", "__brrrd_boot", "__brrrd_ring", "__timer_manager", "Worker", "importScripts",
         "require", "Deno", "gc", "d8", "load", "read", "print", "quit"];
       const there = names.filter((name) => globalThis[name] !== undefined);
+      const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+      if (buffer.constructor !== Object) there.push("SharedArrayBuffer by a memory");
       if (Atomics.wait !== undefined || Atomics.waitAsync !== undefined) there.push("Atomics.wait");
       return new Response("withheld but for [" + there + "]");""", text="but for []"),
     Attack("no fine clock", FINE, """

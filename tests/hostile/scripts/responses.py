@@ -73,12 +73,12 @@ ATTACKS = [
            limits={"response_mb": 1}, logged="response_mb"),
     Attack("exactly response_mb", FINE, "return new Response(new Uint8Array(1 << 20));", limits={"response_mb": 1}),
     Attack("answer without reading the request", FINE, "return new Response('ok');",
-           request={"method": "POST", "content": b"x" * 5_000_000}),
+           method="POST", content=b"x" * 5_000_000),
     Attack("answer that reads the request for ever", FINE | TIMEOUT, """
       const reader = request.body.getReader();
       for (;;) { const { done } = await reader.read(); if (done) break; await new Promise((r) => setTimeout(r, 1)); }
-      return new Response("ok");""", request={"method": "POST", "content": b"x" * 5_000_000}),
+      return new Response("ok");""", method="POST", content=b"x" * 5_000_000),
     Attack("request's body sent back and cancelled", FINE | BROKEN | THROWN, """
       const [a, b] = request.body.tee(); void b.cancel(); return new Response(a);""",
-           request={"method": "POST", "content": b"x" * 2_000_000}),
+           method="POST", content=b"x" * 2_000_000),
 ]  # fmt: skip
