@@ -117,7 +117,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         data_dir=data_dir,
         serving=serving,
         supervisor=supervisor,
-        deployments=Deployments(config, serving),
+        deployments=Deployments(config, serving, reports.traces),
         databases=DatabaseService(config, serving, databases_dir, token_key),
         snapshots=snapshots,
         reports=reports,
@@ -146,6 +146,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         supervisor.kill()
         api.cancel()
         await store.close()
+        reports.close()
         logs.close()
     return 0
 

@@ -23,6 +23,7 @@ from runtime.state.domains import Domain
 from runtime.state.errors import Conflict
 from runtime.supervisor.host import Host, HostFailed
 from runtime.supervisor.placement import Placement
+from runtime.telemetry.stack_traces import StackTraces
 
 DISCARD_BYTES = 1 << 30
 DISCARD_SECONDS = 20.0
@@ -73,8 +74,9 @@ def default_hosts(app: App) -> list[str]:
 class Deployments:
     """Changes of apps."""
 
-    def __init__(self, config: Config, serving: Serving) -> None:
+    def __init__(self, config: Config, serving: Serving, traces: StackTraces) -> None:
         self._config = config
+        self._traces = traces
         self._serving = serving
         self._store = serving.store
         self._locks: dict[str, asyncio.Lock] = {}
@@ -224,14 +226,18 @@ class Deployments:
                 raise Problem(503, f"The build could not be tried: {error}.") from None
             if load is None:
                 raise Problem(422, f"The build cannot be served: {error}.", "Build failed") from None
-            place = ":".join(str(part) for part in (load.file, load.line, load.column) if part)
+            file, line, column = load.file, load.line, load.column
+            source = await self._traces.place(wanted.app_id, wanted.directory, file, line, column)
+            if source is not None:
+                file, line, column = source
+            place = ":".join(str(part) for part in (file, line, column) if part)
             raise Problem(
                 422,
                 f"{place}: {load.message}" if place else load.message,
                 "Build failed",
-                file=load.file,
-                line=load.line,
-                column=load.column,
+                file=file,
+                line=line,
+                column=column,
             ) from None
 
     def _add_build(self, connection: sqlite3.Connection, build: Build, hosts: list[str]) -> None:

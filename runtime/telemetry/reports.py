@@ -7,6 +7,7 @@ from dataplane import messages as dataplane
 from isolates.messages import HostStats, Log
 from router import messages as router
 from runtime.telemetry.app_logs import AppLogs
+from runtime.telemetry.stack_traces import StackTraces
 from runtime.telemetry.totals import Totals
 
 LIMIT = "limit "
@@ -30,7 +31,7 @@ class Reports:
         self.storage: dict[str, int] = {}
         self.retired: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """How many hosts of an app were ended at each limit."""
-        self._logs = logs
+        self.traces = StackTraces(logs.write)
 
     def __repr__(self) -> str:
         return f"<Reports {len(self.edges)} edges, {len(self.streams)} database workers>"
@@ -98,12 +99,17 @@ class Reports:
         """A host ended, for whatever reason."""
         self.hosts.ended(host_id)
 
-    def app_log(self, app_id: str, build_id: str, line: Log) -> None:
-        """A line for an app's owner."""
-        self._logs.write(app_id, build_id, line)
+    def app_log(self, app_id: str, build_id: str, directory: str, line: Log) -> None:
+        """A line for an app's owner, from a build that is unpacked in `directory`."""
+        self.traces.line(app_id, build_id, directory, line)
+
+    def close(self) -> None:
+        """Hand the lines that wait to the logs, which are closed next."""
+        self.traces.close()
 
     def forget_app(self, app_id: str) -> None:
         """The app was deleted."""
+        self.traces.forget(app_id)
         self.apps.forget(app_id)
         self.hosts.forget(app_id)
         self.retired.pop(app_id, None)
