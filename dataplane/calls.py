@@ -18,6 +18,7 @@ class Call:
     __slots__ = (
         "answered",
         "aside",
+        "began",
         "body",
         "cancelled",
         "chunks",
@@ -51,6 +52,9 @@ class Call:
         self.parked_since: float | None = None
         """Monotonic time since which the call waits for credit."""
         self.started = 0.0
+        """Monotonic time at which it began to run without interruption."""
+        self.began = 0.0
+        """Monotonic time at which its request was complete."""
 
     def __repr__(self) -> str:
         return f"<Call {self.number} of {self.head.database_id} [{'aside' if self.aside else 'leading'}]>"

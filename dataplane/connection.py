@@ -1,8 +1,9 @@
 """One connection to a database file: opening, compiling with a cache, errors, transactions.
 
 Used by the database worker, by one thread at a time. Must never know of HTTP,
-Hrana or streams. Settings that every connection has: WAL with `synchronous=FULL` (an acknowledged commit survives a
-power cut), foreign keys on, schema not trusted, defensive mode, and the authorizer of `dataplane.guard`.
+Hrana or streams. Settings that every connection has: WAL, foreign keys on, schema not trusted, defensive mode, and the
+authorizer of `dataplane.guard`. A commit writes the WAL but does not wait for the disk (`synchronous=NORMAL`): before
+it is acknowledged, `dataplane.commits` syncs the WAL, once for all commits that wait for it.
 """
 
 import ctypes as c
@@ -32,7 +33,7 @@ _LIMITS = {0: 128 << 20, 1: 16 << 20, 11: 0}  # value and row bytes, SQL bytes, 
 _SETTINGS = b"""
 PRAGMA busy_timeout=1000;
 PRAGMA journal_mode=WAL;
-PRAGMA synchronous=FULL;
+PRAGMA synchronous=NORMAL;
 PRAGMA foreign_keys=ON;
 PRAGMA trusted_schema=OFF;
 PRAGMA cache_size=-8000;
@@ -43,13 +44,14 @@ PRAGMA journal_size_limit=67108864;
 class Connection:
     """An open database file. `read_only` connections cannot change it, whatever the statement."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, max_bytes: int = 0) -> None:
         self.engine: Engine = load()
         self.path = path
         self.hook: Callable[[], bool] | None = None
         """Called every `PROGRESS_STEPS` steps while a statement runs; True ends it with SQLITE_INTERRUPT."""
         self.session_changed = False
         """Settings or temporary objects of this connection differ from those of a new one."""
+        self._max_bytes = max_bytes
         self._refusal: str | None = None
         self._vacuum = self._writes = False
         self._statements: OrderedDict[str, Statement] = OrderedDict()
@@ -74,11 +76,23 @@ class Connection:
         for limit, value in _LIMITS.items():
             engine.limit(handle, limit, value)
         self.run(_SETTINGS)
+        if self._max_bytes:
+            self.run(b"PRAGMA max_page_count=%d" % max(1, self._max_bytes // self._page_size()))
         if read_only:
             self.run(b"PRAGMA query_only=ON")
         engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
         engine.set_authorizer(handle, self._authorize, None)
         engine.progress_handler(handle, PROGRESS_STEPS, self._progress, None)
+
+    def _page_size(self) -> int:
+        statement = self.prepare("PRAGMA page_size")
+        try:
+            statement.step()
+            (size,) = statement.row(1)
+        finally:
+            statement.reset()
+        assert isinstance(size, int)
+        return size
 
     def _on_authorize(self, _: Any, action: int, first: bytes, second: bytes, *_more: bytes) -> int:
         verdict = guard.decide(
@@ -112,6 +126,8 @@ class Connection:
         where = f" (at offset {offset})" if offset >= 0 else ""
         if message.endswith((": syntax error", "incomplete input")) or message.startswith("unrecognized token"):
             return SqlError("SQL_PARSE_ERROR", f"SQL string could not be parsed: {message}{where}", extended)
+        if primary == "SQLITE_FULL" and self._max_bytes:
+            where = f" (the limit of one database is {self._max_bytes >> 20} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
 
     def prepare(self, sql: str) -> Statement:

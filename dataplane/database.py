@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from dataplane.commits import Commits
 from dataplane.connection import Connection
 from dataplane.limits import Limits
 from dataplane.messages import DatabaseStats
@@ -21,10 +22,12 @@ class Database:
         self.database_id = database_id
         self.path = directory / database_id / FILE_NAME
         self.writers: Writers[Stream] = Writers(limits)
+        self.commits = Commits(self.path)
         self.streams = 0
         self.last_used = 0.0
         self.on_closed: Callable[[], None] | None = None
         """Set while it is being dropped: called when the last stream is gone."""
+        self._max_bytes = limits.max_database_bytes
         self._pool: dict[bool, list[Connection]] = {False: [], True: []}
         self._rows_read = self._rows_written = self._queries = 0
 
@@ -41,7 +44,7 @@ class Database:
             pass
         if not self.path.exists():
             self._create_directory()
-        return Connection(self.path, read_only=read_only)
+        return Connection(self.path, read_only=read_only, max_bytes=self._max_bytes)
 
     def _create_directory(self) -> None:
         folder = self.path.parent
@@ -77,10 +80,12 @@ class Database:
                 size += path.stat().st_size
             except FileNotFoundError:
                 continue
-        return DatabaseStats(self._rows_read, self._rows_written, self._queries, size)
+        commits = self.commits
+        return DatabaseStats(self._rows_read, self._rows_written, self._queries, size, commits.commits, commits.syncs)
 
     def close(self) -> None:
         """Close idle connections; the last one checkpoints the WAL."""
         for pool in self._pool.values():
             while pool:
                 pool.pop().close()
+        self.commits.close()

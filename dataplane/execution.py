@@ -108,6 +108,8 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
         if stream.taken is not None:
             yield from _abandon(stream, connection)
         elif stream.has_turn and connection.autocommit:
+            # A failed statement may keep what it did before (ON CONFLICT FAIL).
+            stream.unsynced = True
             yield Need.NO_TURN
         raise failure from None
     finally:
@@ -128,6 +130,7 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
         "query_duration_ms": round(seconds * 1000, 3),
     }
     if stream.has_turn and connection.autocommit:
+        stream.unsynced = stream.unsynced or statement.keyword != "ROLLBACK"
         yield Need.NO_TURN
     return result
 

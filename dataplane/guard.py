@@ -176,5 +176,6 @@ def _decide_pragma(name: str, value: str | None) -> Verdict:
     if name in WRITE_PRAGMAS:
         return _SESSION
     if value.lower() in _HARMLESS_VALUES.get(name, ()):
-        return ALLOWED
+        # `synchronous=FULL` would make the connection's commits wait for the disk themselves, one by one.
+        return _SESSION if name == "synchronous" else ALLOWED
     return Verdict(f"PRAGMA {name} cannot be set here")

@@ -14,6 +14,7 @@ class Limits(NamedTuple):
     idle_seconds: float
     idle_writer_seconds: float
     max_answer_bytes: int
+    max_database_bytes: int = 0
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> "Limits":
@@ -25,4 +26,5 @@ class Limits(NamedTuple):
             settings.idle_ms / 1000,
             settings.idle_writer_ms / 1000,
             settings.max_answer_bytes,
+            settings.max_database_bytes,
         )

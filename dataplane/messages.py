@@ -44,6 +44,8 @@ class WorkerSettings(msgspec.Struct, tag="worker_settings", frozen=True):
     """The same while its transaction keeps another writer waiting."""
     max_answer_bytes: int = 32 << 20
     """Of a pipeline or batch; a cursor has no limit."""
+    max_database_bytes: int = 0
+    """Size that a database may not exceed, 0 for none."""
 
 
 class Drop(msgspec.Struct, tag="drop", frozen=True):
@@ -101,6 +103,10 @@ class DatabaseStats(msgspec.Struct, frozen=True):
     rows_written: int
     queries: int
     storage_bytes: int
+    commits: int = 0
+    """Acknowledged requests that have committed something."""
+    syncs: int = 0
+    """Waits for the disk that made them durable: fewer, if several shared one."""
 
 
 class WorkerStats(msgspec.Struct, tag="worker_stats", frozen=True):

@@ -5,9 +5,11 @@ caller must then touch nothing any more.
 """
 
 import logging
+import os
 import shutil
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,6 +19,7 @@ import msgspec
 from dataplane import execution, hrana, snapshots, wire
 from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
 from dataplane.calls import Call
+from dataplane.commits import FAST_SECONDS
 from dataplane.database import Database
 from dataplane.dump import dump
 from dataplane.errors import HttpError
@@ -32,6 +35,9 @@ from dataplane.streams import Stream, Streams
 
 MAX_STREAMS_PER_DATABASE = 1000
 GOING_AWAY = 1012
+EXIT_DISK = 74
+MAX_SYNCS = 16
+"""Databases whose WALs are synced at the same time."""
 CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
 IDLE_DATABASE_SECONDS = 120.0
@@ -62,6 +68,13 @@ class Service:
         self._ready: deque[Call] = deque()
         self._returned: deque[tuple[Call, Any]] = deque()
         """Calls whose work ran aside, and what came of it; the only thing that other threads append to."""
+        self._durable: deque[tuple[Call, Any]] = deque()
+        """Calls whose commits are on the disk, and what to go on with."""
+        self._synced: deque[tuple[Database, list[tuple[Call, Any]], float]] = deque()
+        """Syncs that came to an end; other threads append."""
+        self._committed: set[Database] = set()
+        """Databases with commits that wait for the disk."""
+        self._disk = ThreadPoolExecutor(MAX_SYNCS, thread_name_prefix="sync")
         self._waiting_for_turn: dict[Stream, Call] = {}
         self._sessions: set[Session] = set()
         self._sockets_ready: deque[SocketStream] = deque()
@@ -137,16 +150,55 @@ class Service:
             call = self._ready.popleft()
             if call in self._running and not self._settle(call, self._advance(call)):
                 return False
+        while self._synced:
+            database, calls, seconds = self._synced.popleft()
+            database.commits.ended(seconds)
+            if database.commits.due:
+                self._committed.add(database)
+            for call, _ in calls:
+                assert call.stream is not None
+                call.stream.unsynced = False
+            self._durable.extend(calls)
+        while self._durable:
+            call, outcome = self._durable.popleft()
+            if not self._settle(call, outcome):
+                return False
         while self._sockets_ready:
             if not self._sockets_ready.popleft().start_next():
                 return False
         return True
+
+    def sync(self) -> bool:
+        """Begin to make commits durable, whatever has come together; True if there is something to go on with."""
+        for database in [database for database in self._committed if not database.commits.syncing]:
+            self._committed.discard(database)
+            calls = database.commits.begin()
+            if database.commits.syncs and database.commits.seconds < FAST_SECONDS:
+                self._sync(database, calls)
+            else:
+                self._disk.submit(self._sync_aside, database, calls)
+        return bool(self._synced)
+
+    def _sync_aside(self, database: Database, calls: list[tuple[Call, Any]]) -> None:
+        self._sync(database, calls)
+        self._on_aside_done()
+
+    def _sync(self, database: Database, calls: list[tuple[Call, Any]]) -> None:
+        began = monotonic()
+        try:
+            database.commits.sync()
+        except OSError:
+            # What the disk has is not known any more: recovery from the WAL finds out, in a new process.
+            log.exception("the WAL of database %s cannot be synced", database.database_id)
+            os._exit(EXIT_DISK)
+        self._synced.append((database, calls, monotonic() - began))
 
     # Calls
 
     def _start(self, call: Call) -> bool:
         """The body is complete: find the stream and begin."""
         self._running.add(call)
+        call.began = monotonic()
         self._changed = True
         body = call.body[0] if len(call.body) == 1 else b"".join(call.body)
         call.body = []
@@ -290,6 +342,11 @@ class Service:
             if call.cancelled and not isinstance(outcome, StopIteration | HttpError):
                 self._end(call)
                 return True
+            if stream.unsynced and not isinstance(outcome, Need):
+                # No byte of an answer leaves before the commit that it may tell of is durable.
+                stream.database.commits.wait(call, outcome)
+                self._committed.add(stream.database)
+                return True
             if outcome is Need.TURN:
                 if not stream.database.writers.ask(stream, monotonic()):
                     self._waiting_for_turn[stream] = call
@@ -366,6 +423,7 @@ class Service:
         assert stream is not None
         stream.busy = True
         self._running.add(call)
+        call.began = monotonic()
         self._changed = True
         return self._settle(call, self._advance(call))
 
@@ -399,8 +457,11 @@ class Service:
         for database in list(self._databases.values()):
             holder = database.writers.holder
             if holder is not None and holder.connection is not None and holder.taken is None:
-                stalled = next((call for call in self._running if call.stream is holder and call.parked_since), None)
-                limit = database.writers.overdue(now, idle=not holder.busy or stalled is not None)
+                calls = [call for call in self._running if call.stream is holder]
+                stalled = next((call for call in calls if call.parked_since), None)
+                # One request that brings its whole transaction is a batch at work, several are a client that talks.
+                batch = any(call.began <= database.writers.since for call in calls)
+                limit = database.writers.overdue(now, batch=batch and stalled is None)
                 # A single statement outside a transaction has a limit of its own.
                 if limit is not None and not holder.connection.autocommit:
                     if stalled is not None:

@@ -84,6 +84,8 @@ class Stream:
         self.connection: Connection | None = None
         self.has_turn = False
         """It may write: it is the holder in `database.writers`."""
+        self.unsynced = False
+        """It has committed something that is not on the disk yet: nothing may be answered before."""
         self.busy = False
         """A request is being answered; only then may the connection be used by another thread than the leader."""
         self.closing = False
@@ -97,6 +99,7 @@ class Stream:
         self.answer_bytes = 0
         self.limits = limits
         self._deadline = 0.0
+        """Monotonic time by which the running statement has to end; 0 before the first one."""
         self._pace = pace
 
     def __repr__(self) -> str:
@@ -131,7 +134,7 @@ class Stream:
     def out_of_control(self, now: float) -> bool:
         """A statement should have ended itself well before `now` (monotonic) and did not."""
         limit = self.limits.statement_seconds
-        return 0 < self._deadline + max(1.0, limit / 5) < now
+        return self._deadline > 0 and self._deadline + max(1.0, limit / 5) < now
 
     def before_commit(self) -> None:
         """Call before a statement that commits."""

@@ -70,6 +70,8 @@ class Worker:
     def lead(self) -> None:
         """Run the loop until the lead was given away."""
         while self._work():
+            if self.service.sync():
+                continue
             self._flush()
             now = monotonic()
             if now >= self._next_tick:

@@ -20,7 +20,8 @@ class Writers(Generic[Stream]):
     def __init__(self, limits: Limits) -> None:
         self.holder: Stream | None = None
         self._limits = limits
-        self._since = 0.0
+        self.since = 0.0
+        """Monotonic time at which the holder got its turn."""
         self._waiting: deque[Stream] = deque()
 
     def __repr__(self) -> str:
@@ -34,7 +35,7 @@ class Writers(Generic[Stream]):
     def ask(self, stream: Stream, now: float) -> bool:
         """Return True if `stream` has the turn now; otherwise it waits in the queue."""
         if self.holder is None:
-            self.holder, self._since = stream, now
+            self.holder, self.since = stream, now
             return True
         if self.holder == stream:
             return True
@@ -48,20 +49,20 @@ class Writers(Generic[Stream]):
                 self._waiting.remove(stream)
             return None
         self.holder = self._waiting.popleft() if self._waiting else None
-        self._since = now
+        self.since = now
         return self.holder
 
-    def overdue(self, now: float, *, idle: bool) -> float | None:
+    def overdue(self, now: float, *, batch: bool) -> float | None:
         """Return the limit (seconds) that the holder has outstayed, or None.
 
-        `idle`: the holder's client has the turn but no request running. A batch at work is not interrupted for the
-        sake of another writer, or large imports would fail whenever anybody else writes; the longest age bounds it
-        all the same.
+        `batch`: the holder is at work on the one request that got the turn. It is not interrupted for the sake of
+        another writer, or large imports would fail whenever anybody else writes; the longest age bounds it all the
+        same. A client that talks, request by request, loses its transaction whether one is running or not.
         """
         if self.holder is None:
             return None
-        age = now - self._since
+        age = now - self.since
         longest, contended = self._limits.transaction_seconds, self._limits.contended_transaction_seconds
         if age >= longest:
             return longest
-        return contended if self._waiting and idle and age >= contended else None
+        return contended if self._waiting and not batch and age >= contended else None

@@ -232,6 +232,55 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _number("Longest time for one SQL statement; the worker that runs it is replaced after that.", 1, 3_600_000),
     ] = 30_000
 
+    transaction_ms: Annotated[
+        int,
+        _number(
+            "Longest time for one SQL transaction. It is rolled back after that, and its client told so "
+            "(`TRANSACTION_TIMEOUT`).",
+            1,
+            3_600_000,
+        ),
+    ] = 30_000
+
+    contended_transaction_ms: Annotated[
+        int,
+        _number(
+            "The same for a transaction that keeps another writer of the database waiting, while its client thinks. "
+            "One request that brings its whole transaction is left to finish.",
+            1,
+            3_600_000,
+        ),
+    ] = 5_000
+
+    stream_idle_ms: Annotated[
+        int,
+        _number(
+            "An SQL stream over HTTP that was not used for so long is closed (`STREAM_EXPIRED`), and its transaction "
+            "rolled back.",
+            1,
+            3_600_000,
+        ),
+    ] = 60_000
+
+    contended_stream_idle_ms: Annotated[
+        int,
+        _number("The same while its transaction keeps another writer waiting.", 1, 3_600_000),
+    ] = 10_000
+
+    max_answer_bytes: Annotated[
+        int,
+        _number(
+            "Largest answer to one SQL request (`RESPONSE_TOO_LARGE`). Results read through a cursor have no limit.",
+            1024,
+            256 << 20,
+        ),
+    ] = 32 << 20
+
+    max_database_bytes: Annotated[
+        int,
+        _number("Size that no database may exceed (`SQLITE_FULL`). 0 means no limit.", 0, 1 << 47),
+    ] = 0
+
     max_body_bytes: Annotated[
         int,
         _number("Largest request body, which is streamed, never held whole. A larger one gets 413.", 0, 1 << 40),

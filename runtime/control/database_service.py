@@ -79,8 +79,16 @@ class DatabaseService:
         rotated, _ = await self._serving.publish(
             lambda c: databases.rotate(c, database.database_id, tokens.hash_token(token))
         )
+        await self._close_streams(database)
         log.info("token of database %s was rotated", database.database_id)
         return rotated, token
+
+    async def _close_streams(self, database: Database) -> None:
+        """End what was begun with rights that are no more: transactions, cursors, WebSockets."""
+        try:
+            await self._serving.supervisor.drop_database(database.database_id, delete=False)
+        except TimeoutError:
+            log.warning("streams of database %s were not closed in time", database.database_id)
 
     def query_token(
         self, database: Database, ttl_seconds: int, audience: str, reason: str, access: Literal["rw", "ro"]
@@ -106,10 +114,7 @@ class DatabaseService:
         """Refuse or allow use. Open streams of a suspended one are closed."""
         changed, _ = await self._serving.publish(lambda c: databases.suspend(c, database.database_id, suspended))
         if suspended:
-            try:
-                await self._serving.supervisor.drop_database(database.database_id, delete=False)
-            except TimeoutError:
-                log.warning("streams of database %s were not closed in time", database.database_id)
+            await self._close_streams(database)
         return changed
 
     async def delete(self, database: Database) -> None:

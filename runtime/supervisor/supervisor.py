@@ -335,6 +335,12 @@ class Supervisor:
             listen_fd=4,
             directory=str(self._data_dir / "databases"),
             statement_ms=self._config.statement_ms,
+            transaction_ms=self._config.transaction_ms,
+            contended_transaction_ms=self._config.contended_transaction_ms,
+            idle_ms=self._config.stream_idle_ms,
+            idle_writer_ms=self._config.contended_stream_idle_ms,
+            max_answer_bytes=self._config.max_answer_bytes,
+            max_database_bytes=self._config.max_database_bytes,
         )
         return Slot(
             f"database-{index}",

@@ -35,23 +35,23 @@ def test_who_leaves_the_queue_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "waiting", "idle", "limit"),
+    ("age", "waiting", "batch", "limit"),
     [
-        (4.9, True, True, None),
-        (5.0, True, True, 5.0),
-        (5.0, False, True, None),
-        (29.9, False, True, None),
-        (29.9, True, False, None),
-        (30.0, False, True, 30.0),
+        (4.9, True, False, None),
+        (5.0, True, False, 5.0),
+        (5.0, False, False, None),
+        (29.9, False, False, None),
+        (29.9, True, True, None),
         (30.0, False, False, 30.0),
+        (30.0, False, True, 30.0),
     ],
 )
-def test_a_turn_is_overdue(age: float, waiting: bool, idle: bool, limit: float | None) -> None:
+def test_a_turn_is_overdue(age: float, waiting: bool, batch: bool, limit: float | None) -> None:
     queue = writers()
     queue.ask("a", 100)
     if waiting:
         queue.ask("b", 100)
-    assert queue.overdue(100 + age, idle=idle) == limit
+    assert queue.overdue(100 + age, batch=batch) == limit
 
 
 def test_a_turn_that_was_passed_on_begins_anew() -> None:
@@ -59,5 +59,5 @@ def test_a_turn_that_was_passed_on_begins_anew() -> None:
     queue.ask("a", 0)
     queue.ask("b", 0)
     queue.give_back("a", 10)
-    assert queue.overdue(39, idle=False) is None
+    assert queue.overdue(39, batch=True) is None
     assert repr(queue) == "<Writers [holder: 'b' | 0 waiting]>"

@@ -189,6 +189,19 @@ def test_query_tokens_open_the_database_until_rotation(api: Node) -> None:
     assert api.sql(database, "select count(*) from t", token=rotated["database_token"])[0]["rows"][0][0]["value"] == "1"
 
 
+def test_rotation_ends_transactions_that_were_begun_with_the_old_token(api: Node) -> None:
+    database = api.create_database("rotated-in-use")
+    begin = [{"type": "execute", "stmt": {"sql": sql}} for sql in ("create table t (n)", "begin immediate")]
+    url = f"{database['database_url']}/v2/pipeline"
+    headers = {"authorization": f"Bearer {database['database_token']}"}
+    answer = httpx.post(url, json={"requests": begin}, headers=headers, trust_env=False)
+    assert answer.status_code == 200 and answer.json()["baton"]
+    token = api.control("POST", f"/v1/databases/{database['database_id']}/token/rotate").json()["database_token"]
+    began = time.monotonic()
+    api.sql(database, "insert into t values (1)", token=token)
+    assert time.monotonic() - began < 4
+
+
 @pytest.mark.parametrize("seconds", [0, 3601, "60"])
 def test_a_bad_token_lifetime_is_400(api: Node, seconds: Any) -> None:
     database = api.create_database("lifetimes")
