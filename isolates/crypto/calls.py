@@ -83,6 +83,7 @@ class Calls:
 
         Raises:
             ValueError: the request makes no sense.
+            NotImplementedError: there is no such operation.
         """
         if op == CryptoOp.CALL:
             return self._call(argument)
@@ -90,7 +91,9 @@ class Calls:
             return self._prepare(argument), 0, 0
         if op == CryptoOp.MORE:
             return 0, self._put(argument), 0
-        return self._take()
+        if op == CryptoOp.TAKE:
+            return self._take()
+        raise NotImplementedError(f"operation {op}")
 
     def _prepare(self, size: int) -> int:
         piece = self._data[: self._size(size)]

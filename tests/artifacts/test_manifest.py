@@ -66,12 +66,12 @@ def test_every_key_is_understood() -> None:
     manifest = parse(
         b"""{"version": 1, "main": "dist/app.js", "node": true,
         "assets": {"directory": "public"},
-        "limits": {"wall_ms": 5000, "memory_mb": 64, "max_concurrent_requests": 5},
+        "limits": {"wall_ms": 5000, "memory_mb": 64, "cpu_ms": 50, "response_mb": 8, "max_concurrent_requests": 5},
         "headers": [{"source": "/static/*", "headers": {"Cache-Control": "max-age=1"}}],
         "redirects": [{"source": "/u/:id", "destination": "https://example.com:8443/:id", "status": 301}]}"""
     )
     assert manifest.main == "dist/app.js"
-    assert manifest.limits == Limits(5000, 64, 5)
+    assert manifest.limits == Limits(wall_ms=5000, memory_mb=64, cpu_ms=50, response_mb=8, max_concurrent_requests=5)
     assert manifest.redirects[0].status == 301
 
 

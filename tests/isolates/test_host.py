@@ -16,6 +16,13 @@ from tests.isolates.driver import Edge, Host, egress_listener, is_alive, request
 HELLO = "export default (request) => 'hello ' + request.url + ' ' + request.body;"
 
 
+def why_it_ended(edge: Edge) -> str:
+    """The code that the host gives its edge workers before it goes."""
+    frame = edge.frame()
+    assert frame.type == wire.Type.GOAWAY
+    return frame.head.decode().partition("\n")[0]
+
+
 def test_a_request_is_answered(host: Host) -> None:
     assert host.serve(HELLO).ask("http://a/x", body=b"body") == "hello http://a/x body"
 
@@ -257,10 +264,25 @@ def test_javascript_that_does_not_yield_is_ended(host: Host, code: str) -> None:
     start = time.monotonic()
     edge.request(1)
     assert host.end.expect(Retiring).limit == "wall_ms"
+    assert why_it_ended(edge) == "wall_ms"
     with pytest.raises(EOFError):
         edge.frame()
     assert host.exit_status() == 3
     assert 0.5 < time.monotonic() - start < 4
+
+
+def test_code_over_its_cpu_limit_is_ended_long_before_the_wall_clock(host: Host) -> None:
+    edge = host.serve("export default () => { for (;;); };", limits=Limits(cpu_ms=100))
+    edge.request(1)
+    assert host.end.expect(Retiring).limit == "cpu_ms"
+    assert why_it_ended(edge) == "cpu_ms"
+    assert host.exit_status() == 3
+
+
+def test_waiting_and_other_turns_do_not_count_as_cpu(host: Host) -> None:
+    code = "const end = Date.now() + 40; while (Date.now() < end); return 'done';"
+    edge = host.serve(f"export default () => {{ {code} }};", limits=Limits(cpu_ms=2000, wall_ms=30_000))
+    assert [edge.ask() for _ in range(60)] == ["done"] * 60
 
 
 def test_evaluation_that_does_not_yield_fails_the_load(host: Host) -> None:
@@ -297,6 +319,7 @@ def test_a_full_heap_ends_the_host_and_names_the_limit(host: Host, code: str) ->
     retiring = host.end.expect(Retiring)
     assert retiring.limit == "memory_mb"
     assert "memory_mb = 32" in retiring.message
+    assert why_it_ended(edge) == "memory_mb"
     with pytest.raises(EOFError):
         edge.frame()
     assert host.exit_status() == 3

@@ -123,7 +123,7 @@ ATTACKS = [
       const steps = new Set();
       let last = performance.now();
       for (let i = 0; i < 2e6; i++) { const now = performance.now(); if (now !== last) steps.add(now - last); last = now; }
-      const fine = [...steps].filter((step) => step < 0.09);
+      const fine = [...steps].filter((step) => step < 0.9);
       let date = 0;
       for (let i = 0; i < 1000; i++) if (Date.now() % 1) date++;
       return new Response("fine steps: " + fine.length + date);""", text="fine steps: 00"),
