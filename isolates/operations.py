@@ -2,7 +2,8 @@
 
 Request and result are in the scratch buffer: i32[0] the operation, i32[1…7] arguments, data from byte 64. On return
 i32[0] is 0, or a negative `Failure`; results are in i32[1…] and the data. Operations from `FIRST_CRYPTO` on are
-those of `isolates/crypto/calls.py`, with refusals of their own.
+those of `isolates/crypto/calls.py`, those from `compression.FIRST` on of `isolates/compression.py`, with refusals of
+their own.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
+from isolates import compression
 from isolates.crypto.calls import Calls
 
 DATA = 64
@@ -68,13 +70,16 @@ class Operations:
         self._next_digest = 1
         self._file: tuple[str, bytes] = ("", b"")
         self._crypto = Calls(scratch[DATA:], watch=watch, on_done=on_done)
+        self._compression = compression.Streams(scratch[DATA:])
 
     def call(self) -> None:
         """Do one operation. `native.call`."""
         words = _WORDS.unpack_from(self._scratch)
         more = 0
         try:
-            if words[0] >= FIRST_CRYPTO:
+            if words[0] >= compression.FIRST:
+                code, result, more = self._compression.run(words[0], words[1], words[2])
+            elif words[0] >= FIRST_CRYPTO:
                 code, result, more = self._crypto.run(words[0], words[1])
             else:
                 code, result = 0, self._run(words[0], words[1], words[2])

@@ -29,6 +29,10 @@ const replacements = {
       isWhatwg(importer) ? { path: source('url/tr46_lazy.cjs') } : undefined,
     );
     onResolve({ filter: /^tr46-tables$/ }, () => ({ path: path.join(root, 'node_modules/tr46/index.js') }));
+    onLoad({ filter: /urlpattern-polyfill\/dist\/urlpattern\.js$/ }, async ({ path: file }) => {
+      const imported = `import { URL } from ${JSON.stringify(source('url/url.ts'))};\n`;
+      return { contents: imported + (await readFile(file, 'utf8')), loader: 'js' };
+    });
     onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: '' }));
     onLoad({ filter: /(mappingTable|multi-byte\.encodings)\.json$/ }, async ({ path: file }) => {
       const text = JSON.stringify(JSON.parse(await readFile(file, 'utf8')));

@@ -13,6 +13,7 @@ export const {
   DataView,
   Date,
   Error,
+  FinalizationRegistry,
   Float64Array,
   Int32Array,
   JSON,

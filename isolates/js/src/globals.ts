@@ -3,6 +3,7 @@
 import { AsyncLocalStorage } from './async_context.ts';
 import { atob, btoa } from './base64.ts';
 import { Blob, File } from './blob.ts';
+import { CompressionStream, DecompressionStream } from './compression.ts';
 import { console } from './console.ts';
 import { Crypto, crypto } from './crypto/crypto.ts';
 import { CryptoKey } from './crypto/crypto_key.ts';
@@ -18,13 +19,17 @@ import { Headers } from './http/headers.ts';
 import { Request } from './http/request.ts';
 import { Response } from './http/response.ts';
 import { MessageChannel, MessagePort } from './message_channel.ts';
-import { navigator, Navigator, Performance, performance } from './navigator.ts';
+import { navigator, Navigator } from './navigator.ts';
+import { Performance, performance } from './performance/performance.ts';
+import { PerformanceEntry, PerformanceMark, PerformanceMeasure } from './performance/entries.ts';
+import { PerformanceObserver, PerformanceObserverEntryList } from './performance/observer.ts';
 import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ReflectApply } from './primordials.ts';
 import { reportException } from './report.ts';
 import { streamInterfaces } from './streams.ts';
 import { structuredClone } from './structured_clone.ts';
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from './timers.ts';
 import { URL } from './url/url.ts';
+import { URLPattern } from './url/url_pattern.ts';
 import { URLSearchParams } from './url/search_params.ts';
 import { installWasmStreaming } from './wasm.ts';
 import { requireArguments } from './webidl.ts';
@@ -34,10 +39,12 @@ const interfaces: Record<string, unknown> = {
   AbortSignal,
   AsyncLocalStorage,
   Blob,
+  CompressionStream,
   Crypto,
   CryptoKey,
   CustomEvent,
   DOMException,
+  DecompressionStream,
   ErrorEvent,
   Event,
   EventTarget,
@@ -49,6 +56,11 @@ const interfaces: Record<string, unknown> = {
   MessagePort,
   Navigator,
   Performance,
+  PerformanceEntry,
+  PerformanceMark,
+  PerformanceMeasure,
+  PerformanceObserver,
+  PerformanceObserverEntryList,
   PromiseRejectionEvent,
   Request,
   Response,
@@ -58,6 +70,7 @@ const interfaces: Record<string, unknown> = {
   TextEncoder,
   TextEncoderStream,
   URL,
+  URLPattern,
   URLSearchParams,
   ...streamInterfaces,
 };
@@ -160,7 +173,7 @@ export function finishGlobals(environment: Record<string, string>, node: boolean
     define('global', globalThis, false);
   }
   // A shared WebAssembly memory's buffer would lead to it.
-  delete (SharedArrayBuffer.prototype as unknown as Record<string, unknown>).constructor;
+  delete (SharedArrayBuffer.prototype as { constructor?: unknown }).constructor;
   for (const name of ['__brrrd_boot', '__brrrd_ring', '__timer_manager', 'SharedArrayBuffer']) remove(name);
   const atomics = Atomics as unknown as Record<string, unknown>;
   delete atomics.wait;

@@ -1,7 +1,5 @@
-/** navigator, performance: the few members that a server has. */
+/** navigator: the few members that a server has. */
 
-import { monotonicNow, timeOrigin } from './clock.ts';
-import { EventTarget } from './events/event_target.ts';
 import { defineInterface, INTERNAL } from './webidl.ts';
 
 let agent = 'brrrd';
@@ -40,32 +38,6 @@ export class Navigator {
   }
 }
 
-export class Performance extends EventTarget {
-  #brand = true;
-
-  constructor(token?: unknown) {
-    if (token !== INTERNAL) throw new TypeError('Illegal constructor');
-    super();
-  }
-
-  now(): number {
-    void this.#brand;
-    return monotonicNow();
-  }
-
-  get timeOrigin(): number {
-    void this.#brand;
-    return timeOrigin();
-  }
-
-  toJSON(): { timeOrigin: number } {
-    void this.#brand;
-    return { timeOrigin: timeOrigin() };
-  }
-}
-
 defineInterface(Navigator, 'Navigator');
-defineInterface(Performance, 'Performance');
 
 export const navigator = new Navigator(INTERNAL);
-export const performance = new Performance(INTERNAL);
