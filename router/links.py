@@ -148,7 +148,7 @@ class HostLink(asyncio.Protocol):
         self.blocked = False
         """The host said that its JavaScript does not yield."""
         self.on_room: Callable[[], None] | None = None
-        """Called after frames arrived while somebody waits for requests here to end."""
+        """Called once, after the next frames: somebody waits for requests here to end."""
         self._heard = False
         self._suspected = 0
         self._sent_before = 0
@@ -281,7 +281,8 @@ class HostLink(asyncio.Protocol):
         if self.retired:
             self._close_when_done()
         if self.on_room is not None:
-            self.on_room()
+            on_room, self.on_room = self.on_room, None
+            on_room()
 
     def eof_received(self) -> None:
         return None
