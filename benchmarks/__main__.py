@@ -1,4 +1,4 @@
-"""`python -m benchmarks http|edge [options]`: see `--help` of each."""
+"""`python -m benchmarks http|edge|databases [options]`: see `--help` of each."""
 
 import sys
 from pathlib import Path
@@ -59,6 +59,20 @@ def edge(
 ) -> None:
     """Servers that could stand in front: the bare ASGI hello on each, and the edge on a stub of a host."""
     from benchmarks import edge as comparison
+
+    comparison.run(only=_names(only), connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)
+
+
+@app.command()
+def databases(
+    only: Only = "",
+    connections: Connections = "1,32,128",
+    seconds: Seconds = 3,
+    rounds: Rounds = 3,
+    json: JsonFile = None,
+) -> None:
+    """SQL over HTTP beside the bare ASGI hello and the engine alone: select, insert, batch, transaction, rows."""
+    from benchmarks import databases as comparison
 
     comparison.run(only=_names(only), connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)
 

@@ -1,6 +1,7 @@
 """The worker as a process: steering, counters, death, durability."""
 
 import asyncio
+import os
 import random
 import signal
 from typing import Any
@@ -11,6 +12,8 @@ from dataplane.front import DataPlane
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 
 CLOSE = {"type": "close"}
+KILL_ROUNDS = int(os.environ.get("BRRRD_KILL_ROUNDS", "20"))
+"""More by hand: `BRRRD_KILL_ROUNDS=200 pytest tests/dataplane/test_worker.py -k kill_9 --timeout 600`."""
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
 
 
@@ -120,7 +123,7 @@ async def test_acknowledged_commits_survive_kill_9(plane: Plane) -> None:
 
     writers = [asyncio.create_task(write(number)) for number in range(4)]
     chance = random.Random(7)
-    for _ in range(20):
+    for _ in range(KILL_ROUNDS):
         async with asyncio.timeout(20):
             await enough.acquire()
         await asyncio.sleep(chance.random() * 0.05)

@@ -1,0 +1,187 @@
+"""`python -m benchmarks databases`: SQL over HTTP beside the bare ASGI hello and beside the engine alone, in one run.
+
+The bare hello on the same server is what no answer can be faster than; the engine alone, in this process, without any
+protocol, is what the protocol costs. One edge worker and one database worker.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds
+from benchmarks.edge import bare
+from benchmarks.load import Measurement, measure, require_wrk
+from benchmarks.peers import PeerError, Target
+from benchmarks.workloads import HTTP_WORKLOADS, Workload
+from dataplane.connection import Connection
+from tests.node_server import Node
+
+WARM_UP_SECONDS = 1.0
+ROWS = 10_000
+_SCHEMA = (
+    "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, price REAL)",
+    f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) "
+    "INSERT INTO items SELECT i, 'item ' || i, i * 0.5 FROM n",
+    "CREATE TABLE log (id INTEGER PRIMARY KEY, text TEXT)",
+)
+_SELECT = "SELECT id, name, price FROM items WHERE id = 4711"
+_ALL = "SELECT id, name, price FROM items"
+_INSERT = "INSERT INTO log (text) VALUES ('a line of some length')"
+
+
+class Load(NamedTuple):
+    """One kind of request: statements, and whether they are one batch."""
+
+    name: str
+    title: str
+    statements: tuple[str, ...]
+    batch: bool = False
+
+
+LOADS = (
+    Load("select", "single-row select", (_SELECT,)),
+    Load("insert", "insert", (_INSERT,)),
+    Load("batch", "100-statement batch", ("BEGIN", *([_INSERT] * 98), "COMMIT"), batch=True),
+    Load(
+        "transaction",
+        "transaction in one request",
+        ("BEGIN IMMEDIATE", _SELECT, _INSERT, "UPDATE items SET price = price + 1 WHERE id = 4711", "COMMIT"),
+    ),
+    Load("rows", "10,000-row result", (_ALL,)),
+)
+
+
+def body(load: Load) -> str:
+    """Return the pipeline that @libsql/client would send."""
+    if load.batch:
+        steps = [{"stmt": {"sql": sql}} for sql in load.statements]
+        requests: list[object] = [{"type": "batch", "batch": {"steps": steps}}]
+    else:
+        requests = [{"type": "execute", "stmt": {"sql": sql}} for sql in load.statements]
+    return json.dumps({"baton": None, "requests": [*requests, {"type": "close"}]})
+
+
+def fsync_rate(folder: Path, seconds: float = 1.0) -> float:
+    """Return how often a second the disk under `folder` makes 4 KiB durable."""
+    descriptor = os.open(folder / "fsync", os.O_CREAT | os.O_WRONLY)
+    try:
+        began, count = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            os.write(descriptor, b"x" * 4096)
+            os.fdatasync(descriptor)
+            count += 1
+        return count / (time.perf_counter() - began)
+    finally:
+        os.close(descriptor)
+
+
+def engine_rates(folder: Path, loads: Sequence[Load], seconds: float) -> dict[str, float]:
+    """Return how often a second the engine alone does each, with rows read as Python values, every commit synced."""
+    connection = Connection(folder / "engine.db")
+    connection.run(b"PRAGMA synchronous=FULL")
+    for sql in _SCHEMA:
+        _run(connection, sql)
+    rates: dict[str, float] = {}
+    for load in loads:
+        began, count = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            for sql in load.statements:
+                _run(connection, sql)
+            count += 1
+        rates[load.name] = count / (time.perf_counter() - began)
+    connection.close()
+    return rates
+
+
+def _run(connection: Connection, sql: str) -> None:
+    statement = connection.prepare(sql)
+    while statement.step():
+        statement.row(statement.width)
+    statement.reset()
+
+
+def _table(rows: Sequence[Row], engine: dict[str, float]) -> Table:
+    table = Table(title="SQL over HTTP, one edge worker and one database worker")
+    table.add_column("workload", no_wrap=True)
+    for title in ("conns", "req/s", "p50 ms", "p99 ms", "bare req/s", "to bare", "engine/s", "to engine", "errors"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        ours, hello = row.peers["brrrd"], row.peers["bare"]
+        alone = engine[row.workload]
+        title = next(load.title for load in LOADS if load.name == row.workload)
+        table.add_row(
+            title, str(row.connections), f"{ours.rate:,.0f}", milliseconds(ours.p50), milliseconds(ours.p99),
+            f"{hello.rate:,.0f}", f"{ours.rate / hello.rate:.2f}", f"{alone:,.0f}", f"{ours.rate / alone:.2f}",
+            str(ours.failed + ours.refused),
+        )  # fmt: skip
+    return table
+
+
+def run(
+    *, only: Sequence[str], connections: Sequence[int], seconds: float, rounds: int, json_file: Path | None
+) -> None:
+    """Measure the loads named in `only`, or all. Raises `PeerError` for an unknown name."""
+    require_wrk()
+    console = Console()
+    loads = [load for load in LOADS if not only or load.name in only]
+    if not loads:
+        raise PeerError(f"No such workload. There are: {', '.join(load.name for load in LOADS)}.")
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with console.status("starting"):
+            hello = stack.enter_context(bare("uvicorn")).targets["hello"]
+            node = stack.enter_context(Node(folder / "node", "--workers", "1", "--database-workers", "1"))
+            database = node.create_database("benchmark")
+            node.sql(database, *_SCHEMA)
+        syncs = fsync_rate(folder)
+        engine = engine_rates(folder, loads, seconds)
+        for load in loads:
+            one = _measurer(node, database, load, hello, seconds)
+            one("brrrd", 32, WARM_UP_SECONDS)
+            for count in connections:
+                with console.status(f"{load.title}, {count} connections"):
+                    rows.append(
+                        compare(
+                            ["bare", "brrrd"],
+                            rounds,
+                            lambda name, one=one, count=count: one(name, count, seconds),  # type: ignore[misc]
+                            workload=load.name,
+                            connections=count,
+                        )
+                    )
+    console.width = max(console.width, 130)
+    console.print(_table(rows, engine))
+    report = Report(describe_machine(), seconds, rounds, rows)
+    console.print(f"fdatasync of 4 KiB: {syncs:,.0f}/s. {report.machine}")
+    if json_file:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def _measurer(
+    node: Node, database: dict[str, str], load: Load, hello: Target, seconds: float
+) -> Callable[[str, int, float], Measurement]:
+    sql = Workload(
+        load.name,
+        load.title,
+        method="POST",
+        path=f"/v1/{database['database_id']}/v2/pipeline",
+        headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
+        body=body(load),
+    )
+    targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": (Target(node.url, "db.localhost"), sql)}
+
+    def one(name: str, count: int, length: float) -> Measurement:
+        target, workload = targets[name]
+        return measure(*target, workload, connections=count, seconds=length)
+
+    return one
