@@ -20,8 +20,8 @@ LEVEL = 9
 """Above this, zstd gains little on bundles and costs whole seconds."""
 
 CHUNK_BYTES = 256 << 10
-SKIPPED = frozenset([".git", ".hg", ".svn", ".DS_Store"])
-"""Names never packed, wherever they are: version control and litter, never part of a build."""
+SKIPPED = frozenset([".git", ".hg", ".svn", ".DS_Store", ".brrrd"])
+"""Names never packed, wherever they are: version control, litter and data of `brrrd dev`, never part of a build."""
 
 
 class _Source(NamedTuple):

@@ -137,6 +137,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
             await stopping.wait()
             finishing.cancel()
         log.info("draining")
+        logs.end_following()
         start.cancel()
         await supervisor.stop()
         await asyncio.wait([api], timeout=CONTROL_DRAIN_SECONDS + 1)

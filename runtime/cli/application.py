@@ -10,6 +10,7 @@ from runtime.cli import (
     databases,
     demo,
     deploy,
+    dev,
     domains,
     dump,
     environment,
@@ -49,6 +50,7 @@ def options(
 
 serve.register(app)
 demo.register(app)
+dev.register(app)
 deploy.register(app)
 app.add_typer(apps.group, name="apps")
 apps.group.add_typer(environment.group, name="env")

@@ -1,14 +1,10 @@
 """`brrrd demo`: a node with a bundled example app (`runtime/demo/`) and a database, to look at.
 
-The node runs in this process as with `brrrd serve`; a thread sets the demo up through the control API, as any client
-would, and stops the node when something goes wrong.
+The node runs in this process as with `brrrd serve`; a thread sets the demo up through the control API
+(`runtime.cli.local_node`).
 """
 
-import os
-import signal
-import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtime.cli.errors import CommandError
+from runtime.cli.local_node import LocalNode, api_option, give_database, port_of, refuse_taken
 from runtime.cli.options import DEFAULT_PROJECT
-from runtime.config import Config, parse_address
+from runtime.config import Config
 
 if TYPE_CHECKING:
     from runtime.serve import Addresses
 
 PACKAGE = Path(__file__).parent.parent / "demo"
 NAME = "demo"
-START_SECONDS = 60.0
 
 
 def register(application: typer.Typer) -> None:
@@ -49,22 +45,9 @@ def demo(
 
     with _folder(data_dir) as folder:
         config = load_config(None, {"listen": listen, "control": control, "data_dir": str(folder)})
-        refuse_taken(config)
-        status = run_with_demo(config, check)
+        refuse_taken(config, "brrrd demo")
+        status = Setup(config, check).serve()
     raise typer.Exit(status)
-
-
-def run_with_demo(config: Config, check: bool) -> int:
-    """Run the node until it is told to stop; raises `CommandError` when the demo could not be set up."""
-    from runtime.serve import run
-
-    setup = Setup(config, check)
-    setup.start()
-    status = run(config, setup.node_is_ready)
-    setup.join(timeout=5)
-    if setup.failure is not None:
-        raise setup.failure
-    return status
 
 
 @contextmanager
@@ -76,78 +59,31 @@ def _folder(data_dir: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def refuse_taken(config: Config) -> None:
-    """Raise `CommandError` when a port that the node is to listen on belongs to another program."""
-    for key in ("listen", "control"):
-        host, port = parse_address(getattr(config, key), key)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise CommandError(
-                    f"cannot listen on {getattr(config, key)} ({error.strerror}). Choose another port, for example:\n"
-                    "  brrrd demo --listen 127.0.0.1:9080 --control 127.0.0.1:9081"
-                ) from None
-
-
-class Setup(threading.Thread):
-    """Waits for the node, deploys the demo and prints where it is.
-
-    `failure` is why that did not work; it is final once the node has ended.
-    """
+class Setup(LocalNode):
+    """Deploys the demo and prints where it is."""
 
     def __init__(self, config: Config, check: bool) -> None:
-        super().__init__(name="demo-setup", daemon=True)
-        self.failure: CommandError | None = None
-        self._config = config
+        super().__init__(config)
         self._check = check
-        self._ready = threading.Event()
-        self._node: Addresses | None = None
 
-    def node_is_ready(self, addresses: "Addresses") -> None:
-        """Called by the node, on its loop."""
-        from runtime.cli.serve import remember
-
-        remember(addresses.control, self._config)
-        self._node = addresses
-        self._ready.set()
-
-    def run(self) -> None:
-        try:
-            self._ready.wait(START_SECONDS)
-            if self._node is None:
-                raise CommandError(f"the node was not ready within {START_SECONDS:.0f} s; its log above says why")
-            demo = deploy_demo(self._node, self._config)
-            print(demo.text(), flush=True)
-            if self._check:
-                demo.visit()
-                print("The demo works: page, database and stream answered.", flush=True)
-        except CommandError as error:
-            self.failure = error
-        if self._check or self.failure is not None:
-            os.kill(os.getpid(), signal.SIGTERM)
+    def set_up(self, addresses: "Addresses") -> None:
+        demo = deploy_demo(addresses, self.config)
+        print(demo.text(), flush=True)
+        if self._check:
+            demo.visit()
+            print("The demo works: page, database and stream answered.", flush=True)
+            self.stop_node()
 
 
 def deploy_demo(addresses: "Addresses", config: Config) -> "Demo":
     """Create the demo's database and app on the node."""
     from runtime.cli.deploy import deploy_package
-    from runtime.cli.node import Node, path_of
+    from runtime.cli.node import Node
 
     with Node(f"http://{addresses.control}", config.operator_token or None) as node:
-        database = node.post(path_of("projects", DEFAULT_PROJECT, "databases"), {"name": NAME})
-        token = database["database_token"]
-        if not token:
-            # The data folder of an earlier demo: the token was shown then and is kept nowhere.
-            token = node.post(path_of("databases", database["database_id"], "token", "rotate"))["database_token"]
-        app = path_of("projects", DEFAULT_PROJECT, "apps", NAME)
-        if not node.exists(app):
-            node.post(path_of("projects", DEFAULT_PROJECT, "apps"), {"name": NAME})
-        for key, value in {"DATABASE_URL": database["database_url"], "DATABASE_TOKEN": token}.items():
-            node.put(f"{app}/environment/{key}", {"value": value})
+        url, token = give_database(node, NAME, NAME)
         answer = deploy_package(node, PACKAGE, DEFAULT_PROJECT, NAME, {})
-    return Demo(addresses, answer["hosts"][0], database["database_url"], token)
+    return Demo(addresses, answer["hosts"][0], url, token)
 
 
 class Demo:
@@ -164,16 +100,14 @@ class Demo:
 
     def text(self) -> str:
         """Return what to print."""
-        port = self.addresses.edge.rpartition(":")[2]
-        api = f"http://{self.addresses.control}"
-        option = "" if self.addresses.control.endswith(":8081") else f" --api {api}"
+        option = api_option(self.addresses)
         return f"""
 brrrd is running.
 
-  App            http://{self.host}:{port}/
+  App            http://{self.host}:{port_of(self.addresses)}/
   Database       {self.database_url}
   with token     {self.token}
-  Control API    {api}
+  Control API    http://{self.addresses.control}
 
 Try in another terminal:
   brrrd status{option}

@@ -51,7 +51,9 @@ def register(application: typer.Typer) -> None:
         return Shown(answer, lambda: _view(node, answer, app))
 
 
-def deploy_package(node: Node, source: Path, project: str, app: str, params: dict[str, str]) -> dict[str, Any]:
+def deploy_package(
+    node: Node, source: Path, project: str, app: str, params: dict[str, str], *, show_progress: bool = True
+) -> dict[str, Any]:
     """Upload `source` as a new build of `app`, which is created when missing; return the node's answer."""
     path = path_of("projects", project, "apps", app)
     if not source.exists():
@@ -62,7 +64,7 @@ def deploy_package(node: Node, source: Path, project: str, app: str, params: dic
         package: Package = FolderPackage(source) if source.is_dir() else FilePackage(source)
         if not node.exists(path):
             node.post(path_of("projects", project, "apps"), {"name": app})
-        with progress(package) as chunks:
+        with progress(package, show_progress) as chunks:
             return node.upload(f"{path}/deployments", chunks, params)
     except PackageError as error:
         raise CommandError(f"{source} cannot be packed: {error.detail}") from None
@@ -113,9 +115,9 @@ class FilePackage:
 
 
 @contextmanager
-def progress(package: Package) -> Iterator[Iterator[bytes]]:
+def progress(package: Package, is_shown: bool = True) -> Iterator[Iterator[bytes]]:
     """Yield the package's bytes; while they are taken, show on stderr how far it is, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if not is_shown or not sys.stderr.isatty():
         yield package.chunks()
         return
     from rich.console import Console

@@ -114,6 +114,12 @@ class AppLogs:
         finally:
             followers.discard(follower)
 
+    def end_following(self) -> None:
+        """The node is stopping: let every follower end with the lines it has."""
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.end()
+
     def remove(self, app_id: str) -> None:
         """The app was deleted."""
         log = self._apps.pop(app_id, None) or _AppLog(self._path(app_id))
@@ -150,14 +156,19 @@ class _Follower:
     HEARTBEAT_SECONDS = 15.0
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(FOLLOWER_LINES)
+        # One place more than `put` fills, for the end.
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(FOLLOWER_LINES + 1)
         self._lost = 0
 
     def put(self, line: bytes) -> None:
-        try:
+        if self._queue.qsize() < FOLLOWER_LINES:
             self._queue.put_nowait(line)
-        except asyncio.QueueFull:
+        else:
             self._lost += 1
+
+    def end(self) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)
 
     async def lines(self) -> AsyncIterator[bytes]:
         while True:
@@ -166,6 +177,8 @@ class _Follower:
             except TimeoutError:
                 yield b"\n"
                 continue
+            if line is None:
+                return
             yield line
             if self._lost and self._queue.empty():
                 lost, self._lost = self._lost, 0

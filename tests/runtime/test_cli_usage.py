@@ -35,7 +35,7 @@ def closed_port() -> int:
 
 def test_without_arguments_it_lists_the_commands(tmp_path: Path) -> None:
     result = brrrd(cwd=tmp_path)
-    for command in ("serve", "demo", "deploy", "apps", "domains", "databases", "logs", "status"):
+    for command in ("serve", "demo", "dev", "deploy", "apps", "domains", "databases", "logs", "status"):
         assert f"  {command} " in result.stdout + result.stderr
 
 
@@ -44,6 +44,7 @@ def test_without_arguments_it_lists_the_commands(tmp_path: Path) -> None:
     [
         (["frobnicate"], "No such command"),
         (["deploy", "."], "--app"),
+        (["dev", "--env", "KEY"], "'KEY' is not KEY=VALUE"),
         (["deploy", "--app", "a"], "name the folder or package"),
         (["apps", "show"], "name the app"),
         (["apps", "show", "a", "--app", "b"], "two different values for the app: a and b"),

@@ -87,3 +87,18 @@ async def test_a_slow_follower_loses_lines_and_is_told(tmp_path: Path) -> None:
     assert rest[-1] == "10 lines were left out: the reader is too slow"
     await lines.aclose()  # type: ignore[attr-defined]
     logs.close()
+
+
+async def test_followers_end_with_the_lines_they_have_when_the_node_stops(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    logs.write("app-1", "bld-1", log("before"))
+    following = logs.follow("app-1", 10)
+    read = [await anext(following)]
+    logs.write("app-1", "bld-1", log("after"))
+    waiting = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    logs.end_following()
+    read.append(await waiting)
+    assert [message(line) for line in read] == ["before", "after"]
+    assert [line async for line in following] == []
+    logs.close()
