@@ -29,6 +29,7 @@ from runtime.control.endpoint import MAX_BODY_BYTES
 from runtime.control.services import Services
 from runtime.control.serving import Serving
 from runtime.control.snapshots import Snapshots
+from runtime.control.usage_record import UsageRecord
 from runtime.data_dir import TOKEN_FILE, DataDir
 from runtime.state import node
 from runtime.state.schema import SchemaError
@@ -120,6 +121,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         deployments=Deployments(config, serving, reports.traces),
         databases=DatabaseService(config, serving, databases_dir, token_key),
         snapshots=snapshots,
+        usage=UsageRecord(store, reports),
         reports=reports,
         logs=logs,
         metrics=metrics.registry(metrics.NodeCollector(reports, supervisor, lambda: serving.names)),
@@ -131,7 +133,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
     start = asyncio.create_task(serving.start())
     try:
         if await _first(start, stopping):
-            finishing = asyncio.gather(serving.finish_drops(), snapshots.run_schedule())
+            finishing = asyncio.gather(serving.finish_drops(), snapshots.run_schedule(), services.usage.run())
             token_file = None if config.operator_token else data_dir.path / TOKEN_FILE
             _announce(Addresses(supervisor.edge_address, control, supervisor.public_db_url, token_file), on_ready)
             await stopping.wait()
@@ -141,6 +143,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         start.cancel()
         await supervisor.stop()
         await asyncio.wait([api], timeout=CONTROL_DRAIN_SECONDS + 1)
+        await services.usage.write()
         log.info("stopped")
     finally:
         # After an error the processes are still there; their channels close with this process.

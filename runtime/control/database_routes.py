@@ -4,6 +4,7 @@ from runtime.control import names, views
 from runtime.control.endpoint import Answered, Endpoint
 from runtime.control.services import NodeCall, Services
 from runtime.state import databases
+from runtime.state import usage as usage_by_day
 from runtime.state.databases import Database
 
 OF_PROJECT = "/v1/projects/{project}/databases"
@@ -37,6 +38,7 @@ async def usage(call: NodeCall) -> views.Usage:
     services = call.services
     database = await _find(call)
     key = database.database_id
+    await services.usage.write()
     counted = services.reports.usage.sums([key])[key]
     return views.Usage(
         views.UsageView(
@@ -46,6 +48,7 @@ async def usage(call: NodeCall) -> views.Usage:
             queries=int(counted.get("queries", 0)),
             storage_bytes=(await services.databases.files(key)).storage_bytes,
             since=views.moment(services.started),
+            days=await services.serving.store.read(usage_by_day.days, key),
         )
     )
 

@@ -11,6 +11,7 @@ from runtime.control.deployments import Deployments
 from runtime.control.endpoint import Call
 from runtime.control.serving import Serving
 from runtime.control.snapshots import Snapshots
+from runtime.control.usage_record import UsageRecord
 from runtime.data_dir import DataDir
 from runtime.supervisor.supervisor import Supervisor
 from runtime.telemetry.app_logs import AppLogs
@@ -27,6 +28,7 @@ class Services(msgspec.Struct, frozen=True):
     deployments: Deployments
     databases: DatabaseService
     snapshots: Snapshots
+    usage: UsageRecord
     reports: Reports
     logs: AppLogs
     metrics: CollectorRegistry

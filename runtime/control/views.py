@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from isolates.messages import Limits
+from runtime.state.usage import Day
 
 
 def moment(seconds: float) -> str:
@@ -206,6 +207,8 @@ class UsageView(View, frozen=True):
     storage_bytes: int
     since: str
     """Counters start here: when the node started."""
+    days: list[Day] = []
+    """What was used by day (UTC), newest first, whatever was restarted meanwhile."""
 
 
 class Usage(View, frozen=True):

@@ -75,6 +75,17 @@ MIGRATIONS = [
     ) WITHOUT ROWID;
     CREATE INDEX snapshots_of_database ON snapshots (database_id, created);
     """,
+    """
+    CREATE TABLE database_usage (
+        database_id TEXT NOT NULL REFERENCES databases ON DELETE CASCADE,
+        day TEXT NOT NULL,
+        rows_read INTEGER NOT NULL,
+        rows_written INTEGER NOT NULL,
+        queries INTEGER NOT NULL,
+        storage_bytes INTEGER NOT NULL,
+        PRIMARY KEY (database_id, day)
+    ) WITHOUT ROWID;
+    """,
 ]
 
 

@@ -237,7 +237,10 @@ def test_usage_counts(api: Node) -> None:
     api.sql(database, "create table t (n)", "insert into t values (1), (2)", "select * from t")
     path = f"/v1/databases/{database['database_id']}/usage"
     eventually(5, lambda: api.control("GET", path).json()["usage"]["queries"] >= 3)
-    assert api.control("GET", path).json()["usage"]["storage_bytes"] > 0
+    usage = api.control("GET", path).json()["usage"]
+    assert usage["storage_bytes"] > 0
+    (today,) = usage["days"]
+    assert (today["queries"], today["rows_written"]) == (usage["queries"], usage["rows_written"])
 
 
 def test_metrics_count_responses_by_app(api: Node) -> None:
