@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from runtime.cli.dev_terminal import Terminal
 from tests.node_server import BRRRD, eventually, free_port
 from tests.runtime import mapped_app
 
+COMMAND = "brrrd dev dist --database notes --env COLOR=red"
+"""As the documentation shows it."""
 WORKER = """\
 export default {
   fetch: (request, env) => {
@@ -78,7 +81,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dev(project: Path) -> Iterator[Dev]:
-    running = Dev(project, "dist", "--database", "notes", "--env", "COLOR=red")
+    running = Dev(project, *shlex.split(COMMAND)[2:])
     try:
         running.wait_for("deployed bld-")
         yield running
