@@ -220,3 +220,35 @@ def test_zod(host: Host, tmp_path: Path) -> None:
     edge = host.serve(bundled(tmp_path, ZOD))
     assert edge.ask(body=b'{"name":"Ann","email":"a@b.co","age":"4"}') == '{"name":"Ann","email":"a@b.co","age":4}'
     assert edge.ask(body=b'{"name":"A","email":"x","age":-1}') == '["name","email","age"]'
+
+
+def test_an_entry_class_has_an_instance_for_each_request(host: Host) -> None:
+    edge = host.serve(
+        """
+        export default class {
+          constructor(ctx, env) { this.env = env; this.count = 0; }
+          fetch(request) { return new Response(`${this.env.NAME} ${++this.count} ${new URL(request.url).pathname}`); }
+        }""",
+        environment={"NAME": "value"},
+    )
+    assert [edge.ask("http://a/x", stream=stream) for stream in (1, 2)] == ["value 1 /x"] * 2
+
+
+def test_a_class_without_a_handler_is_refused(host: Host) -> None:
+    host.load("export default class { get() {} }")
+    assert "has no handler" in host.end.expect(LoadFailed).message
+
+
+def test_an_error_event_tells_where_app_code_threw(host: Host) -> None:
+    edge = host.serve("""
+        addEventListener('error', (event) => {
+          event.preventDefault();
+          globalThis.seen = `${event.filename}:${event.lineno} ${event.error}`;
+        });
+        export default () => {
+          reportError(new RangeError('far'));
+          const first = seen;
+          reportError(7);
+          return new Response(`${first} ${seen}`);
+        };""")
+    assert edge.ask() == "file:///main.js:7 RangeError: far file:///main.js:9 7"

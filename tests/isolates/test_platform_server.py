@@ -53,7 +53,7 @@ def test_a_module_without_a_handler_says_what_is_expected() -> None:
         assert platform.load is not None
         assert platform.load.type == Type.FAILED
         assert platform.load.head == b"index.js\n\n"
-        assert b"must export a default object with a fetch" in platform.load.data
+        assert b"must export a default object or class with a fetch" in platform.load.data
 
 
 def test_a_module_that_throws_says_where() -> None:

@@ -1,7 +1,7 @@
 /** Blob and File (File API §3, §4): their bytes are in memory. */
 
 import { utf8Decode, utf8Encode } from './encoding/utf8.ts';
-import { DateNow, max, min, promiseResolve, setBytes, sliceBytes, subarray, toLowerCase } from './primordials.ts';
+import { DateNow, max, min, ReflectApply, setBytes, sliceBytes, subarray, toLowerCase } from './primordials.ts';
 import { ReadableStream } from './streams.ts';
 import {
   bytesView,
@@ -24,7 +24,7 @@ export class Blob {
   #bytes: Uint8Array<ArrayBuffer>;
   #type: string;
 
-  constructor(parts?: unknown, options?: unknown, token?: unknown) {
+  constructor(parts: unknown = undefined, options: unknown = undefined, token: unknown = undefined) {
     if (token === INTERNAL) {
       this.#bytes = parts as Uint8Array<ArrayBuffer>;
       this.#type = options as string;
@@ -54,7 +54,11 @@ export class Blob {
     return this.#type;
   }
 
-  slice(start?: number, end?: number, contentType?: string): Blob {
+  slice(
+    start: number | undefined = undefined,
+    end: number | undefined = undefined,
+    contentType: string | undefined = undefined,
+  ): Blob {
     const { length } = this.#bytes;
     const first = position(start === undefined ? 0 : start, length);
     const last = position(end === undefined ? length : end, length);
@@ -89,8 +93,8 @@ export class Blob {
     return sliceBytes(this.#bytes).buffer;
   }
 
-  bytes(): Promise<Uint8Array> {
-    return promiseResolve(sliceBytes(this.#bytes));
+  async bytes(): Promise<Uint8Array> {
+    return sliceBytes(this.#bytes);
   }
 }
 
@@ -100,7 +104,7 @@ export class File extends Blob {
   #name: string;
   #lastModified: number;
 
-  constructor(parts: unknown, name: string, options?: unknown, token?: unknown) {
+  constructor(parts: unknown, name: string, options: unknown = undefined, token: unknown = undefined) {
     if (token === INTERNAL) {
       super(parts, (options as FileFacts).type, INTERNAL);
       this.#name = name;
@@ -165,11 +169,11 @@ function position(value: number, length: number): number {
 }
 
 function blobParts(parts: unknown): (string | Uint8Array)[] {
-  if (!isObject(parts) || typeof (parts as Partial<Iterable<unknown>>)[Symbol.iterator] !== 'function') {
-    throw new TypeError('The blob parts are not a sequence');
-  }
+  // Read once, as the conversion to a sequence does.
+  const iterate = isObject(parts) ? (parts as Partial<Iterable<unknown>>)[Symbol.iterator] : undefined;
+  if (typeof iterate !== 'function') throw new TypeError('The blob parts are not a sequence');
   const list: (string | Uint8Array)[] = [];
-  for (const part of parts as Iterable<unknown>) {
+  for (const part of { [Symbol.iterator]: () => ReflectApply(iterate, parts, []) as Iterator<unknown> }) {
     if (isBlob(part)) list.push(blobBytes(part));
     else if (isBufferSource(part)) list.push(sliceBytes(bytesView(part)));
     else list.push(toUSVString(part));

@@ -118,7 +118,7 @@ function table(data: unknown, wanted: unknown): string | null {
 }
 
 const methods = {
-  assert(condition?: unknown, ...args: unknown[]): void {
+  assert(condition: unknown = undefined, ...args: unknown[]): void {
     if (condition) return;
     if (args.length === 0) print(ERROR, ['Assertion failed']);
     else if (typeof args[0] === 'string') print(ERROR, [`Assertion failed: ${args[0]}`, ...args.slice(1)]);
@@ -137,7 +137,7 @@ const methods = {
   log(...args: unknown[]): void {
     print(INFO, args);
   },
-  table(data?: unknown, columns?: unknown): void {
+  table(data: unknown = undefined, columns: unknown = undefined): void {
     const lines = table(data, columns);
     if (lines === null) print(INFO, [data]);
     else print(INFO, [lines]);
@@ -149,19 +149,19 @@ const methods = {
   warn(...args: unknown[]): void {
     print(WARN, args);
   },
-  dir(value?: unknown): void {
+  dir(value: unknown = undefined): void {
     print(INFO, [inspect(value)]);
   },
   dirxml(...args: unknown[]): void {
     print(INFO, args);
   },
-  count(name?: string): void {
+  count(name: string | undefined = undefined): void {
     const key = label(name);
     const count = (counts.get(key) ?? 0) + 1;
     counts.set(key, count);
     print(INFO, [`${key}: ${count}`]);
   },
-  countReset(name?: string): void {
+  countReset(name: string | undefined = undefined): void {
     const key = label(name);
     if (counts.has(key)) counts.set(key, 0);
     else print(WARN, [`Count for '${key}' does not exist`]);
@@ -176,17 +176,17 @@ const methods = {
   groupEnd(): void {
     indent = indent.slice(2);
   },
-  time(name?: string): void {
+  time(name: string | undefined = undefined): void {
     const key = label(name);
     if (timers.has(key)) print(WARN, [`Timer '${key}' already exists`]);
     else timers.set(key, monotonicNow());
   },
-  timeLog(name?: string, ...args: unknown[]): void {
+  timeLog(name: string | undefined = undefined, ...args: unknown[]): void {
     const line = elapsed(label(name));
     if (line === null) print(WARN, [`Timer '${label(name)}' does not exist`]);
     else print(INFO, [line, ...args]);
   },
-  timeEnd(name?: string): void {
+  timeEnd(name: string | undefined = undefined): void {
     const key = label(name);
     const line = elapsed(key);
     timers.delete(key);

@@ -4,6 +4,7 @@ import { base64Decode } from './base64.ts';
 import { utf8Encode } from './encoding/utf8.ts';
 import { latin1Decode, latin1Encode } from './encoding/latin1.ts';
 import { Body } from './http/body.ts';
+import { parseMime, serializeMime } from './http/mime.ts';
 import { ResponseState } from './http/response.ts';
 import { parseToHref } from './url/url.ts';
 
@@ -14,7 +15,7 @@ export function parseDataUrl(url: string): ResponseState {
   const text = (hash < 0 ? href : href.slice(0, hash)).slice('data:'.length);
   const comma = text.indexOf(',');
   if (comma < 0) throw new TypeError('fetch failed: the data: URL has no comma');
-  let type = text.slice(0, comma).trim();
+  let type = text.slice(0, comma).replace(/^[\t\n\f\r ]+|[\t\n\f\r ]+$/g, '');
   let bytes = percentDecode(text.slice(comma + 1));
   const base64 = /;\x20*base64$/i.exec(type);
   if (base64 !== null) {
@@ -25,9 +26,8 @@ export function parseDataUrl(url: string): ResponseState {
     type = type.slice(0, base64.index);
   }
   if (type.startsWith(';')) type = `text/plain${type}`;
-  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+\s*(;|$)/.test(type)) {
-    type = 'text/plain;charset=US-ASCII';
-  }
+  const mime = parseMime(type);
+  type = mime === null ? 'text/plain;charset=US-ASCII' : serializeMime(mime);
   const state = new ResponseState(200, 'OK', ['content-type', type], new Body(bytes));
   state.type = 'basic';
   state.url = href;

@@ -60,7 +60,7 @@ export class FormData {
     else this.#entries = this.#entries.filter((other, i) => i <= at || other[0] !== made[0]).with(at, made);
   }
 
-  forEach(callback: (value: FormValue, name: string, form: FormData) => void, self?: unknown): void {
+  forEach(callback: (value: FormValue, name: string, form: FormData) => void, self: unknown = undefined): void {
     requireArguments(arguments.length, 1, 'FormData.forEach');
     if (typeof callback !== 'function') throw new TypeError('The callback is not a function');
     for (let i = 0; i < this.#entries.length; i++) {

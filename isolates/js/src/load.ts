@@ -5,10 +5,12 @@ import { inspectError } from './inspect.ts';
 import type { Native } from './native.ts';
 import { FAILED, HOST_CONNECTION, LOADED, sendHead, sendText, END } from './ring/output.ts';
 import { type Handler, setHandler } from './server.ts';
+import { ObjectGetOwnPropertyDescriptor } from './primordials.ts';
 import { isObject } from './webidl.ts';
 
 const EXPECTED =
-  'it must export a default object with a fetch(request, env, ctx) method, a default function (request, env, ctx), ' +
+  'it must export a default object or class with a fetch(request, env, ctx) method, a default function ' +
+  '(request, env, ctx), ' +
   'or a function named fetch';
 
 interface Location {
@@ -38,9 +40,25 @@ export async function load(native: Native, main: string): Promise<void> {
 function findHandler(namespace: Record<string, unknown>): Handler | null {
   const main = namespace.default;
   if (isObject(main) && typeof (main as Partial<Handler>).fetch === 'function') return main as Handler;
-  if (typeof main === 'function') return { fetch: main as Handler['fetch'] };
+  if (typeof main === 'function') {
+    const { prototype } = main as { prototype?: Partial<Handler> };
+    if (typeof prototype?.fetch === 'function') return handlerOfClass(main as EntryClass);
+    if (!isClass(main)) return { fetch: main as Handler['fetch'] };
+  }
   if (typeof namespace.fetch === 'function') return { fetch: namespace.fetch as Handler['fetch'] };
   return null;
+}
+
+/** As other runtimes for workers have it: an instance for each request. */
+type EntryClass = new (ctx: unknown, env: unknown) => Handler;
+
+function handlerOfClass(Entry: EntryClass): Handler {
+  return { fetch: (request, env, ctx) => new Entry(ctx, env).fetch(request, env, ctx) };
+}
+
+/** A class cannot be called. Unlike that of a function, its prototype cannot be replaced. */
+function isClass(value: object): boolean {
+  return ObjectGetOwnPropertyDescriptor(value, 'prototype')?.writable === false;
 }
 
 function failed(error: unknown): void {

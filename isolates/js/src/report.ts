@@ -3,6 +3,7 @@
 import { ErrorEvent, eventState } from './events/event.ts';
 import { dispatch, globalScope, hasListeners } from './events/event_target.ts';
 import { inspectError } from './inspect.ts';
+import { isError } from './late_intrinsics.ts';
 import { ERROR, log } from './log.ts';
 
 let reporting = false;
@@ -12,7 +13,9 @@ export function reportException(error: unknown): void {
   if (!reporting && hasListeners(globalScope, 'error')) {
     reporting = true;
     try {
-      const event = new ErrorEvent('error', { cancelable: true, message: messageOf(error), error });
+      const { filename, lineno, colno } = placeOf(error);
+      const message = messageOf(error);
+      const event = new ErrorEvent('error', { cancelable: true, message, filename, lineno, colno, error });
       eventState(event).trusted = true;
       if (!dispatch(globalScope, event)) return;
     } finally {
@@ -28,4 +31,23 @@ function messageOf(error: unknown): string {
   } catch {
     return 'An exception that cannot be converted to a string';
   }
+}
+
+interface Place {
+  filename: string;
+  lineno: number;
+  colno: number;
+}
+
+/** Where app code threw: the first frame in the package, of the error's stack or else of the one that reports it. */
+function placeOf(error: unknown): Place {
+  let stack: unknown;
+  try {
+    stack = isError(error) ? (error as Error).stack : new Error().stack;
+  } catch {
+    // A getter of the app's: there is nothing to know.
+  }
+  const frame = typeof stack === 'string' ? /(file:\/\/\/[^\s)]+?):(\d+):(\d+)/.exec(stack) : null;
+  if (frame === null) return { filename: '', lineno: 0, colno: 0 };
+  return { filename: frame[1], lineno: Number(frame[2]), colno: Number(frame[3]) };
 }

@@ -15,6 +15,7 @@ import {
   WritableStreamDefaultController,
   WritableStreamDefaultWriter,
 } from 'web-streams-polyfill';
+import { ObjectDefineProperty, ObjectGetPrototypeOf, ObjectSetPrototypeOf } from './primordials.ts';
 
 /** Every interface of the standard, by its global name. */
 export const streamInterfaces = {
@@ -43,3 +44,17 @@ export function isReadableStream(value: unknown): value is ReadableStream<unknow
 export function isDisturbed(stream: ReadableStream<unknown>): boolean {
   return (stream as unknown as { _disturbed: boolean })._disturbed;
 }
+
+export function isByteStream(stream: ReadableStream<unknown>): boolean {
+  const { _readableStreamController: controller } = stream as unknown as { _readableStreamController: unknown };
+  return controller instanceof ReadableByteStreamController;
+}
+
+for (const [name, Interface] of Object.entries(streamInterfaces)) {
+  // The bundler renames what would clash.
+  if (Interface.name !== name) ObjectDefineProperty(Interface, 'name', { value: name, configurable: true });
+}
+
+const AsyncIteratorPrototype = ObjectGetPrototypeOf(ObjectGetPrototypeOf(async function* () {}.prototype)) as object;
+const iterator = (new ReadableStream() as unknown as { values(): object }).values();
+ObjectSetPrototypeOf(ObjectGetPrototypeOf(iterator), AsyncIteratorPrototype);

@@ -33,6 +33,9 @@ const regExpSource = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype
 const regExpFlags = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'flags')!.get as () => string);
 const numberValue = uncurryThis(Number.prototype.valueOf);
 const stringValue = uncurryThis(String.prototype.valueOf);
+const typedArrayValues = uncurryThis(
+  (ObjectGetPrototypeOf(Uint8Array.prototype) as Uint8Array).values as () => unknown,
+) as unknown as (view: ArrayBufferView) => unknown;
 const booleanValue = uncurryThis(Boolean.prototype.valueOf);
 const bigintValue = uncurryThis(BigInt.prototype.valueOf);
 const mapForEach = uncurryThis(Map.prototype.forEach);
@@ -160,7 +163,13 @@ function cloneView(view: ArrayBufferView, memory: Memory): ArrayBufferView {
 }
 
 function shapeOf(view: ArrayBufferView, tag: string | undefined): ViewShape {
-  if (tag === undefined) return { offset: dataViewOffset(view), length: dataViewByteLength(view) };
+  try {
+    // Both throw for a view that is out of its buffer's bounds.
+    if (tag === undefined) return { offset: dataViewOffset(view), length: dataViewByteLength(view) };
+    typedArrayValues(view);
+  } catch {
+    refuse(view, 'A view that is out of the bounds of its buffer');
+  }
   return { offset: typedArrayOffset(view), length: typedArrayLength(view) };
 }
 

@@ -7,7 +7,7 @@ import { monotonic } from './clock.ts';
 import { getContinuation, setContinuation } from './continuation.ts';
 import { floor, max, ReflectApply, SafeMap } from './primordials.ts';
 import { reportException } from './report.ts';
-import { requireArguments } from './webidl.ts';
+import { requireArguments, toLong } from './webidl.ts';
 
 class Timer {
   id: number;
@@ -122,12 +122,12 @@ export function clearTimer(id: number): void {
 
 export function setTimeout(callback: unknown, delay: unknown = 0, ...args: unknown[]): number {
   requireArguments(arguments.length, 1, 'setTimeout');
-  return add(callable(callback), Number(delay), false, args.length > 0 ? args : null);
+  return add(callable(callback), toLong(delay), false, args.length > 0 ? args : null);
 }
 
 export function setInterval(callback: unknown, delay: unknown = 0, ...args: unknown[]): number {
   requireArguments(arguments.length, 1, 'setInterval');
-  return add(callable(callback), Number(delay), true, args.length > 0 ? args : null);
+  return add(callable(callback), toLong(delay), true, args.length > 0 ? args : null);
 }
 
 export function clearTimeout(id?: unknown): void {

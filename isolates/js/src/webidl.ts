@@ -131,8 +131,7 @@ export function defineInterface(Class: Interface, name: string, constants?: Reco
         typeof key !== 'string' ||
         key === 'constructor' ||
         key === 'prototype' ||
-        key === 'name' ||
-        key === 'length'
+        (holder === Class && (key === 'name' || key === 'length'))
       ) {
         continue;
       }

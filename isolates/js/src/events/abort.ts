@@ -46,7 +46,7 @@ export let isAbortSignal: (value: unknown) => value is AbortSignal;
 export class AbortSignal extends EventTarget {
   #state: SignalState;
 
-  constructor(token?: unknown) {
+  constructor(token: unknown = undefined) {
     if (token !== INTERNAL) throw new TypeError('Illegal constructor');
     super();
     this.#state = new SignalState();
@@ -57,7 +57,7 @@ export class AbortSignal extends EventTarget {
     isAbortSignal = (value): value is AbortSignal => isObject(value) && #state in value;
   }
 
-  static abort(reason?: unknown): AbortSignal {
+  static abort(reason: unknown = undefined): AbortSignal {
     const signal = newSignal();
     const state = stateOf(signal);
     state.aborted = true;
@@ -194,7 +194,7 @@ export class AbortController {
     return this.#signal;
   }
 
-  abort(reason?: unknown): void {
+  abort(reason: unknown = undefined): void {
     abortSignal(this.#signal, reason);
   }
 }

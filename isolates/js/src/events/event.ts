@@ -1,7 +1,7 @@
 /** Event, CustomEvent, ErrorEvent, MessageEvent and PromiseRejectionEvent (DOM §2, HTML). */
 
 import { monotonicNow } from '../clock.ts';
-import { ObjectDefineProperty } from '../primordials.ts';
+import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor } from '../primordials.ts';
 import { defineInterface, requireArguments, toDictionary, toDOMString } from '../webidl.ts';
 import type { EventTarget } from './event_target.ts';
 
@@ -30,7 +30,7 @@ export let isEvent: (value: object) => value is Event;
 export class Event {
   #state: EventState;
 
-  constructor(type: string, init?: unknown) {
+  constructor(type: string, init: unknown = undefined) {
     requireArguments(arguments.length, 1, "Failed to construct 'Event'");
     const name = toDOMString(type);
     const options = toDictionary(init, 'The event init');
@@ -50,7 +50,7 @@ export class Event {
       trusted: false,
       timeStamp: monotonicNow(),
     };
-    ObjectDefineProperty(this, 'isTrusted', { get: isTrusted, enumerable: true });
+    ObjectDefineProperty(this, 'isTrusted', { get: isTrustedGetter, enumerable: true });
   }
 
   static {
@@ -84,7 +84,8 @@ export class Event {
     return this.#state.stopped;
   }
   set cancelBubble(value: boolean) {
-    if (value) this.#state.stopped = true;
+    const state = this.#state;
+    if (value) state.stopped = true;
   }
   stopImmediatePropagation(): void {
     this.#state.stopped = true;
@@ -100,6 +101,7 @@ export class Event {
     return !this.#state.canceled;
   }
   set returnValue(value: boolean) {
+    void this.#state;
     if (!value) this.preventDefault();
   }
   preventDefault(): void {
@@ -126,13 +128,19 @@ export class Event {
   }
 }
 
-function isTrusted(this: Event): boolean {
-  return eventState(this).trusted;
-}
+/** One for all events, by the standard's name. */
+const isTrustedGetter = ObjectGetOwnPropertyDescriptor(
+  {
+    get isTrusted(): boolean {
+      return eventState(this as unknown as Event).trusted;
+    },
+  },
+  'isTrusted',
+)!.get!;
 
 export class CustomEvent extends Event {
   #detail: unknown;
-  constructor(type: string, init?: unknown) {
+  constructor(type: string, init: unknown = undefined) {
     super(type, init);
     const detail = toDictionary(init, 'The event init').detail;
     this.#detail = detail === undefined ? null : detail;
@@ -154,7 +162,7 @@ export class ErrorEvent extends Event {
   #lineno: number;
   #colno: number;
   #error: unknown;
-  constructor(type: string, init?: unknown) {
+  constructor(type: string, init: unknown = undefined) {
     super(type, init);
     const options = toDictionary(init, 'The event init');
     this.#message = options.message === undefined ? '' : toDOMString(options.message);
@@ -186,7 +194,7 @@ export class MessageEvent extends Event {
   #lastEventId: string;
   #source: unknown;
   #ports: readonly unknown[];
-  constructor(type: string, init?: unknown) {
+  constructor(type: string, init: unknown = undefined) {
     super(type, init);
     const options = toDictionary(init, 'The event init');
     this.#data = options.data === undefined ? null : options.data;

@@ -1,7 +1,7 @@
 /** EventTarget (DOM §2.7) without a tree: an event's path is its target alone. */
 
 import { DOMException } from '../dom_exception.ts';
-import { ObjectDefineProperty, ReflectApply, SafeMap } from '../primordials.ts';
+import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ReflectApply, SafeMap } from '../primordials.ts';
 import { reportException } from '../report.ts';
 import { defineInterface, isObject, requireArguments, toDOMString } from '../webidl.ts';
 import { type AbortSignal, abortedReason, isAbortSignal, keepAlive, onAbort } from './abort.ts';
@@ -30,7 +30,7 @@ export class EventTarget {
     makeListeners = (target) => (target.#listeners ??= new SafeMap<string, Listener[]>());
   }
 
-  addEventListener(type: string, callback: Callback | null, options?: unknown): void {
+  addEventListener(type: string, callback: Callback | null, options: unknown = undefined): void {
     const target = self(this);
     requireArguments(arguments.length, 2, 'addEventListener');
     const name = toDOMString(type);
@@ -65,7 +65,7 @@ export class EventTarget {
     if (signal !== null) onAbort(signal, () => removeListener(target, name, listener));
   }
 
-  removeEventListener(type: string, callback: Callback | null, options?: unknown): void {
+  removeEventListener(type: string, callback: Callback | null, options: unknown = undefined): void {
     const target = self(this);
     requireArguments(arguments.length, 2, 'removeEventListener');
     const capture = isObject(options) ? !!(options as Record<string, unknown>).capture : !!options;
@@ -159,14 +159,13 @@ export function dispatch(target: EventTarget, event: Event): boolean {
 /** Defines the event handler attribute `on<type>` (HTML: event handlers) on a prototype. */
 export function defineHandler(prototype: EventTarget, type: string, onSet?: (target: EventTarget) => void): void {
   const handlers = new WeakMap<object, { callback: unknown; listener: (this: unknown, event: Event) => void }>();
-  ObjectDefineProperty(prototype, `on${type}`, {
-    configurable: true,
-    enumerable: true,
-    get(this: EventTarget) {
-      return handlers.get(self(this))?.callback ?? null;
+  const name = `on${type}`;
+  const accessors = {
+    get [name](): unknown {
+      return handlers.get(self(this as unknown as EventTarget))?.callback ?? null;
     },
-    set(this: EventTarget, value: unknown) {
-      const target = self(this);
+    set [name](value: unknown) {
+      const target = self(this as unknown as EventTarget);
       const callback = isObject(value) ? value : null;
       const known = handlers.get(target);
       if (known !== undefined) {
@@ -188,7 +187,8 @@ export function defineHandler(prototype: EventTarget, type: string, onSet?: (tar
         onSet?.(target);
       }
     },
-  });
+  };
+  ObjectDefineProperty(prototype, name, ObjectGetOwnPropertyDescriptor(accessors, name)!);
 }
 
 defineInterface(EventTarget, 'EventTarget');

@@ -14,10 +14,12 @@ import {
   sliceBytes,
   stringSlice,
 } from '../primordials.ts';
-import { isDisturbed, isReadableStream, ReadableStream } from '../streams.ts';
+import { isByteStream, isDisturbed, isReadableStream, ReadableStream, TransformStream } from '../streams.ts';
+import { structuredClone } from '../structured_clone.ts';
 import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
 import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
 import { parseFormData, serializeMultipart } from './form_codec.ts';
+import { parseMime, serializeMime } from './mime.ts';
 import type { IncomingBody } from './incoming.ts';
 
 const STREAM_CHUNK_BYTES = 64 << 10;
@@ -98,7 +100,12 @@ function streamFrom(iterable: AsyncIterable<unknown>): ReadableStream<unknown> {
 /** Marks a body as consumed by way of its source. */
 export function markUsed(body: Body): void {
   body.used = true;
-  if (body.stream !== null) void body.stream.cancel();
+  if (body.stream !== null) exhaust(body.stream);
+}
+
+/** What was consumed shows as disturbed, at its end, and locked, as if it had been read from. */
+function exhaust(stream: ReadableStream<unknown>): void {
+  void stream.getReader().cancel();
 }
 
 /** Bytes of the body where that is known, else -1. */
@@ -125,10 +132,7 @@ export function streamOf(body: Body): ReadableStream<unknown> {
     body.stream = streamOver(typeof source === 'string' ? utf8Encode(source) : source!);
     sources.set(body.stream, source!);
   }
-  if (body.used) {
-    // Consumed already: the stream must show as disturbed and be at its end.
-    void body.stream.cancel();
-  }
+  if (body.used) exhaust(body.stream);
   return body.stream;
 }
 
@@ -154,11 +158,20 @@ function streamOver(bytes: Uint8Array<ArrayBuffer>): ReadableStream<unknown> {
 /** Fetch "clone a body". The body must not be unusable. */
 export function cloneBody(body: Body): Body {
   if (body.source !== null) return new Body(body.source);
-  const [mine, other] = streamOf(body).tee();
+  const stream = streamOf(body);
+  const [mine, other] = stream.tee();
   body.stream = mine;
-  const clone = new Body(body.source, null, other);
   body.incoming = null;
-  return clone;
+  // The branches of a byte stream share nothing already; chunks of another one are cloned for the second branch.
+  return new Body(null, null, isByteStream(stream) ? other : other.pipeThrough(cloningTransform()));
+}
+
+function cloningTransform(): TransformStream<unknown, unknown> {
+  return new TransformStream<unknown, unknown>({
+    transform(chunk, controller) {
+      controller.enqueue(structuredClone(chunk));
+    },
+  });
 }
 
 /** All bytes of a stream. @throws TypeError when a chunk is no Uint8Array. */
@@ -251,19 +264,8 @@ export function mixinBody<T extends object>(prototype: T, owner: BodyOwner<T>): 
   for (const name of Object.keys(descriptors)) ObjectDefineProperty(prototype, name, descriptors[name]);
 }
 
-/** The type of a blob made of a body: the header as it stands when it parses as a MIME type. */
+/** The type of a blob made of a body: that of the header, in its shortest form, when it is one. */
 function mimeForBlob(type: string): string {
-  return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+/.test(type) ? serializeMime(type) : '';
-}
-
-/** A content type in the form that the MIME Sniffing standard serializes: essence in lower case, parameters trimmed. */
-function serializeMime(type: string): string {
-  const [essence, ...parameters] = type.split(';');
-  let text = essence.trim().toLowerCase();
-  for (const parameter of parameters) {
-    const equals = parameter.indexOf('=');
-    if (equals <= 0) continue;
-    text += `;${parameter.slice(0, equals).trim().toLowerCase()}=${parameter.slice(equals + 1).trim()}`;
-  }
-  return text;
+  const mime = parseMime(type);
+  return mime === null ? '' : serializeMime(mime);
 }

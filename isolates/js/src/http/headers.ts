@@ -185,7 +185,7 @@ export class Headers {
     listSet(list, key, text);
   }
 
-  forEach(callback: (value: string, name: string, headers: Headers) => void, self?: unknown): void {
+  forEach(callback: (value: string, name: string, headers: Headers) => void, self: unknown = undefined): void {
     void this.#list;
     requireArguments(arguments.length, 1, 'Headers.forEach');
     if (typeof callback !== 'function') throw new TypeError('The callback is not a function');

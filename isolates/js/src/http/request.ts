@@ -249,6 +249,9 @@ export function buildState(input: unknown, init: unknown, exposed: boolean): Req
   if (settings.duplex !== undefined && settings.duplex !== 'half') {
     throw new TypeError(`${toDOMString(settings.duplex)} is not a value of the option duplex`);
   }
+  if (options.mode === 'no-cors' && method !== 'GET' && method !== 'HEAD' && method !== 'POST') {
+    throw new TypeError(`A request with the mode no-cors cannot have the method ${method}`);
+  }
   const body = buildBody(settings, from, method, list);
   const state = RequestState.of(method, url, list, body);
   state.options = options;

@@ -51,7 +51,7 @@ export class URLSearchParams {
     this.#changed();
   }
 
-  delete(name: string, value?: string): void {
+  delete(name: string, value: string | undefined = undefined): void {
     const list = this.#list;
     requireArguments(arguments.length, 1, 'URLSearchParams.delete');
     const key = toUSVString(name);
@@ -77,7 +77,7 @@ export class URLSearchParams {
     return list.filter((pair) => pair[0] === key).map((pair) => pair[1]);
   }
 
-  has(name: string, value?: string): boolean {
+  has(name: string, value: string | undefined = undefined): boolean {
     const list = this.#list;
     requireArguments(arguments.length, 1, 'URLSearchParams.has');
     const key = toUSVString(name);
@@ -107,7 +107,7 @@ export class URLSearchParams {
     this.#changed();
   }
 
-  forEach(callback: (value: string, name: string, params: URLSearchParams) => void, self?: unknown): void {
+  forEach(callback: (value: string, name: string, params: URLSearchParams) => void, self: unknown = undefined): void {
     void this.#list;
     requireArguments(arguments.length, 1, 'URLSearchParams.forEach');
     if (typeof callback !== 'function') throw new TypeError('The callback is not a function');

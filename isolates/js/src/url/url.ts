@@ -57,6 +57,10 @@ function recordOf(state: State): URLRecord {
 export function parseToHref(url: string, base?: string): string | null {
   const state = parse(url, base);
   if (state === null) return null;
+  return hrefOf(state);
+}
+
+function hrefOf(state: State): string {
   return state.record === null ? state.href : serializeURL(state.record);
 }
 
@@ -71,7 +75,7 @@ export let isURL: (value: unknown) => value is URL;
 export class URL {
   #state: State;
 
-  constructor(url: string, base?: string) {
+  constructor(url: string, base: string | undefined = undefined) {
     requireArguments(arguments.length, 1, "Failed to construct 'URL'");
     const input = toUSVString(url);
     const against = base === undefined ? undefined : toUSVString(base);
@@ -86,7 +90,7 @@ export class URL {
     isURL = (value): value is URL => isObject(value) && #state in value;
   }
 
-  static parse(url: string, base?: string): URL | null {
+  static parse(url: string, base: string | undefined = undefined): URL | null {
     requireArguments(arguments.length, 1, 'URL.parse');
     const state = parse(toUSVString(url), base === undefined ? undefined : toUSVString(base));
     if (state === null) return null;
@@ -95,14 +99,13 @@ export class URL {
     return made;
   }
 
-  static canParse(url: string, base?: string): boolean {
+  static canParse(url: string, base: string | undefined = undefined): boolean {
     requireArguments(arguments.length, 1, 'URL.canParse');
     return parse(toUSVString(url), base === undefined ? undefined : toUSVString(base)) !== null;
   }
 
   get href(): string {
-    const state = this.#state;
-    return state.record === null ? state.href : serializeURL(state.record);
+    return hrefOf(this.#state);
   }
   set href(value: string) {
     const state = this.#state;
@@ -237,11 +240,11 @@ export class URL {
   }
 
   toString(): string {
-    return this.href;
+    return hrefOf(this.#state);
   }
 
   toJSON(): string {
-    return this.href;
+    return hrefOf(this.#state);
   }
 
   #resetParams(): void {
