@@ -67,6 +67,16 @@ class _Section(msgspec.Struct):
     map: _Json
 
 
+class _Packed(msgspec.Struct, array_like=True):
+    """A decoded map between processes of one machine."""
+
+    sources: list[str]
+    keys: bytes
+    source: bytes
+    line: bytes
+    column: bytes
+
+
 class SourceMap:
     """A decoded map. `find` is a binary search; 20 bytes are kept per segment."""
 
@@ -106,6 +116,23 @@ class SourceMap:
             root = section.map.source_root or ""
             sources += [shown_source(source, root, path) for source in section.map.sources]
         return cls(sources, reader.segments.in_order())
+
+    def packed(self) -> bytes:
+        """Return it as bytes for `unpacked`, which is quick."""
+        table = self._segments
+        columns = [values.tobytes() for values in (table.keys, table.sources, table.lines, table.columns)]
+        return msgspec.msgpack.encode(_Packed(self._sources, *columns))
+
+    @classmethod
+    def unpacked(cls, content: bytes) -> "SourceMap":
+        """Return what `packed` made on this machine."""
+        packed = msgspec.msgpack.decode(content, type=_Packed)
+        table = _Segments()
+        table.keys.frombytes(packed.keys)
+        table.sources.frombytes(packed.source)
+        table.lines.frombytes(packed.line)
+        table.columns.frombytes(packed.column)
+        return cls(packed.sources, table)
 
     def find(self, line: int, column: int) -> Position | None:
         """The source of a place in the built file; both count from 1. None: no source is known for it."""

@@ -2,8 +2,9 @@
 
 Lines of apps pass through here on their way to the logs (`runtime.telemetry.reports`), and the place of a refused
 build does (`runtime.control.deployments`). Source maps are looked for when a trace first names a file that may have
-one, in a thread, one at a time on the node; what was read is kept while it is in use, within bounds. A line that has to
-wait for that holds back the lines of its app behind it, for a bounded time; nothing waits on the event loop.
+one: one at a time on the node, small ones in a thread, large ones in a process of their own. What was read is kept
+while it is in use, within bounds. A line that has to wait for that holds back the lines of its app behind it, for a
+bounded time; the event loop does not wait.
 
 A line's text is the app's: whatever it names, only files of its own package are read.
 """
@@ -24,18 +25,21 @@ import msgspec
 from artifacts.errors import PackageError
 from artifacts.paths import checked_path
 from isolates.messages import Log
+from runtime.source_map_reader import read_elsewhere
 from runtime.source_maps import MAX_MAP_BYTES, Position, SourceMap, SourceMapError, inline_map, map_path, map_reference
 
 CACHE_BYTES = 64 << 20
 ENTRY_BYTES = 200
 """What is kept of a file without a map."""
-READ_SECONDS = 3.0
+READ_SECONDS = 20.0
 """For one map."""
-WAIT_SECONDS = 5.0
-"""For all maps of one line."""
+SMALL_BYTES = 64 << 10
+"""A map of this size is decoded in a few tens of milliseconds, about as long as a process takes to start."""
+WAIT_SECONDS = 10.0
+"""For all maps of one line. What takes longer is there for later lines."""
 REST_FACTOR = 4
 """After reading maps for t seconds, an app reads none for this many times t."""
-REST_FREE_SECONDS = 0.25
+REST_FREE_SECONDS = 2.0
 """Reading that took less needs no rest."""
 LINES_WAITING = 1000
 PLACES_PER_LINE = 200
@@ -58,6 +62,12 @@ class _Read(NamedTuple):
     seconds: float
     wrong: str | None
     """For the app's owner."""
+
+
+class _MapFile(NamedTuple):
+    path: str
+    """In the package; sources are relative to it."""
+    content: bytes
 
 
 class Maps:
@@ -100,7 +110,7 @@ class Maps:
                 return _Read(0.0, None)
             start = time.monotonic()
             try:
-                found, wrong = await asyncio.to_thread(_map_of, Path(directory), path), None
+                found, wrong = await _find_map(Path(directory), path), None
             except SourceMapError as error:
                 found, wrong = None, f"The source map of {path} cannot be used: {error}."
             self._keep((directory, path), found)
@@ -201,7 +211,7 @@ class StackTraces:
                     if read.wrong is not None:
                         wrong.append(read.wrong)
         except TimeoutError:
-            took += READ_SECONDS
+            took += WAIT_SECONDS
         if took > REST_FREE_SECONDS:
             self._rest_until[app_id] = time.monotonic() + took * REST_FACTOR
         return wrong
@@ -242,8 +252,17 @@ def _path(name: str) -> str | None:
         return None
 
 
-def _map_of(directory: Path, path: str) -> SourceMap | None:
-    """Find and decode the map of a file, in a thread. None: it has none."""
+async def _find_map(directory: Path, path: str) -> SourceMap | None:
+    """Find and decode the map of a file. None: it has none. Raises `SourceMapError`."""
+    file = await asyncio.to_thread(_map_file, directory, path)
+    if file is None:
+        return None
+    if len(file.content) > SMALL_BYTES:
+        return await read_elsewhere(file.content, file.path, READ_SECONDS)
+    return await asyncio.to_thread(SourceMap.parse, file.content, file.path, time.monotonic() + READ_SECONDS)
+
+
+def _map_file(directory: Path, path: str) -> "_MapFile | None":
     built = _content(directory, path)
     if built is None:
         return None
@@ -255,9 +274,7 @@ def _map_of(directory: Path, path: str) -> SourceMap | None:
         if named is None:
             return None
         place, content = named, _content(directory, named)
-    if content is None:
-        return None
-    return SourceMap.parse(content, place, time.monotonic() + READ_SECONDS)
+    return _MapFile(place, content) if content is not None else None
 
 
 def _content(directory: Path, path: str) -> bytes | None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import source_maps
+from runtime.source_map_reader import read_elsewhere
 from runtime.source_maps import (
     Position,
     SourceMap,
@@ -162,6 +163,16 @@ def test_an_inline_map_is_read_from_its_data_url() -> None:
 )
 def test_where_a_map_is_looked_for(url: str | None, path: str) -> None:
     assert map_path("server/a.js", url) == path
+
+
+async def test_a_process_of_its_own_reads_the_same() -> None:
+    made = await read_elsewhere(mapped_app.MAP.encode(), "worker.js.map", 8)
+    assert made.find(*mapped_app.THROWS) == Position("src/price.ts", 6, 15)
+    assert repr(made) == repr(parse(mapped_app.MAP))
+    with pytest.raises(SourceMapError, match="version 2"):
+        await read_elsewhere(b'{"version": 2}', "worker.js.map", 8)
+    with pytest.raises(SourceMapError, match="too long"):
+        await read_elsewhere(mapped_app.MAP.encode(), "worker.js.map", -1)
 
 
 def test_the_fixture_is_what_it_says(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from isolates.messages import Log
+from runtime.source_maps import SourceMap
 from runtime.telemetry import stack_traces
 from runtime.telemetry.stack_traces import Maps, StackTraces
 from tests.runtime import mapped_app
@@ -52,6 +53,15 @@ async def test_a_trace_is_told_in_its_sources(build: Path) -> None:
     assert await written.until(1) == [TRACE.replace(f"file:///worker.js:{LINE}:{COLUMN}", mapped_app.SOURCE)]
     traces.line("app", "bld", str(build), log(TRACE))
     assert len(written.messages) == 2, "a map that is known needs no waiting"
+
+
+async def test_a_large_map_is_read_in_a_process_of_its_own(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = mapped_app.MAP.replace("null, null", f'"{"x" * stack_traces.SMALL_BYTES}", null')
+    (build / "worker.js.map").write_text(large)
+    monkeypatch.setattr(SourceMap, "parse", None)
+    written = Written()
+    StackTraces(written).line("app", "bld", str(build), log(TRACE))
+    assert mapped_app.SOURCE in (await written.until(1))[0]
 
 
 async def test_lines_keep_their_order_while_a_map_is_read(build: Path) -> None:
