@@ -9,6 +9,15 @@ const root = path.dirname(fileURLToPath(import.meta.url));
 const DIST = path.join(root, 'dist');
 const source = (name) => path.join(root, 'src', name);
 
+/** Where urlpattern-polyfill differs from the standard: names outside the basic plane, hostnames, ports, set notation. */
+const URL_PATTERN_CORRECTIONS = [
+  ['let i=e.substr(s,1);', 'let i=String.fromCodePoint(e.codePointAt(s));'],
+  ['{f+=e[s++];continue}break}if(!f)', '{f+=i;s+=i.length;continue}break}if(!f)'],
+  ['function j(e){if(e==="")return e;', 'function j(e){return canonicalHostname(e);'],
+  ['function G(e){if(e===""', 'function G(e){return canonicalPort(e);if(e===""'],
+  ['return e&&e.ignoreCase?"ui":"u"', 'return e&&e.ignoreCase?"vi":"v"'],
+];
+
 /** Where parts of the bundled packages are replaced by our own, and large tables are kept as text until used. */
 const replacements = {
   name: 'replacements',
@@ -30,8 +39,15 @@ const replacements = {
     );
     onResolve({ filter: /^tr46-tables$/ }, () => ({ path: path.join(root, 'node_modules/tr46/index.js') }));
     onLoad({ filter: /urlpattern-polyfill\/dist\/urlpattern\.js$/ }, async ({ path: file }) => {
-      const imported = `import { URL } from ${JSON.stringify(source('url/url.ts'))};\n`;
-      return { contents: imported + (await readFile(file, 'utf8')), loader: 'js' };
+      let text = await readFile(file, 'utf8');
+      for (const [old, corrected] of URL_PATTERN_CORRECTIONS) {
+        if (text.split(old).length !== 2) throw new Error(`${file} does not hold ${old} exactly once`);
+        text = text.replace(old, () => corrected);
+      }
+      const imports =
+        `import { URL } from ${JSON.stringify(source('url/url.ts'))};\n` +
+        `import { canonicalHostname, canonicalPort } from ${JSON.stringify(source('url/url_pattern_parts.ts'))};\n`;
+      return { contents: imports + text, loader: 'js' };
     });
     onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: '' }));
     onLoad({ filter: /(mappingTable|multi-byte\.encodings)\.json$/ }, async ({ path: file }) => {

@@ -41,3 +41,12 @@ cases['URLPattern matches and names its groups'] = () => {
   equal(pattern.test('https://a.test/books/x'), false);
   equal(Object.prototype.toString.call(pattern), '[object URLPattern]');
 };
+
+cases['URLPattern takes hostnames, ports and names as the URL parser and the standard do'] = () => {
+  const pattern = new URLPattern({ hostname: 'EXAMPLE.com/x', pathname: '/:a\u{10450}/([[a-z]--b])' });
+  equal(pattern.hostname, 'example.com');
+  const ports = new URLPattern({ port: '81' });
+  same([ports.test({ port: '8\t1x' }), ports.test({ port: '82' })], [true, false]);
+  same([pattern.test('http://example.com/1/a'), pattern.test('http://example.com/1/b')], [true, false]);
+  throws(() => new URLPattern({ hostname: 'a%b' }), 'TypeError');
+};
