@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version as distribution_version
 from pathlib import Path
+from typing import Any
 
 import hypercorn.asyncio
 import hypercorn.config
@@ -137,7 +138,7 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
             token_file = None if config.operator_token else data_dir.path / TOKEN_FILE
             _announce(Addresses(supervisor.edge_address, control, supervisor.public_db_url, token_file), on_ready)
             await stopping.wait()
-            finishing.cancel()
+            await _end(finishing)
         log.info("draining")
         logs.end_following()
         start.cancel()
@@ -153,6 +154,14 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         reports.close()
         logs.close()
     return 0
+
+
+async def _end(background: asyncio.Future[Any]) -> None:
+    """Cancel what runs beside the node; a failure of its own is said."""
+    background.cancel()
+    [ended] = await asyncio.gather(background, return_exceptions=True)
+    if isinstance(ended, Exception):
+        log.error("work in the background had failed", exc_info=ended)
 
 
 async def _first(start: asyncio.Task[None], stopping: asyncio.Event) -> bool:
