@@ -159,7 +159,8 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
 async def _end(background: asyncio.Future[Any]) -> None:
     """Cancel what runs beside the node; a failure of its own is said."""
     background.cancel()
-    [ended] = await asyncio.gather(background, return_exceptions=True)
+    results: list[Any] = await asyncio.gather(background, return_exceptions=True)
+    ended = results[0]
     if isinstance(ended, Exception):
         log.error("work in the background had failed", exc_info=ended)
 
