@@ -3,6 +3,7 @@
 import { AsyncLocalStorage } from './async_context.ts';
 import { atob, btoa } from './base64.ts';
 import { Blob, File } from './blob.ts';
+import { BroadcastChannel } from './broadcast_channel.ts';
 import { CompressionStream, DecompressionStream } from './compression.ts';
 import { console } from './console.ts';
 import { Crypto, crypto } from './crypto/crypto.ts';
@@ -39,6 +40,7 @@ const interfaces: Record<string, unknown> = {
   AbortSignal,
   AsyncLocalStorage,
   Blob,
+  BroadcastChannel,
   CompressionStream,
   Crypto,
   CryptoKey,

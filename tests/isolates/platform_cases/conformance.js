@@ -56,3 +56,20 @@ cases['interfaces have the lengths and names of their definitions'] = () => {
   throws(() => URL.prototype.toString.call({}), 'TypeError');
   ok(Object.getOwnPropertyDescriptor(File.prototype, 'name').enumerable);
 };
+
+cases['a broadcast reaches the other open channels of its name, as copies'] = async () => {
+  const [sender, first, second, other] = ['news', 'news', 'news', 'else'].map((name) => new BroadcastChannel(name));
+  const seen = [];
+  const message = { n: 1 };
+  for (const channel of [sender, first, second, other]) {
+    channel.onmessage = (event) => seen.push([channel.name, event.data.n, event.data === message, event.isTrusted]);
+  }
+  sender.postMessage(message);
+  message.n = 2;
+  second.close();
+  await sleep(5);
+  same(seen, [['news', 1, false, true]]);
+  throws(() => second.postMessage(1), 'InvalidStateError');
+  throws(() => first.postMessage(() => 1), 'DataCloneError');
+  for (const channel of [sender, first, other]) channel.close();
+};
