@@ -159,10 +159,10 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
 async def _end(background: asyncio.Future[Any]) -> None:
     """Cancel what runs beside the node; a failure of its own is said."""
     background.cancel()
-    results: list[Any] = await asyncio.gather(background, return_exceptions=True)
-    ended = results[0]
-    if isinstance(ended, Exception):
-        log.error("work in the background had failed", exc_info=ended)
+    await asyncio.wait([background])
+    failure = None if background.cancelled() else background.exception()
+    if isinstance(failure, Exception):
+        log.error("work in the background had failed", exc_info=failure)
 
 
 async def _first(start: asyncio.Task[None], stopping: asyncio.Event) -> bool:
