@@ -2,7 +2,7 @@
 
 workerd comes from npm in the version named here; brrrd is the console script of this environment. Both get one process
 for JavaScript per worker source and one thread for HTTP: workerd is single-threaded as shipped, and brrrd runs with one
-edge worker.
+edge worker and one isolate per app.
 """
 
 import subprocess
@@ -101,7 +101,8 @@ def workerd(workloads: Sequence[Workload]) -> Iterator[Peer]:
 
 @contextmanager
 def brrrd(workloads: Sequence[Workload]) -> Iterator[Peer]:
-    with tempfile.TemporaryDirectory() as directory, Node(Path(directory) / "node", "--workers", "1") as node:
+    options = ("--workers", "1", "--max-isolates", "1")
+    with tempfile.TemporaryDirectory() as directory, Node(Path(directory) / "node", *options) as node:
         for workload in workloads:
             node.deploy({"_worker.js": workload.source.read_bytes()}, workload.name)
         yield Peer("brrrd", {one.name: Target(node.url, f"{one.name}.localhost") for one in workloads})
