@@ -47,7 +47,7 @@ class Assets(Strict, frozen=True):
 
 
 class Limits(Strict, frozen=True):
-    """What the app may use; the node's own setting where a key is missing, and never more than the node allows."""
+    """What the app may use, in place of the node's setting. `cpu_ms` and `response_mb` can only be stricter than it."""
 
     wall_ms: Annotated[int, msgspec.Meta(ge=1, le=900_000)] | None = None
     """Milliseconds a request may take, its response stream included. 504 after it."""

@@ -197,8 +197,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cpu_ms: Annotated[
         int,
         _number(
-            "CPU time that an app's code may use in one turn, which is what runs between two waits, for apps whose "
-            "manifest sets none. Code over it is ended with its isolate, and the client gets 503. 0: `wall_ms` alone.",
+            "CPU time that an app's code may use in one turn, which is what runs between two waits; a manifest may set "
+            "less. Code over it is ended with its isolate, and the client gets 503. 0: `wall_ms` alone, or what the "
+            "manifest sets.",
             0,
             3_600_000,
         ),
@@ -207,8 +208,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     response_mb: Annotated[
         int,
         _number(
-            "Largest body of one response of an app's code, for apps whose manifest sets none. A larger one gets 502, "
-            "or is cut off there if it is a stream. 0: any size.",
+            "Largest body of one response of an app's code; a manifest may set less. A larger one gets 502, "
+            "or is cut off there if it is a stream. 0: any size, or what the manifest sets.",
             0,
             1 << 20,
         ),

@@ -49,7 +49,7 @@ class Removed(NamedTuple):
 
 
 def limits(config: Config, manifest: Manifest, max_concurrent_requests: int | None) -> Limits:
-    """The call's value, else the manifest's, else the node's."""
+    """The call's value, else the manifest's, else the node's; a limit that is off by default bounds every manifest."""
     own = manifest.limits
     return Limits(
         wall_ms=own.wall_ms or config.wall_ms,
@@ -58,10 +58,15 @@ def limits(config: Config, manifest: Manifest, max_concurrent_requests: int | No
         or own.max_concurrent_requests
         or config.max_concurrent_requests,
         queue_ms=config.queue_ms,
-        cpu_ms=own.cpu_ms or config.cpu_ms,
-        response_mb=own.response_mb or config.response_mb,
+        cpu_ms=_stricter(own.cpu_ms, config.cpu_ms),
+        response_mb=_stricter(own.response_mb, config.response_mb),
         module_mb=config.module_mb,
     )
+
+
+def _stricter(own: int | None, node: int) -> int:
+    """The smaller of two limits of which either may be off (None or 0)."""
+    return min(own, node) if own and node else own or node
 
 
 def default_hosts(app: App) -> list[str]:
