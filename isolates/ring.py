@@ -4,8 +4,8 @@ JavaScript calls `poll`, which sends what JavaScript wrote, waits, fills the inp
 the isolate's thread therefore is the event loop, and a batch of requests costs one crossing. Layout of the buffers,
 integers little-endian, the first `HEADER_BYTES` of each a header:
 
-    input   u32 bytes of segments, u32 flags (bit 0 leave the loop, bit 1 draining), f64 wall clock in ms,
-            f64 monotonic clock in ms
+    input   u32 bytes of segments, u32 flags (bit 0 leave the loop, never set here; bit 1 draining),
+            f64 wall clock in ms, f64 monotonic clock in ms
     output  u32 bytes of segments, u32 flags (bit 0 more work is ready: do not wait),
             f64 ms until the next timer, counted from the last input's clock (-1: none), u32 active requests,
             queued, requests so far, refused so far, exceptions so far, background work
@@ -32,7 +32,6 @@ from isolates.connection import GONE, MIN_ROOM, Connection
 HEADER_BYTES = 64
 BUFFER_BYTES = HEADER_BYTES + (1 << 20)
 """At least; the platform may make larger ones."""
-LEAVE = 1
 DRAINING = 2
 MORE_WORK = 1
 HOST = 0
@@ -205,10 +204,6 @@ class Ring:
         self.cpu_since = thread_time()
         self._measures_cpu = True
 
-    def leave(self) -> None:
-        """Make JavaScript's loop return after its next turn."""
-        self._flags |= LEAVE
-
     def tell_done(self) -> None:
         """Tell JavaScript that operations on threads are done."""
         if HOST not in self._closed:
@@ -247,7 +242,7 @@ class Ring:
             if timer < wake:
                 wake = timer
             wait = wake - now
-            if flags & MORE_WORK or self._flags & LEAVE or self._closed:
+            if flags & MORE_WORK or self._closed:
                 wait = 0.0
             elif (wait > 0.0 or self._turns_since_tasks > _TASK_TURNS) and self._run_tasks():
                 continue

@@ -3,12 +3,12 @@
 `isolate_hosts.py` keeps one `Pool` per app with a worker and does what is decided here. Times are monotonic seconds.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from runtime.supervisor.host import Host
-from runtime.supervisor.hosts import HostState, Recovery
+from runtime.supervisor.hosts import Recovery
 from runtime.supervisor.placement import Placement
 
 CALM_SECONDS = 30.0
@@ -84,8 +84,3 @@ def revival(pools: Mapping[str, Pool], now: float) -> list[str]:
     """Apps to bring back when all hosts died at once, those asked for last first; the others wait to be asked for."""
     lost = [(pool.used, app_id) for app_id, pool in pools.items() if not pool.hosts and not pool.starting]
     return [app_id for used, app_id in sorted(lost, reverse=True) if now - used < RECENT_SECONDS]
-
-
-def serving(hosts: Iterable[Host]) -> list[Host]:
-    """Those that take requests."""
-    return [host for host in hosts if host.state is HostState.READY]
