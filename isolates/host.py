@@ -96,6 +96,7 @@ class Host:
         self._link = Link(channel)
         self._listener = listener
         self._egress_socket = ""
+        self._ticket = b""
         self._log_budget = LogBudget(time.monotonic())
         self._load_started = 0.0
         self._loaded = False
@@ -200,6 +201,7 @@ class Host:
 
     def _confine(self, load: Load) -> None:
         """Go behind every lock that this machine has, before any code of the app runs and any thread is started."""
+        self._ticket = load.ticket
         try:
             self._package = Package(load.directory)
             bound_memory(load.limits.memory_mb)
@@ -373,6 +375,8 @@ class Host:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.connect(self._egress_socket)
+            # Before anything of JavaScript's: what comes first says who this is.
+            sock.sendall(wire.encode(0, wire.Type.IDENTIFY, data=self._ticket))
         except OSError:
             sock.close()
             raise

@@ -21,6 +21,8 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     REFUSE    code, then detail; instead of RESPONSE: the request was not, or could not be, answered by the app
     GOAWAY    stream 0; the host takes no new requests on this connection, what is in flight goes on; with a head
               (code, then detail, as for REFUSE) the host is about to end, and that is why
+    IDENTIFY  stream 0; no head; data: the host's ticket (`router.identity`): the first frame, and only the first, on a
+              connection of a host to a service of the node
     BUSY      stream 0; status 1: JavaScript does not yield, so requests that it has not seen are sent back (REFUSE
               `blocked`) and new ones would wait; status 0: it yields again
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
@@ -61,6 +63,7 @@ class Type(IntEnum):
     REFUSE = 6
     GOAWAY = 7
     BUSY = 8
+    IDENTIFY = 9
     LOG = 16
     LOADED = 17
     FAILED = 18

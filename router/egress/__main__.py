@@ -93,7 +93,7 @@ class Egress:
             return ClientExchange(connection, stream, request, request_id, connection.pool)
 
         def connect() -> HostConnection:
-            connection = HostConnection(make, self._counters, self._closed)
+            connection = HostConnection(make, self._counters, self._closed, settings.ticket_key)
             self._connections.add(connection)
             return connection
 

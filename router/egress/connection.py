@@ -14,6 +14,7 @@ from router.egress.errors import EgressError
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
 from router.egress.pool import Pool
+from router.identity import Identity, IdentityError, unseal
 
 log = logging.getLogger("router.egress")
 
@@ -33,6 +34,7 @@ _REQUEST = int(Type.REQUEST)
 _DATA = int(Type.DATA)
 _CANCEL = int(Type.CANCEL)
 _WINDOW = int(Type.WINDOW)
+_IDENTIFY = int(Type.IDENTIFY)
 
 Start = Callable[["HostConnection", int, Request, bytes], Exchange]
 """Makes the exchange for a stream's request with its request id, local or public."""
@@ -52,7 +54,14 @@ class Counters:
 class HostConnection(asyncio.Protocol):
     """One accepted connection. `on_close` is called with it when it is gone."""
 
-    def __init__(self, make: Start, counters: Counters, on_close: Callable[["HostConnection"], None]) -> None:
+    identity: Identity
+    """Whose it is. There is one before anything else of the host is looked at."""
+
+    def __init__(
+        self, make: Start, counters: Counters, on_close: Callable[["HostConnection"], None], ticket_key: bytes
+    ) -> None:
+        self._ticket_key = ticket_key
+        self._identified = False
         self._make = make
         self._counters = counters
         self._on_close = on_close
@@ -68,7 +77,8 @@ class HostConnection(asyncio.Protocol):
         """Connections to the outside that were made for this host, if any; `on_close` closes them."""
 
     def __repr__(self) -> str:
-        return f"<HostConnection [{len(self._active)} active, {len(self._waiting)} waiting]>"
+        app = self.identity.app_id if self._identified else "unknown"
+        return f"<HostConnection of {app} [{len(self._active)} active, {len(self._waiting)} waiting]>"
 
     @property
     def in_flight(self) -> int:
@@ -105,7 +115,9 @@ class HostConnection(asyncio.Protocol):
             frames, taken = decode(data)
             self._buffer = data[taken:]
             for stream, kind, flags, _, head, body in frames:
-                if kind == _REQUEST:
+                if not self._identified or kind == _IDENTIFY:
+                    self._identify(kind, body)
+                elif kind == _REQUEST:
                     self._requested(stream, head, body, bool(flags & END))
                 elif (exchange := self._exchanges.get(stream)) is None:
                     continue
@@ -115,7 +127,7 @@ class HostConnection(asyncio.Protocol):
                     exchange.take_window(int.from_bytes(body[:4], "little"))
                 elif kind == _CANCEL:
                     self._cancelled(exchange)
-        except FrameError as error:
+        except (FrameError, IdentityError) as error:
             log.error("a host broke the frame format: %s", error)
             if self._transport is not None:
                 self._transport.abort()
@@ -140,6 +152,12 @@ class HostConnection(asyncio.Protocol):
             else:
                 self._counters.failed += 1
         self._forget(exchange)
+
+    def _identify(self, kind: int, ticket: bytes) -> None:
+        if self._identified or kind != _IDENTIFY:
+            raise FrameError("the first frame, and no other, says whose the connection is")
+        self.identity = unseal(ticket, self._ticket_key)
+        self._identified = True
 
     def _requested(self, stream: int, head: bytes, body: bytes, end: bool) -> None:
         self._counters.requests += 1

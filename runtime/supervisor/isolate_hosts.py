@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from isolates.messages import Blocked, HostStats, Load, Log, Retiring
+from router.identity import Identity, seal
 from router.messages import Upstream
 from router.occupancy import SLOTS
 from runtime.supervisor.host import Host, HostFailed
@@ -62,6 +63,7 @@ class IsolateHosts:
         publish: Callable[[], Awaitable[None]],
         telemetry: HostTelemetry,
         user: str,
+        ticket_key: bytes,
     ) -> None:
         self.pools: dict[str, Pool] = {}
         self.restarts = 0
@@ -75,6 +77,7 @@ class IsolateHosts:
         self._free_slots = list(range(SLOTS))
         self._revival: asyncio.TimerHandle | None = None
         self._egress_socket = run_dir / "egress.s"
+        self._ticket_key = ticket_key
         self._on_change = on_change
         self._publish = publish
         self._telemetry = telemetry
@@ -225,6 +228,7 @@ class IsolateHosts:
             environment=placement.environment,
             limits=placement.limits,
             egress_socket=str(self._egress_socket),
+            ticket=seal(Identity(placement.app_id, placement.build_id), self._ticket_key),
             node=placement.node,
         )
 

@@ -6,6 +6,7 @@ nothing about apps or databases itself: it makes the processes agree with the `D
 
 import asyncio
 import logging
+import secrets
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +67,7 @@ class Supervisor:
         self._pushing: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
         self._replacing: dict[str, asyncio.Future[str | None]] = {}
+        self._ticket_key = secrets.token_bytes(32)
         self._occupancy_fd = shared_memory(config.edge_workers())
         self._occupancy = Occupancy(self._occupancy_fd, 0, config.edge_workers())
         self.hosts = IsolateHosts(
@@ -78,6 +80,7 @@ class Supervisor:
             publish=lambda: self._push("routes"),
             telemetry=telemetry,
             user=config.isolate_user,
+            ticket_key=self._ticket_key,
         )
         self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
         self.egress = self._egress_slot()
@@ -321,6 +324,7 @@ class Supervisor:
                 self.port, self.listen_host, config.data_hosts(), self.public_db_url
             ),
             db_hosts=config.data_hosts(),
+            ticket_key=self._ticket_key,
         )
 
     def _from_egress(self, message: router.FromEgress) -> None:

@@ -221,17 +221,23 @@ def test_a_saturating_edge_worker_does_not_shut_out_others(host: Host) -> None:
 # -- egress
 
 
-def test_frames_for_connection_1_go_to_the_egress_process(host: Host) -> None:
+def test_frames_for_connection_1_go_to_the_egress_process_behind_the_ticket(host: Host) -> None:
     with egress_listener(host.folder) as listener:
         edge = host.serve(
             "export default async () => { host.egress('GET\\nhttp://b/'); "
-            "while (!globalThis.egressAnswer) await new Promise((r) => setTimeout(r, 1)); return egressAnswer; };"
+            "while (!globalThis.egressAnswer) await new Promise((r) => setTimeout(r, 1)); return egressAnswer; };",
+            ticket=b"the ticket",
         )
         edge.request(1)
         egress, _ = listener.accept()
         with egress:
-            frames, _ = wire.decode(egress.recv(1000))
-            assert (frames[0].type, frames[0].head) == (wire.Type.REQUEST, b"GET\nhttp://b/")
+            frames: list[wire.Frame] = []
+            data = b""
+            while len(frames) < 2:
+                data += egress.recv(1000)
+                frames, _ = wire.decode(data)
+            assert (frames[0].type, frames[0].data) == (wire.Type.IDENTIFY, b"the ticket")
+            assert (frames[1].type, frames[1].head) == (wire.Type.REQUEST, b"GET\nhttp://b/")
             egress.sendall(wire.encode(1, wire.Type.RESPONSE, flags=wire.END, status=200, head=b"fine"))
             assert edge.frame().data == b"fine"
 

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import cast
 
 from isolates.wire import END, WINDOW_BYTES, Frame, Type, decode, encode
+from router.identity import Identity, seal
 from router.messages import EgressSettings, EgressStats, FromEgress, Ready
 from runtime.channel import FD, Channel
 
 LISTEN_FD = 4
+TICKET_KEY = b"k" * 32
+TICKET = seal(Identity("app-1", "build-1"), TICKET_KEY)
 
 
 class Answer:
@@ -84,7 +87,8 @@ class Fetch:
 class Host(asyncio.Protocol):
     """An isolate host's connection to the egress process."""
 
-    def __init__(self) -> None:
+    def __init__(self, ticket: bytes | None = TICKET) -> None:
+        self._ticket = ticket
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._fetches: dict[int, Fetch] = {}
@@ -93,6 +97,8 @@ class Host(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self._ticket is not None:
+            self.write(encode(0, Type.IDENTIFY, data=self._ticket))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()
@@ -148,8 +154,9 @@ class Egress:
         self.stats_changed = asyncio.Event()
         self.closed = asyncio.Event()
 
-    async def host(self) -> Host:
-        _, host = await asyncio.get_running_loop().create_unix_connection(Host, self.path)
+    async def host(self, ticket: bytes | None = TICKET) -> Host:
+        """Connect; `ticket` None: without saying who it is."""
+        _, host = await asyncio.get_running_loop().create_unix_connection(lambda: Host(ticket), self.path)
         return host
 
 
@@ -191,6 +198,7 @@ async def egress(
                 edge_sockets=list(edge_sockets),
                 edge_authorities=list(edge_authorities),
                 db_hosts=list(db_hosts),
+                ticket_key=TICKET_KEY,
             )
         )
         try:

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from isolates.wire import WINDOW_BYTES, Type
+from isolates.wire import WINDOW_BYTES, Type, encode
+from router.identity import Identity, seal
 from router.messages import Drain, LocalNames
-from tests.router.egress_peer import Egress, Host, egress
+from tests.router.egress_peer import TICKET_KEY, Egress, Host, egress
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -739,3 +740,22 @@ async def test_terminate_ends_it_and_interrupt_does_not() -> None:
         assert (await (await running.host()).fetch("GET", "http://10.0.0.1/")).code == "blocked"
         running.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(running.process.wait) == 0
+
+
+@pytest.mark.parametrize("ticket", [None, b"", seal(Identity("app-1", "build-1"), b"another key")])
+async def test_nothing_is_done_for_a_host_without_a_ticket_of_this_node(ticket: bytes | None) -> None:
+    async with egress() as running:
+        host = await running.host(ticket)
+        fetch = host.start("GET", "http://10.0.0.1/")
+        async with asyncio.timeout(10):
+            await host.closed.wait()
+        assert not fetch.answer.frames
+
+
+async def test_a_host_cannot_take_another_identity_later() -> None:
+    async with egress() as running:
+        host = await running.host()
+        assert (await host.fetch("GET", "http://10.0.0.1/")).code == "blocked"
+        host.write(encode(0, Type.IDENTIFY, data=seal(Identity("app-2", "build-2"), TICKET_KEY)))
+        async with asyncio.timeout(10):
+            await host.closed.wait()
