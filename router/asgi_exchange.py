@@ -75,7 +75,7 @@ class AsgiExchange(Exchange):
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.0" if request.http_10 else "1.1",
             "method": request.method.decode("latin-1"),
-            "scheme": "http",
+            "scheme": connection.scheme,
             "path": unquote(text) if "%" in text else text,
             "raw_path": path,
             "query_string": query,

@@ -4,6 +4,7 @@ Towards the app: hop-by-hop fields go (RFC 9110 §7.6.1, those that Connection l
 the client (X-Forwarded-For/-Proto/-Host, Forwarded, X-Request-Id) follows one rule of trust:
 
     a peer within `trusted_proxies`   what it sent is kept and extended; its X-Forwarded-Proto is the URL's scheme
+    the egress process (Unix socket)  the same: it sends what an app may not, and knows which scheme the app asked for
     any other peer                    what it sent is dropped and replaced by what the edge itself knows
 
 Towards the client: hop-by-hop fields go, framing fields are checked, every other field keeps its order and duplicates.
@@ -41,7 +42,12 @@ class Trust:
         return f"<Trust {', '.join(map(str, self._networks)) or 'nobody'}>"
 
     def covers(self, address: str) -> bool:
-        """Whether `address` (as the socket gives it) lies in a trusted network. False for a Unix socket's ``""``."""
+        """Whether `address` (as the socket gives it) is trusted: a Unix socket's ``""``, or in one of the networks.
+
+        Only the egress process can connect to an edge worker's Unix socket.
+        """
+        if not address:
+            return True
         if not self._networks:
             return False
         try:

@@ -27,6 +27,9 @@ class EdgeSettings(msgspec.Struct, tag="edge_settings", frozen=True):
     open all along, so a restarted worker finds connections waiting that must not be told "unknown host"."""
     workers: int = 1
     """How many edge workers there are."""
+    tls_cert: str = ""
+    """Files of the TCP listener's certificate and key; empty: no TLS."""
+    tls_key: str = ""
     occupancy_fd: int = -1
     """Memory shared with the other edge workers (`router.occupancy`); -1: there are no others."""
 

@@ -13,6 +13,7 @@ refuses what it must refuse (both framings, bare line feeds, folded headers).
 
 import asyncio
 import logging
+import socket
 import time
 from collections import deque
 from typing import Any, cast
@@ -59,6 +60,7 @@ class EdgeProtocol(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.peer: Peer = cast(Peer, None)
         self.client: tuple[str, int] | None = None
+        self.scheme = "http"
         self.writable = True
         self.tasks = server_state.tasks
         self._config = config
@@ -87,10 +89,13 @@ class EdgeProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._state.connections.add(cast(Any, self))
-        address = transport.get_extra_info("peername")
-        # On a Unix socket the peer has no address.
-        self.client = (address[0], address[1]) if isinstance(address, tuple) else None
-        self.peer = self.edge.peer(self.client[0] if self.client else "")
+        if transport.get_extra_info("socket").family != socket.AF_UNIX:
+            address = transport.get_extra_info("peername")
+            # Without an address it is gone already; it must not pass for the Unix socket's trusted peer.
+            self.client = (address[0], address[1]) if address else ("unknown", 0)
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = "https"
+        self.peer = self.edge.peer(self.client[0] if self.client else "", self.scheme)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(cast(Any, self))

@@ -7,6 +7,7 @@ them over without refusing a connection.
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,12 +15,17 @@ from typing import Any, cast
 
 import uvicorn
 
-from router.app import Edge
+from router.app import ASGIApp, Edge, Message, Receive, Scope, Send
 from router.messages import EdgeSettings
 from router.responses import CLOCK
 from router.server import IDLE_SECONDS, EdgeProtocol
+from router.tls import server_tls
 
 TICK_SECONDS = 1.0
+HANDSHAKE_SECONDS = 10.0
+"""For a TLS handshake."""
+LINGER_SECONDS = 10.0
+"""How long the rest of a body is read that was answered early."""
 
 
 class Serving(ABC):
@@ -36,11 +42,11 @@ class Serving(ABC):
 
 async def serve(settings: EdgeSettings, edge: Edge) -> Serving:
     """Start the server named in `settings` on the inherited sockets. Raises `ValueError` for an unknown name."""
-    descriptors = (settings.tcp_fd, settings.unix_fd)
     if settings.server == "uvicorn":
-        return await Uvicorn.start(edge, [_inherited(descriptor) for descriptor in descriptors])
+        tls = server_tls(settings.tls_cert, settings.tls_key, ["http/1.1"]) if settings.tls_cert else None
+        return await Uvicorn.start(edge, [_inherited(settings.unix_fd)], _inherited(settings.tcp_fd), tls)
     if settings.server == "hypercorn":
-        return await Hypercorn.start(edge, descriptors)
+        return await Hypercorn.start(edge, settings)
     raise ValueError(f"server {settings.server!r} is not one of uvicorn, hypercorn")
 
 
@@ -66,7 +72,10 @@ class Uvicorn(Serving):
         self._ticker = asyncio.create_task(self._tick())
 
     @classmethod
-    async def start(cls, edge: Edge, sockets: list[socket.socket]) -> "Uvicorn":
+    async def start(
+        cls, edge: Edge, plain: list[socket.socket], public: socket.socket, tls: ssl.SSLContext | None
+    ) -> "Uvicorn":
+        """Serve `public` with TLS, if there is a context for it, and `plain` without."""
         config = uvicorn.Config(
             cast(Any, edge),
             http=EdgeProtocol,
@@ -79,9 +88,18 @@ class Uvicorn(Serving):
             server_header=False,
         )
         server = _Uvicorn(config)
-        task = asyncio.create_task(server.serve(sockets))
+        # uvicorn knows TLS for all of its sockets or for none; the Unix socket has none.
+        task = asyncio.create_task(server.serve(plain if tls else [public, *plain]))
         while not server.started and not task.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.001)
+        if tls:
+            listening = await asyncio.get_running_loop().create_server(
+                lambda: EdgeProtocol(config, server.server_state, server.lifespan.state),
+                sock=public,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
+            server.servers.append(listening)
         return cls(server, task)
 
     def connections(self) -> int:
@@ -105,26 +123,34 @@ class Uvicorn(Serving):
 
 
 class Hypercorn(Serving):
-    """hypercorn: a twelfth of the rate on HTTP/1.1, for HTTP/2."""
+    """hypercorn: a twelfth of the rate on HTTP/1.1, for HTTP/2, which clients choose in the TLS handshake."""
 
     def __init__(self, stop: asyncio.Event, task: "asyncio.Task[None]") -> None:
         self._stop = stop
         self._task = task
 
     @classmethod
-    async def start(cls, edge: Edge, descriptors: tuple[int, ...]) -> "Hypercorn":
+    async def start(cls, edge: Edge, settings: EdgeSettings) -> "Hypercorn":
         from hypercorn.asyncio import serve as hypercorn_serve
         from hypercorn.config import Config
 
         config = Config()
-        config.bind = [f"fd://{descriptor}" for descriptor in descriptors]
+        tcp, unix = f"fd://{settings.tcp_fd}", f"fd://{settings.unix_fd}"
+        if settings.tls_cert:
+            config.certfile, config.keyfile = settings.tls_cert, settings.tls_key
+            config.ssl_handshake_timeout = HANDSHAKE_SECONDS
+            config.bind, config.insecure_bind = [tcp], [unix]
+        else:
+            config.bind = [tcp, unix]
+        config.h2_max_header_list_size = edge.max_head_bytes
         config.accesslog = None
         config.errorlog = None
         config.include_server_header = False
         config.keep_alive_timeout = IDLE_SECONDS
         config.h11_max_incomplete_size = edge.max_head_bytes
         stop = asyncio.Event()
-        task = asyncio.create_task(hypercorn_serve(cast(Any, edge), config, shutdown_trigger=cast(Any, stop.wait)))
+        application = cast(Any, _to_the_end(edge))
+        task = asyncio.create_task(hypercorn_serve(application, config, shutdown_trigger=cast(Any, stop.wait)))
         await asyncio.sleep(0)
         return cls(stop, task)
 
@@ -134,3 +160,36 @@ class Hypercorn(Serving):
     async def drain(self, grace_seconds: float) -> None:
         self._stop.set()
         await asyncio.wait([self._task], timeout=grace_seconds)
+
+
+def _to_the_end(edge: Edge) -> ASGIApp:
+    """Return `edge` such that an HTTP/2 request's body is read to its end after an early answer, within bounds.
+
+    hypercorn ends the whole connection, and all requests on it, when data arrives for a stream that was answered.
+    """
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["http_version"] != "2":
+            await edge(scope, receive, send)
+            return
+        ended = False
+
+        async def receive_watched() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = ended or message["type"] == "http.disconnect" or not message.get("more_body", False)
+            return message
+
+        async def send_end_last(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False) and not ended:
+                await send({"type": "http.response.body", "body": message.get("body", b""), "more_body": True})
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_SECONDS):
+                        while not ended:
+                            await receive_watched()
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await edge(scope, receive_watched, send_end_last)
+
+    return application

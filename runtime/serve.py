@@ -22,6 +22,7 @@ import uvloop
 
 from artifacts.store import Store as Packages
 from artifacts.store import StoreLimits
+from runtime import preconditions
 from runtime.config import Config, ConfigError, parse_address
 from runtime.control.application import application
 from runtime.control.database_service import DatabaseService
@@ -55,8 +56,12 @@ SAME_SIGNAL_SECONDS = 0.25
 class Addresses:
     """Where a node that is ready can be reached."""
 
-    def __init__(self, edge: str, control: str, database_url: str, token_file: Path | None) -> None:
+    def __init__(
+        self, edge: str, control: str, database_url: str, token_file: Path | None, scheme: str = "http"
+    ) -> None:
         self.edge = edge
+        self.scheme = scheme
+        """The edge's: http or https."""
         self.control = control
         self.database_url = database_url
         self.token_file = token_file
@@ -90,6 +95,7 @@ def _inherit_orphans() -> None:
 
 async def serve(config: Config, on_ready: Callable[[Addresses], None] | None = None) -> int:
     """As `run`, on the running loop. Raises `ConfigError`, `SchemaError`, `StartFailed` and `sqlite3.Error`."""
+    preconditions.check(config)
     data_dir = DataDir.open(Path(config.data_dir))
     try:
         return await _serve(config, data_dir, on_ready)
@@ -136,7 +142,8 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         if await _first(start, stopping):
             finishing = asyncio.gather(serving.finish_drops(), snapshots.run_schedule(), services.usage.run())
             token_file = None if config.operator_token else data_dir.path / TOKEN_FILE
-            _announce(Addresses(supervisor.edge_address, control, supervisor.public_db_url, token_file), on_ready)
+            scheme, database_url = config.edge_scheme(), supervisor.public_db_url
+            _announce(Addresses(supervisor.edge_address, control, database_url, token_file, scheme), on_ready)
             await stopping.wait()
             await _end(finishing)
         log.info("draining")
@@ -215,7 +222,8 @@ async def _serve_control(services: Services, token: str, sock: socket.socket, st
 
 def _announce(addresses: Addresses, on_ready: Callable[[Addresses], None] | None) -> None:
     log.info(
-        "ready: edge http://%s, control http://%s, databases %s/v1/…",
+        "ready: edge %s://%s, control http://%s, databases %s/v1/…",
+        addresses.scheme,
         addresses.edge,
         addresses.control,
         addresses.database_url,

@@ -18,7 +18,7 @@ from router.egress.destination import OwnNames
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
 from router.egress.local import LocalConnector
-from router.egress.policy import AddressPolicy, AllowRuleError
+from router.egress.policy import AddressPolicy
 from router.egress.pool import Pool
 from router.egress.public import PublicConnector, tls_context
 from router.egress.resolver import Resolver
@@ -80,7 +80,7 @@ class Egress:
             os._exit(1)
 
     async def _serve(self, settings: EgressSettings) -> None:
-        resolver = Resolver(AddressPolicy(_meaningful(settings.allow)))
+        resolver = Resolver(AddressPolicy(settings.allow))
         own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
         local = Pool(LocalConnector(settings.edge_sockets))
         tls = tls_context()
@@ -138,19 +138,6 @@ class Egress:
 
     def _in_flight(self) -> int:
         return sum(connection.in_flight for connection in self._connections)
-
-
-def _meaningful(rules: list[str]) -> list[str]:
-    """Return the entries of `egress_allow` that mean something: for the others, refusing is the safe side."""
-    kept = []
-    for rule in rules:
-        try:
-            AddressPolicy([rule])
-        except AllowRuleError as error:
-            log.error("%s; it permits nothing", error)
-        else:
-            kept.append(rule)
-    return kept
 
 
 async def _main() -> None:

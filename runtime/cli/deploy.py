@@ -13,6 +13,8 @@ from runtime.cli.errors import CommandError
 from runtime.cli.node import Node, path_of
 from runtime.cli.options import DEFAULT_PROJECT, OnlyAppOption, ProjectOption, one_of
 
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
 CHUNK_BYTES = 256 * 1024
 
 
@@ -138,14 +140,14 @@ def progress(package: Package, is_shown: bool = True) -> Iterator[Iterator[bytes
 
 def _view(node: Node, answer: dict[str, Any], app: str) -> str:
     """Return what a person needs after a deploy: the build, and where it answers."""
-    edge = str(node.get(path_of("status"))["edge"])
-    lines = [f"  {address(host, edge)}" for host in answer["hosts"]]
+    status = node.get(path_of("status"))
+    lines = [f"  {address(host, status['edge'], status['edge_scheme'])}" for host in answer["hosts"]]
     return "\n".join([f"App {app} now serves build {answer['build_id']}.", *lines])
 
 
-def address(host: str, edge: str) -> str:
+def address(host: str, edge: str, scheme: str = "http") -> str:
     """Return a link for local names; where other names are served from is not the node's business alone."""
     if host != "localhost" and not host.endswith(".localhost"):
         return host
     port = edge.rpartition(":")[2]
-    return f"http://{host}/" if port == "80" else f"http://{host}:{port}/"
+    return f"{scheme}://{host}/" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}/"

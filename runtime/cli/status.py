@@ -30,7 +30,7 @@ def view(answer: dict[str, Any]) -> "Group":
     summary = details(
         [
             ("brrrd", f"{answer['version']}, {state}, since {moment(answer['started_at'])}"),
-            ("edge", f"http://{answer['edge']}"),
+            ("edge", f"{answer['edge_scheme']}://{answer['edge']}"),
             ("control", f"http://{answer['control']}"),
             ("databases at", f"{answer['public_db_url']}/v1/…"),
             ("engine", answer["engine"]),

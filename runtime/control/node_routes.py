@@ -41,6 +41,7 @@ async def status(call: NodeCall) -> views.Status:
         ready=supervisor.ready,
         started_at=views.moment(services.started),
         edge=supervisor.edge_address,
+        edge_scheme=services.config.edge_scheme(),
         control=services.control_address,
         public_db_url=supervisor.public_db_url,
         engine=supervisor.hosts.zygote.engine,

@@ -267,6 +267,7 @@ class Status(View, frozen=True):
     ready: bool
     started_at: str
     edge: str
+    edge_scheme: str
     control: str
     public_db_url: str
     engine: str

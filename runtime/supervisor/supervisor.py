@@ -122,7 +122,7 @@ class Supervisor:
     def _own_url(self) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.listen_host, self.listen_host)  # noqa: S104
         host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        return f"http://{host}:{self.port}"
+        return f"{self._config.edge_scheme()}://{host}:{self.port}"
 
     async def start(self, desired: Desired) -> None:
         """Start all processes with `desired` and wait until they are up; apps are started when asked for.
@@ -235,6 +235,8 @@ class Supervisor:
             tables_follow=True,
             workers=config.edge_workers(),
             occupancy_fd=6,
+            tls_cert=config.tls_cert,
+            tls_key=config.tls_key,
         )
 
     def _from_edge(self, index: int, message: router.FromEdge) -> None:

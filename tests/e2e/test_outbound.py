@@ -103,12 +103,12 @@ def test_other_apps_are_reached_by_name_without_leaving_the_node(
     node: Node, fetcher: Callable[..., dict[str, object]]
 ) -> None:
     node.deploy(
-        {"_worker.js": "export default { fetch: async (r) => new Response(`inner ${r.method} ${await r.text()}`) }"},
+        {"_worker.js": "export default { fetch: async (r) => new Response(`${r.method} ${r.url} ${await r.text()}`) }"},
         "inner",
     )
     answer = fetcher("http://inner.localhost/", init={"method": "POST", "body": "hello"})
-    assert answer["body"] == "inner POST hello"
-    assert fetcher("https://inner.localhost/")["body"] == "inner GET "
+    assert answer["body"] == "POST http://inner.localhost/ hello"
+    assert fetcher("https://inner.localhost/")["body"] == "GET https://inner.localhost/ "
     assert fetcher("http://unknown.localhost/").get("status") != 200
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import datetime
 import gzip
-import ipaddress
 import os
 import signal
 import ssl
@@ -12,14 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from isolates.wire import WINDOW_BYTES, Type, encode
 from router.identity import Identity, seal
 from router.messages import Drain, LocalNames
+from tests.router.certificates import certificates
 from tests.router.egress_peer import TICKET_KEY, Egress, Host, egress
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -600,44 +595,6 @@ async def test_edge_that_is_away_is_said_to_be(tmp_path: Path) -> None:
 # TLS
 
 
-def certificates(directory: Path, *, days: int = 1, name: str = "127.0.0.1") -> tuple[Path, ssl.SSLContext]:
-    """Make an authority and a certificate of it; return the authority's file and a server's context."""
-    now = datetime.datetime.now(datetime.UTC)
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "brrrd tests")])
-    signed = []
-    for number, key in enumerate(keys):
-        is_authority = number == 0
-        subject = authority if is_authority else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(authority)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=30))
-            .not_valid_after(now + datetime.timedelta(days=30 if is_authority else days))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False)
-        )
-        if is_authority:
-            usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-            builder = builder.add_extension(usage, critical=True)
-        else:
-            alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))])
-            builder = builder.add_extension(alternative, critical=False)
-        signed.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    private = keys[1].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (directory / "ca.pem").write_bytes(signed[0])
-    (directory / "server.pem").write_bytes(signed[1] + private)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / "server.pem")
-    return directory / "ca.pem", context
-
-
 async def tls_answer(authority: Path | None, context: ssl.SSLContext) -> tuple[str, str, bytes]:
     async with (
         serving(answering(HELLO), tls=context) as server,
@@ -685,12 +642,6 @@ async def test_https_to_a_server_without_tls_is_a_tls_error() -> None:
 
 
 # The process
-
-
-async def test_allow_entry_that_means_nothing_permits_nothing_and_harms_nothing() -> None:
-    async with serving(answering(HELLO)) as server, egress(allow=["::what::", f"127.0.0.1:{server.port}"]) as running:
-        answer = await (await running.host()).fetch("GET", f"http://127.0.0.1:{server.port}/")
-    assert answer.body == b"hello"
 
 
 async def test_statistics_are_reported() -> None:

@@ -104,7 +104,14 @@ def test_an_ipv6_client_is_quoted_in_forwarded() -> None:
 
 @pytest.mark.parametrize(
     ("address", "covered"),
-    [("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("11.0.0.1", False), ("fd00::5", True), ("", False)],
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("11.0.0.1", False),
+        ("fd00::5", True),
+        ("", True),
+        ("unknown", False),
+    ],
 )
 def test_trust_covers_networks(address: str, covered: bool) -> None:
     assert Trust(["10.0.0.0/8", "fd00::/8"]).covers(address) is covered

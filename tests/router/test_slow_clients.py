@@ -39,7 +39,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     dispatcher = Dispatcher(["db.localhost"])
     edge = Edge(dispatcher, data_plane, trusted_proxies=[], max_body_bytes=1000, max_head_bytes=1000)
     listener = socket.create_server(("127.0.0.1", 0))
-    serving = await servers.Uvicorn.start(edge, [listener])
+    serving = await servers.Uvicorn.start(edge, [], listener, None)
     yield listener.getsockname()[1]
     await serving.drain(1)
     await dispatcher.aclose()

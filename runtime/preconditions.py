@@ -1,0 +1,48 @@
+"""What can only be told of a configuration by trying it: rules that another room parses, files that must be readable.
+
+Called by `runtime.serve` before anything is started, so that a mistake is named at once instead of being the reason why
+some process dies. Must not change anything.
+"""
+
+import ssl
+from ipaddress import ip_network
+
+from router.egress.policy import AddressPolicy, AllowRuleError
+from router.tls import server_tls
+from runtime.config import Config, ConfigError
+
+
+def check(config: Config) -> None:
+    """Raise `ConfigError` naming the key that cannot be used."""
+    try:
+        AddressPolicy(config.egress_allow)
+    except AllowRuleError as error:
+        raise ConfigError(str(error)) from None
+    for network in config.trusted_proxies:
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            raise ConfigError(f"trusted_proxies: {network!r} is not a network such as 10.0.0.0/8") from None
+    _check_listener(config)
+
+
+def _check_listener(config: Config) -> None:
+    if not config.tls_cert and not config.tls_key:
+        return
+    if not config.tls_cert or not config.tls_key:
+        raise ConfigError("tls_cert and tls_key must be set together")
+    for key, path in (("tls_cert", config.tls_cert), ("tls_key", config.tls_key)):
+        _check_file(key, path)
+    try:
+        server_tls(config.tls_cert, config.tls_key, ["http/1.1"])
+    except OSError as error:
+        reason = error.reason or "the files are not PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"tls_cert and tls_key are no certificate with its key: {reason}") from None
+
+
+def _check_file(key: str, path: str) -> None:
+    try:
+        with open(path, "rb"):  # noqa: PTH123 the shortest way to learn whether it can be read
+            pass
+    except OSError as error:
+        raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from None

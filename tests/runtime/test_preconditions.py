@@ -1,0 +1,43 @@
+"""Mistakes in the configuration that are found before anything is started."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.config import Config, ConfigError
+from runtime.preconditions import check
+from tests.router.certificates import certificates
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        (Config(egress_allow=["10.0.0.0/8", "::what::"]), ["egress_allow", "::what::"]),
+        (Config(egress_allow=["db.internal:99999"]), ["egress_allow", "db.internal:99999"]),
+        (Config(trusted_proxies=["proxy.internal"]), ["trusted_proxies", "proxy.internal"]),
+        (Config(tls_cert="/nowhere/cert.pem", tls_key="/nowhere/key.pem"), ["tls_cert", "/nowhere/cert.pem"]),
+        (Config(tls_cert="/nowhere/cert.pem"), ["tls_cert and tls_key must be set together"]),
+    ],
+)
+def test_a_mistake_is_refused_by_name(config: Config, parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        check(config)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_a_certificate_needs_its_own_key(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        certificates(tmp_path / name)
+    one, two = (str(tmp_path / name / "server.pem") for name in ("one", "two"))
+    check(Config(tls_cert=one, tls_key=one))
+    with pytest.raises(ConfigError, match="tls_cert and tls_key are no certificate with its key"):
+        check(Config(tls_cert=one, tls_key=two))
+    with pytest.raises(ConfigError, match="no certificate"):
+        check(Config(tls_cert=one, tls_key=str(tmp_path / "one" / "ca.pem")))
+
+
+def test_what_is_right_passes() -> None:
+    check(Config())
+    check(Config(egress_allow=["10.0.0.0/8", "*.internal:443"], trusted_proxies=["10.1.2.3", "::1/128"]))
