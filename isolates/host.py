@@ -223,7 +223,11 @@ class Host:
         self._operations.read = modules.read
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
-        return isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))
+        loop = isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))
+        hooks = [isolate.get(self._native, name) for name in ("onRejected", "onHandled")]
+        if all(isolate.is_object(hook) for hook in hooks):
+            isolate.on_rejection(*map(isolate.keep, hooks))
+        return loop
 
     def _config(self, load: Load) -> str:
         return json.dumps(

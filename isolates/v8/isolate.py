@@ -18,9 +18,11 @@ from isolates.v8.symbols import (
     FUNCTION_CALLBACK,
     NEAR_HEAP_LIMIT_CALLBACK,
     OOM_CALLBACK,
+    PROMISE_REJECT_CALLBACK,
     CreateParams,
     Engine,
     PointerPair,
+    PromiseRejectMessage,
     ScriptOrigin,
 )
 
@@ -31,6 +33,8 @@ _YOUNG_BYTES = 24 * _MEGABYTE
 """Three semi-spaces of 8 MB: fewer scavenges than with the least, less memory than with V8's default of 16 MB each."""
 _EXPLICIT_MICROTASKS = 0
 _KEEP_FRAMES = 0
+_REJECTED_WITHOUT_HANDLER = 0
+_HANDLER_ADDED = 1
 
 
 class Catch:
@@ -209,6 +213,39 @@ class Isolate:
         address = self._callback(FUNCTION_CALLBACK(call))
         value: Handle = self.engine.function_new(self.context, address, None, 0, _KEEP_FRAMES, 0)
         return value
+
+    def on_rejection(self, rejected: Handle, handled: Handle) -> None:
+        """Have JavaScript functions called about promises that are rejected while nobody listens.
+
+        `rejected(promise, reason)` is called at that moment, in the midst of whatever code runs, and `handled(promise)`
+        if somebody listens later. Neither may run code of the app. Both must live as long as the isolate.
+        """
+        blocks = (ctypes.c_void_p * 2)(), (ctypes.c_void_p * 16)()
+        arguments, (address, catch) = blocks[0], map(ctypes.addressof, blocks)
+        brief, isolate, context, scope = self.engine.brief, self.pointer, self.context, self.global_object
+        enter, leave, function_call = brief["try_catch_init"], brief["try_catch_drop"], brief["function_call"]
+        terminated = self.engine.try_catch_has_terminated
+
+        def call(message: PromiseRejectMessage) -> None:
+            event = message.event
+            if event > _HANDLER_ADDED:
+                return  # settled twice, which is of no interest
+            arguments[0] = message.promise
+            enter(catch, isolate)
+            if event == _REJECTED_WITHOUT_HANDLER:
+                arguments[1] = message.value
+                done = function_call(rejected, context, scope, 2, address)
+            else:
+                done = function_call(handled, context, scope, 1, address)
+            # If it was ended, the code around this would go on: the end was taken for that of the call here. Any other
+            # exception, for want of stack, is of no consequence to that code.
+            ended = done is None and terminated(catch)
+            leave(catch)
+            if ended:
+                self.terminate()
+
+        self._kept.append(blocks)
+        self.engine.set_promise_reject_callback(self.pointer, self._callback(PROMISE_REJECT_CALLBACK(call)))
 
     # -- running
 

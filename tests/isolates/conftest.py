@@ -25,3 +25,17 @@ def host(zygote: Zygote) -> Iterator[Host]:
     forked = zygote.fork()
     yield forked
     forked.close()
+
+
+@pytest.fixture(scope="session")
+def platform_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    with Zygote(tmp_path_factory.mktemp("hosts"), tmp_path_factory.mktemp("cache"), platform=None) as running:
+        yield running
+
+
+@pytest.fixture
+def platform_host(platform_zygote: Zygote) -> Iterator[Host]:
+    """A fresh host with the real platform."""
+    forked = platform_zygote.fork()
+    yield forked
+    forked.close()

@@ -160,6 +160,7 @@ export function installGlobals(): void {
   defineAttribute('performance', performance);
   defineHandler(globalThis as unknown as EventTarget, 'error');
   defineHandler(globalThis as unknown as EventTarget, 'unhandledrejection');
+  defineHandler(globalThis as unknown as EventTarget, 'rejectionhandled');
 }
 
 /** Adds what depends on the app's settings, and takes away what app code must not have. Runs at boot. */

@@ -17,6 +17,7 @@ import { load } from './load.ts';
 import { takeLateIntrinsics } from './late_intrinsics.ts';
 import { flushOutput, type Native, useNative } from './native.ts';
 import { configureNavigator } from './navigator.ts';
+import { promiseHandled, promiseRejected } from './rejections.ts';
 import { useInput } from './ring/input.ts';
 import { makeLoop } from './ring/loop.ts';
 import { createRing, type RingBuffers } from './ring/memory.ts';
@@ -51,6 +52,8 @@ function boot(native: Native, config: Config): () => void {
   configureFetch(configureNavigator(config.version));
   configureServer(config.limits, Object.freeze({ ...config.environment }));
   finishGlobals(config.environment, config.node);
+  native.onRejected = promiseRejected;
+  native.onHandled = promiseHandled;
   return makeLoop(
     () => native.poll(),
     () => void load(native, config.main),

@@ -16,6 +16,9 @@ export interface Native {
   importModule(specifier: string): Promise<Record<string, unknown>>;
   getContinuation?(): unknown;
   setContinuation?(value: unknown): void;
+  /** Set by boot: the host calls them about promises that are rejected while nobody listens. */
+  onRejected?(promise: Promise<unknown>, reason: unknown): void;
+  onHandled?(promise: Promise<unknown>): void;
 }
 
 const FLUSH = 1;

@@ -11,6 +11,7 @@ import { inspectError } from '../inspect.ts';
 import { ERROR, log } from '../log.ts';
 import { runMicrotasks } from '../native.ts';
 import { max } from '../primordials.ts';
+import { notifyRejections, rejectionsWait } from '../rejections.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
@@ -52,6 +53,14 @@ function platformFailed(error: unknown): void {
   log(ERROR, `The platform failed: ${inspectError(error)}`, '');
 }
 
+function tellRejections(): void {
+  try {
+    notifyRejections();
+  } catch (error) {
+    platformFailed(error);
+  }
+}
+
 function turn(): void {
   const mark = timerMark();
   readSegments(receiverOf, platformFailed);
@@ -78,6 +87,7 @@ export function makeLoop(poll: () => void, start: () => void): () => void {
       poll();
       setMoreWork(false);
       const flags = readHeader();
+      if (rejectionsWait) tellRejections();
       turn();
       announceTimer();
       if ((flags & LEAVE) !== 0) return;
