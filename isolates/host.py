@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from isolates import wire
@@ -37,6 +37,7 @@ from isolates.process import bound_memory
 from isolates.relief import Relief
 from isolates.ring import BUFFER_BYTES, Counters, Ring
 from isolates.sandbox.layers import Sandbox
+from isolates.v8.builtins import Builtins
 from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.isolate import Handle, Isolate
 from isolates.v8.modules import Modules
@@ -76,6 +77,7 @@ class Host:
         *,
         platform: bytes,
         snapshot: Snapshot | None,
+        modules: Mapping[str, bytes],
         version: str,
         sandbox: Sandbox,
         channel: socket.socket,
@@ -84,6 +86,7 @@ class Host:
         self._engine = engine
         self._platform = platform
         self._snapshot = snapshot
+        self._builtins = modules
         self._version = version
         self._sandbox = sandbox
         self._zygote = os.getppid()
@@ -216,11 +219,14 @@ class Host:
         modules = Modules(
             isolate,
             self._package,
+            Builtins(self._builtins, node=load.node),
+            platform_values=lambda: isolate.get(self._native, "values"),
             max_bytes=load.limits.module_mb << 20,
             on_too_large=lambda message: self._hit("module_mb", message),
         )
         isolate.set(self._native, "importModule", modules.import_module)
         self._operations.read = modules.read
+        self._operations.require = lambda name: isolate.set(self._native, "required", modules.builtin(name))
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
         loop = isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))

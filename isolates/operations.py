@@ -40,6 +40,8 @@ class Op(IntEnum):
     """(p, offset), data: path in the package → (size of the file), data: as much from offset on as fits"""
     CHECKPOINT = 8
     """Run the microtasks that are ready."""
+    REQUIRE = 9
+    """(n) of data: name of a module of the platform, whose namespace is `native.required` then."""
 
 
 class Failure(IntEnum):
@@ -66,6 +68,8 @@ class Operations:
         self._run_microtasks = run_microtasks
         self.read: Callable[[str], bytes] = _no_package
         """Returns a file of the package or raises LookupError."""
+        self.require: Callable[[str], None] = _no_modules
+        """Evaluates a module of the platform or raises LookupError."""
         self._digests: dict[int, Any] = {}
         self._next_digest = 1
         self._file: tuple[str, bytes] = ("", b"")
@@ -111,6 +115,9 @@ class Operations:
             return 0
         if op == Op.DIGEST_FINAL:
             return self._put(self._digests.pop(first).digest())
+        if op == Op.REQUIRE:
+            self.require(bytes(self._take(first)).decode())
+            return 0
         if op == Op.READ_FILE:
             return self._read_file(bytes(self._take(first)).decode(), second)
         raise NotImplementedError(f"operation {op}")
@@ -142,3 +149,7 @@ class Operations:
 
 def _no_package(path: str) -> bytes:
     raise LookupError(f"{path}: no package is loaded")
+
+
+def _no_modules(name: str) -> None:
+    raise LookupError(f"{name}: no modules are loaded")

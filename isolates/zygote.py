@@ -23,11 +23,12 @@ from isolates.host import EXIT_BROKEN, Host
 from isolates.messages import Exited, Fork, Forked, FromZygote, ToZygote, ZygoteReady
 from isolates.process import close_descriptors, default_signals, die_with_parent
 from isolates.sandbox import layers
-from isolates.v8 import snapshot, symbols
+from isolates.v8 import builtins, snapshot, symbols
 from isolates.v8.errors import EngineError
 from runtime.framing import FD, ChannelError, Decoder, encode
 
 PLATFORM = Path(__file__).parent / "js" / "dist" / "platform.js"
+MODULES = PLATFORM.parent / "modules"
 _DESCRIPTORS_PER_FORK = 2
 
 
@@ -47,6 +48,7 @@ class Zygote:
             print(
                 "zygote: V8 made no start-up snapshot, so each host evaluates the platform", file=sys.stderr, flush=True
             )
+        self._modules = builtins.read(MODULES)
         self._version = importlib.metadata.version("brrrd")
         # Last: from here on this process has no network, and the files of other users may be out of its reach.
         self._sandbox, self._containment = layers.prepare(user)
@@ -106,6 +108,7 @@ class Zygote:
                 self._engine,
                 platform=self._platform,
                 snapshot=self._snapshot,
+                modules=self._modules,
                 version=self._version,
                 sandbox=self._sandbox,
                 channel=socket.socket(fileno=channel),

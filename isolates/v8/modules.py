@@ -1,24 +1,24 @@
 """ES modules of one package: static imports, `import()`, top-level await and `import.meta.url`.
 
-A module's name is `file:///` and its path within the package. Specifiers are relative to the importing module
-(`./x`, `../x`), to the package (`/x`, `file:///x`), and nothing else: bundlers resolve packages before a build is made.
-No path, and no symbolic link, leads out of the package.
+A module's name is `file:///` and its path within the package, or that of a module of the platform (`node:fs`).
+`isolates.v8.specifiers` says what may be imported. No symbolic link leads out of the package.
 """
 
 import ctypes
 import errno
-import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from isolates.package import FileTooLarge, Package
+from isolates.v8.builtins import PLATFORM_VALUES, Builtins
 from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.isolate import Handle, Isolate, report_callback_failure
+from isolates.v8.specifiers import HOST, ROOT, Kind, ResolutionError, Target, resolve
 from isolates.v8.symbols import IMPORT_CALLBACK, IMPORT_META_CALLBACK, RESOLVE_CALLBACK, Source
+from isolates.v8.values import Values
 
-ROOT = "file:///"
-HOST = "brrrd:host"
+HOST_SCRIPT = "brrrd:host"
 """Resource name of the host's own script, whose `import(path)` takes a path in the package."""
 _MODULE = 8
 _REJECTED = 2
@@ -37,57 +37,51 @@ _BRIDGE = """(() => {
 })()"""
 
 
-class ResolutionError(LookupError):
-    """A specifier that leads to no module of the package."""
-
-
 @dataclass
 class Module:
-    """A compiled module with the modules it imports, in the order of its import statements."""
+    """A module with those it imports, in the order of its import statements."""
 
-    path: str
+    target: Target
     handle: Handle
+    value: Handle | None = None
+    """The default export of a module that is one value."""
     imports: list["Module"] = field(default_factory=list)
 
-
-def resolve(specifier: str, referrer: str) -> str:
-    """Return the path within the package that `specifier` means in the module `referrer` (a path; empty: the host).
-
-    Raises `ResolutionError` for bare names, other schemes and paths that leave the package.
-    """
-    if specifier.startswith(ROOT):
-        path = specifier[len(ROOT) :]
-    elif specifier.startswith("/"):
-        path = specifier[1:]
-    elif specifier.startswith(("./", "../")) or not referrer:
-        path = posixpath.join(posixpath.dirname(referrer), specifier)
-    elif specifier.startswith("node:"):
-        raise ResolutionError(f"Cannot find module '{specifier}': Node.js modules are not available to this app")
-    else:
-        raise ResolutionError(f"Cannot find package '{specifier}': bundle dependencies into the build")
-    path = posixpath.normpath(path)
-    if path.startswith(("../", "/")) or path in {"..", "."} or "\0" in path:
-        raise ResolutionError(f"Cannot import '{specifier}': it is outside the package")
-    return path
+    @property
+    def is_script(self) -> bool:
+        return self.value is None
 
 
 class Modules:
     """The modules of `package`, loaded into `isolate` when they are imported.
 
-    A file of more than `max_bytes` is refused: `on_too_large(message)` is called, and the import fails with that.
+    `platform_values()` returns what `PLATFORM_VALUES` exports. A file of more than `max_bytes` is refused:
+    `on_too_large(message)` is called, and the import fails with that.
     """
 
     def __init__(
-        self, isolate: Isolate, package: Package, *, max_bytes: int, on_too_large: Callable[[str], None]
+        self,
+        isolate: Isolate,
+        package: Package,
+        builtins: Builtins,
+        *,
+        platform_values: Callable[[], Handle],
+        max_bytes: int,
+        on_too_large: Callable[[str], None],
     ) -> None:
         self._isolate = isolate
         self._engine = isolate.engine
         self._package = package
+        self._builtins = builtins
+        self._platform_values = platform_values
         self._max_bytes = max_bytes
         self._on_too_large = on_too_large
-        self._by_path: dict[str, Module] = {}
+        self._by_target: dict[Target, Module] = {}
         self._by_script: dict[int, Module] = {}
-        bridge = isolate.evaluate(_BRIDGE, HOST)
+        self._unset: list[Module] = []
+        """Modules that are values and not exported yet."""
+        self._values = Values(isolate)
+        bridge = isolate.evaluate(_BRIDGE, HOST_SCRIPT)
         self.import_module = isolate.keep(isolate.get(bridge, "importModule"))
         """A function `(specifier) => Promise<namespace>` for the host's JavaScript half."""
         self._settle = isolate.keep(isolate.get(bridge, "settle"))
@@ -99,7 +93,7 @@ class Modules:
         self._engine.set_import_meta_callback(isolate.pointer, self._address(self._meta_callback))
 
     def __repr__(self) -> str:
-        return f"<Modules of {self._package}: {len(self._by_path)} loaded>"
+        return f"<Modules of {self._package}: {len(self._by_target)} loaded>"
 
     def read(self, path: str) -> bytes:
         """Return a file of the package. Raises `ResolutionError` if it is not there, not inside, or too large."""
@@ -120,62 +114,94 @@ class Modules:
 
     # -- loading
 
-    def _load(self, path: str) -> Module:
+    def _load(self, target: Target) -> Module:
         """Compile a module and, in turn, all that it imports. Raises `JavaScriptError` or `ResolutionError`."""
-        known = self._by_path.get(path)
+        known = self._by_target.get(target)
         if known is not None:
             return known
         added: list[Module] = []
         try:
-            first = self._compile(path, added)
+            first = self._add(target, added)
             waiting = [first]
             while waiting:
                 module = waiting.pop()
-                for specifier, line, column in self._requests(module):
-                    try:
-                        name = resolve(specifier, module.path)
-                        imported = self._by_path.get(name)
-                        if imported is None:
-                            imported = self._compile(name, added)
-                            waiting.append(imported)
-                    except ResolutionError as error:
-                        message = f"{error} (imported from {module.path})"
-                        raise JavaScriptError(message, file=module.path, line=line, column=column) from None
+                for request in self._requests(module):
+                    imported = self._imported(module, request, added, waiting)
                     module.imports.append(imported)
         except BaseException:
             # A graph that did not load leaves nothing behind: a later import tries again.
             for module in added:
-                del self._by_path[module.path]
-                del self._by_script[self._engine.module_script_id(module.handle)]
+                del self._by_target[module.target]
+                if module.is_script:
+                    del self._by_script[self._engine.module_script_id(module.handle)]
                 self._isolate.drop(module.handle)
             raise
+        self._unset += [module for module in added if not module.is_script]
         return first
 
-    def _compile(self, path: str, added: list[Module]) -> Module:
+    def _imported(self, module: Module, request: "_Request", added: list[Module], waiting: list[Module]) -> Module:
+        """Return the module that one import statement of `module` means."""
+        try:
+            target = resolve(request.specifier, module.target, request.attribute, self._builtins)
+            imported = self._by_target.get(target)
+            if imported is None:
+                imported = self._add(target, added)
+                waiting.append(imported)
+        except ResolutionError as error:
+            path = module.target.path
+            message = f"{error} (imported from {path})"
+            raise JavaScriptError(message, file=path, line=request.line, column=request.column) from None
+        return imported
+
+    def _add(self, target: Target, added: list[Module]) -> Module:
         isolate = self._isolate
-        text = self.read(path).removeprefix(b"\xef\xbb\xbf")
-        source = Source(source_string=isolate.string(text), resource_name=isolate.string(ROOT + path), options=_MODULE)
-        with isolate.catch() as caught:
-            handle = self._engine.compile_module(isolate.pointer, ctypes.addressof(source), 0, 0)
-            if handle is None:
-                raise caught.error()
-        module = Module(path, isolate.keep(handle))
-        self._by_path[path] = module
-        self._by_script[self._engine.module_script_id(module.handle)] = module
+        if target.kind is Kind.SCRIPT:
+            module = Module(target, isolate.keep(self._compile(target, self.read(target.path))))
+        elif target.kind is not Kind.BUILTIN:
+            value = self._values.make(target, self.read(target.path))
+            module = Module(target, isolate.keep(self._values.module(target.url)), value)
+        elif target.path == PLATFORM_VALUES:
+            module = Module(target, isolate.keep(self._values.module(target.url)), self._platform_values())
+        else:
+            module = Module(target, isolate.keep(self._compile(target, self._builtins.source(target.path))))
+        self._by_target[target] = module
+        if module.is_script:
+            self._by_script[self._engine.module_script_id(module.handle)] = module
         added.append(module)
         return module
 
-    def _requests(self, module: Module) -> list[tuple[str, int, int]]:
-        """Return specifier, line and column (from 1) of each import of a module."""
+    def _compile(self, target: Target, text: bytes) -> Handle:
+        isolate = self._isolate
+        text = text.removeprefix(b"\xef\xbb\xbf")
+        source = Source(source_string=isolate.string(text), resource_name=isolate.string(target.url), options=_MODULE)
+        with isolate.catch() as caught:
+            handle: Handle | None = self._engine.compile_module(isolate.pointer, ctypes.addressof(source), 0, 0)
+            if handle is None:
+                raise caught.error()
+            return handle
+
+    def _requests(self, module: Module) -> list["_Request"]:
+        """Return the imports of a module."""
+        if not module.is_script:
+            return []
         engine = self._engine
         requests = engine.module_requests(module.handle)
         found = []
         for index in range(engine.fixed_array_length(requests)):
             request = engine.fixed_array_get(requests, index)
             specifier = self._isolate.text(engine.request_specifier(request))
+            attribute = self._type(engine.request_attributes(request), 3)
             place = engine.module_offset_location(module.handle, engine.request_offset(request))
-            found.append((specifier, (place & 0xFFFFFFFF) + 1, (place >> 32) + 1))
+            found.append(_Request(specifier, attribute, (place & 0xFFFFFFFF) + 1, (place >> 32) + 1))
         return found
+
+    def _type(self, attributes: Handle, step: int) -> str | None:
+        """Return the attribute `type` of an import. `attributes` holds `step` values for each: key, value, …"""
+        engine, text = self._engine, self._isolate.text
+        for index in range(0, engine.fixed_array_length(attributes), step):
+            if text(engine.fixed_array_get(attributes, index)) == "type":
+                return text(engine.fixed_array_get(attributes, index + 1))
+        return None
 
     # -- callbacks from V8; an exception must not leave them
 
@@ -186,31 +212,43 @@ class Modules:
         known = self._by_script.get(self._engine.module_script_id(module))
         if known is not None:
             key = self._isolate.string("url")
-            self._engine.create_data_property(meta, context, key, self._isolate.string(ROOT + known.path))
+            self._engine.create_data_property(meta, context, key, self._isolate.string(known.target.url))
 
-    def _on_import(self, _context: Handle, _options: Any, resource: Handle, specifier: Handle, _attributes: Any) -> Any:
+    def _on_import(self, _context: Handle, _options: Any, resource: Handle, specifier: Handle, attributes: Any) -> Any:
         try:
-            referrer = self._isolate.text(resource)
-            by_module = referrer.startswith(ROOT)
-            return self._import(self._isolate.text(specifier), referrer.removeprefix(ROOT) if by_module else "")
+            referrer = _referrer(self._isolate.text(resource), self._builtins)
+            return self._import(self._isolate.text(specifier), referrer, self._type(attributes, 2))
         except Terminated:
             return None
         except Exception as error:  # at the door to V8
             report_callback_failure("import()", error)
             return None
 
-    def _import(self, specifier: str, referrer: str) -> Handle:
+    def _import(self, specifier: str, referrer: Target, attribute: str | None) -> Handle:
         """Return the promise of `import(specifier)`."""
         isolate = self._isolate
         try:
-            module = self._load(resolve(specifier, referrer))
+            module = self._load(resolve(specifier, referrer, attribute, self._builtins))
             self._link(module)
         except ResolutionError as error:
             return self._rejected(JavaScriptError(str(error)))
         except JavaScriptError as error:
             return self._rejected(error)
-        evaluation = self._evaluate(module, report_place=not referrer)
+        evaluation = self._evaluate(module, report_place=referrer == HOST)
         return isolate.call(self._settle, evaluation, self._engine.module_namespace(module.handle))
+
+    def builtin(self, name: str) -> Handle:
+        """Return the namespace of a `node:` module of the platform, evaluated now, for its `require`.
+
+        Raises `LookupError` if the app has none of that name.
+        """
+        module = self._load(resolve(name, Target(Kind.SCRIPT, "main"), None, self._builtins))
+        if module.target.kind is not Kind.BUILTIN:
+            raise ResolutionError(f"Cannot find module '{name}'")
+        self._link(module)
+        self._evaluate(module, report_place=False)
+        namespace: Handle = self._engine.module_namespace(module.handle)
+        return namespace
 
     def _link(self, module: Module) -> None:
         with self._isolate.catch() as caught:
@@ -219,6 +257,10 @@ class Modules:
             )
             if not linked & 1:
                 raise caught.error()
+        unset, self._unset = self._unset, []
+        for value_module in unset:
+            assert value_module.value is not None
+            self._values.export(value_module.handle, value_module.value)
 
     def _evaluate(self, module: Module, *, report_place: bool) -> Handle:
         """Return the promise of a module's evaluation. Raises `Terminated`."""
@@ -246,3 +288,19 @@ class Modules:
         if error.line and self._isolate.is_object(value):
             place = (error.file.removeprefix(ROOT), str(error.line), str(error.column))
             self._isolate.call(self._locate, value, *map(self._isolate.string, place))
+
+
+class _Request(NamedTuple):
+    """One import of a module, with its place (both from 1)."""
+
+    specifier: str
+    attribute: str | None
+    line: int
+    column: int
+
+
+def _referrer(resource: str, builtins: Builtins) -> Target:
+    """Return the module that a resource name means; any other script is the host's."""
+    if resource.startswith(ROOT):
+        return Target(Kind.SCRIPT, resource.removeprefix(ROOT))
+    return Target(Kind.BUILTIN, resource) if resource in builtins else HOST

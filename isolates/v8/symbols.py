@@ -230,6 +230,17 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
     "module_requests": ("_ZNK2v86Module17GetModuleRequestsEv", _P, (_P,)),
     "module_offset_location": ("_ZNK2v86Module22SourceOffsetToLocationEi", ctypes.c_uint64, (_P, _INT)),
     "request_specifier": ("_ZNK2v813ModuleRequest12GetSpecifierEv", _P, (_P,)),
+    "request_attributes": ("_ZNK2v813ModuleRequest19GetImportAttributesEv", _P, (_P,)),
+    "synthetic_module": (
+        "_ZN2v86Module21CreateSyntheticModuleEPNS_7IsolateENS_5LocalINS_6StringEEERKNS_10MemorySpanIKS5_EEPFNS_10MaybeLocalINS_5ValueEEENS3_INS_7ContextEEENS3_IS0_EEE",
+        _P,
+        (_P, _P, _P, _P),
+    ),
+    "set_module_export": (
+        "_ZN2v86Module24SetSyntheticModuleExportEPNS_7IsolateENS_5LocalINS_6StringEEENS3_INS_5ValueEEE",
+        _MAYBE_BOOL,
+        (_P, _P, _P, _P),
+    ),
     "request_offset": ("_ZNK2v813ModuleRequest15GetSourceOffsetEv", _INT, (_P,)),
     "fixed_array_length": ("_ZNK2v810FixedArray6LengthEv", _INT, (_P,)),
     "fixed_array_get": ("_ZNK2v810FixedArray3GetEi", _P, (_P, _INT)),
