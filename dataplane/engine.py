@@ -55,6 +55,7 @@ _FUNCTIONS: tuple[tuple[str, bool, Any, tuple[Any, ...]], ...] = (
     ("column_count", False, _INT, (_PTR,)),
     ("column_name", False, _STR, (_PTR, _INT)),
     ("column_decltype", False, _STR, (_PTR, _INT)),
+    ("column_value", False, _PTR, (_PTR, _INT)),
     ("column_type", False, _INT, (_PTR, _INT)),
     ("column_int64", False, _I64, (_PTR, _INT)),
     ("column_double", False, c.c_double, (_PTR, _INT)),

@@ -11,14 +11,16 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 from dataplane import hrana
+from dataplane.cells import Value
 from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError
-from dataplane.statement import Statement, Value
+from dataplane.statement import Statement
 from dataplane.streams import Stream
 
 _COMMITS = frozenset({"COMMIT", "END"})
 _CHUNK_BYTES = 64 << 10
-_ROWS_PER_CHECK = 256
+_CELL_BYTES = 34
+"""Of a value in JSON, beyond its text."""
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
 
 
@@ -34,8 +36,9 @@ class Need(Enum):
 Work: TypeAlias = Generator[Need | bytes | list[Any], None, Any]
 NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
-Sink: TypeAlias = Callable[[list[Value]], list[Any] | None]
-"""Takes a row; may return entries of a cursor that are to be sent."""
+Sink: TypeAlias = Callable[[list[Any], int], list[Any] | None]
+"""Takes rows in the stream's format and the bytes of their texts and blobs; may return entries of a cursor that are to
+be sent."""
 
 
 def _enter(stream: Stream, connection: Connection, statement: Statement) -> Generator[Need, None, bool]:
@@ -93,15 +96,13 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
     try:
         if values:
             statement.bind(values)
-        count = width = 0
-        while statement.step():
-            if not count:
-                width = statement.width
-            count += 1
-            if sink is not None and (chunk := sink(statement.row(width))) is not None:
+        more = statement.step()
+        while more:
+            rows: list[Any] = []
+            more = statement.fill(rows, stream.format.form) if sink is not None else statement.skip()
+            if sink is not None and (chunk := sink(rows, statement.filled)) is not None:
                 yield chunk
-            if not count % _ROWS_PER_CHECK:
-                stream.check_clock()
+            stream.check_clock()
     except SqlError as error:
         failure = _failed(stream, error)
         statement.reset()
@@ -171,14 +172,14 @@ def _prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, l
 def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     """Run one statement and return the protocol's StmtResult."""
     connection, statement, values = _prepare(stream, stmt)
-    rows: list[Any] = []
+    blocks: list[bytes] = []
     limit = stream.limits.max_answer_bytes
-    encode_row, result_row = stream.format.row, stream.format.result_row
+    form = stream.format
 
-    def keep(row: list[Value]) -> None:
-        encoded = encode_row(row)
-        rows.append(result_row(encoded))
-        stream.answer_bytes += len(encoded)
+    def keep(rows: list[Any], _: int) -> None:
+        block = form.block(rows)
+        blocks.append(block)
+        stream.answer_bytes += len(block)
         if stream.answer_bytes > limit:
             raise SqlError(
                 "RESPONSE_TOO_LARGE",
@@ -187,7 +188,7 @@ def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
 
     sink = None if stmt.want_rows is False else keep
     result = yield from _run(stream, connection, statement, values, sink)
-    return {"cols": statement.columns, "rows": rows, **result}
+    return {"cols": statement.columns, "rows": form.result_rows(blocks), **result}
 
 
 def _holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool], connection: Connection) -> bool:
@@ -426,11 +427,11 @@ def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, entries: list[An
             begun = True
             entries.append({"type": "step_begin", "step": number, "cols": statement.columns})
 
-    def append(row: list[Value]) -> list[Any] | None:
+    def append(rows: list[Any], nbytes: int) -> list[Any] | None:
         nonlocal size
         begin()
-        entries.append(row_entry(row))
-        size += hrana.wire_size(row)
+        entries.extend(map(row_entry, rows))
+        size += nbytes + _CELL_BYTES * len(rows) * len(statement.columns)
         if size < _CHUNK_BYTES:
             return None
         size = 0

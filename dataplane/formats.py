@@ -1,7 +1,7 @@
 """The two encodings of Hrana behind one interface, so that running a request does not depend on how it was written.
 
 Used by `dataplane.execution`, `dataplane.service` and `dataplane.sessions`. Answers are plain dictionaries in both;
-only a row is encoded as soon as it is read, because there may be many.
+only rows are encoded as soon as some are read, because there may be many.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dataplane import hrana, hrana_protobuf
-from dataplane.statement import Value
+from dataplane.cells import PLAIN, Form
 
 
 class Format(NamedTuple):
@@ -19,11 +19,13 @@ class Format(NamedTuple):
     decode_pipeline: Callable[[bytes], hrana.Pipeline]
     decode_cursor: Callable[[bytes], hrana.Cursor]
     decode_client_message: Callable[[bytes], hrana.ClientMessage]
-    row: Callable[[list[Value]], bytes]
-    """Encode a row of a result."""
-    result_row: Callable[[bytes], Any]
-    """Put an encoded row into a result."""
-    row_entry: Callable[[list[Value]], Any]
+    form: Form
+    """What rows are read as."""
+    block: Callable[[list[Any]], bytes]
+    """Encode some rows of a result."""
+    result_rows: Callable[[list[bytes]], Any]
+    """Make a result's rows of its blocks."""
+    row_entry: Callable[[Any], Any]
     """Make a cursor's entry of a row."""
     pipeline: Callable[[str | None, list[dict[str, Any]]], bytes]
     entries: Callable[[list[Any]], bytes]
@@ -31,12 +33,18 @@ class Format(NamedTuple):
     server_message: Callable[[dict[str, Any]], bytes]
 
 
-def _json_row(values: list[Value]) -> bytes:
-    return hrana.encode([hrana.to_wire(value) for value in values])
+class RowEntry(msgspec.Struct, tag_field="type", tag="row", frozen=True):
+    """A cursor's entry."""
+
+    row: Any
 
 
-def _json_row_entry(values: list[Value]) -> dict[str, Any]:
-    return {"type": "row", "row": [hrana.to_wire(value) for value in values]}
+def _json_block(rows: list[Any]) -> bytes:
+    return hrana.encode(rows)[1:-1]
+
+
+def _json_rows(blocks: list[bytes]) -> msgspec.Raw:
+    return msgspec.Raw(b"[%b]" % b",".join(blocks))
 
 
 def _json_pipeline(baton: str | None, results: list[dict[str, Any]]) -> bytes:
@@ -47,29 +55,31 @@ JSON = Format(
     decode_pipeline=hrana.decode_pipeline,
     decode_cursor=hrana.decode_cursor,
     decode_client_message=hrana.decode_client_message,
-    row=_json_row,
-    result_row=msgspec.Raw,
-    row_entry=_json_row_entry,
+    form=hrana.WIRE,
+    block=_json_block,
+    result_rows=_json_rows,
+    row_entry=RowEntry,
     pipeline=_json_pipeline,
     entries=hrana.encode_lines,
     server_message=hrana.encode,
 )
 
 
-def _plain_row(values: list[Value]) -> bytes:
-    return hrana.encode([hrana.to_plain(value) for value in values])
+def _plain_block(rows: list[Any]) -> bytes:
+    return _json_block([[hrana.to_plain(value) for value in row] for row in rows])
 
 
-LEGACY = JSON._replace(row=_plain_row)
+LEGACY = JSON._replace(form=PLAIN, block=_plain_block)
 """The first protocol, whose rows are plain JSON."""
 
 PROTOBUF = Format(
     decode_pipeline=hrana_protobuf.decode_pipeline,
     decode_cursor=hrana_protobuf.decode_cursor,
     decode_client_message=hrana_protobuf.decode_client_message,
-    row=hrana_protobuf.encode_row,
-    result_row=bytes,
-    row_entry=hrana_protobuf.encode_row,
+    form=hrana_protobuf.CELLS,
+    block=hrana_protobuf.encode_rows,
+    result_rows=b"".join,
+    row_entry=b"".join,
     pipeline=hrana_protobuf.encode_pipeline,
     entries=hrana_protobuf.encode_entries,
     server_message=hrana_protobuf.encode_server_message,

@@ -7,32 +7,32 @@ string, a float a JSON number, base64 comes with padding or without. Answers are
 import base64
 import binascii
 import math
-from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import msgspec
 
+from dataplane import cells
+from dataplane.cells import Value
 from dataplane.errors import SqlError
-from dataplane.statement import Value
 
 
-class NullValue(msgspec.Struct, tag_field="type", tag="null", frozen=True):
+class NullValue(msgspec.Struct, tag_field="type", tag="null", frozen=True, gc=False):
     """SQL NULL."""
 
 
-class IntegerValue(msgspec.Struct, tag_field="type", tag="integer", frozen=True):
+class IntegerValue(msgspec.Struct, tag_field="type", tag="integer", frozen=True, gc=False):
     value: str
 
 
-class FloatValue(msgspec.Struct, tag_field="type", tag="float", frozen=True):
+class FloatValue(msgspec.Struct, tag_field="type", tag="float", frozen=True, gc=False):
     value: float
 
 
-class TextValue(msgspec.Struct, tag_field="type", tag="text", frozen=True):
+class TextValue(msgspec.Struct, tag_field="type", tag="text", frozen=True, gc=False):
     value: str
 
 
-class BlobValue(msgspec.Struct, tag_field="type", tag="blob", frozen=True):
+class BlobValue(msgspec.Struct, tag_field="type", tag="blob", frozen=True, gc=False):
     base64: str
 
 
@@ -329,7 +329,7 @@ decode_legacy = msgspec.json.Decoder(Legacy).decode
 decode_client_message = msgspec.json.Decoder(ClientMessage).decode
 
 _INT64 = range(-(1 << 63), 1 << 63)
-_NULL = {"type": "null"}
+_NULL = NullValue()
 _NO_INFINITY = {math.inf: msgspec.Raw(b"1e999"), -math.inf: msgspec.Raw(b"-1e999")}
 """JSON has no infinity; a number beyond the range of a double is read as one by JavaScript, Python and others, where
 null would be refused by hrana-client. NaN does not occur: SQLite stores it as NULL."""
@@ -356,23 +356,45 @@ def from_wire(value: WireValue | PlainValue) -> Value:
     return None
 
 
-def to_wire(value: Value) -> dict[str, Any]:
-    """Return a SQL value as JSON object; blobs without padding, as libsql-server does."""
+def to_wire(value: Value) -> WireValue | dict[str, Any]:
+    """Return a SQL value as what is encoded as JSON; blobs without padding, as libsql-server does."""
     if value is None:
         return _NULL
     if type(value) is int:
-        return {"type": "integer", "value": str(value)}
+        return IntegerValue(str(value))
     if type(value) is str:
-        return {"type": "text", "value": value}
+        return TextValue(value)
     if type(value) is float:
         return {"type": "float", "value": _NO_INFINITY.get(value, value)}
     assert isinstance(value, bytes)
-    return {"type": "blob", "base64": base64.b64encode(value).rstrip(b"=").decode("ascii")}
+    return BlobValue(_blob_text(value))
 
 
-def wire_size(values: Iterable[Value]) -> int:
-    """Return about how many bytes of JSON a row makes."""
-    return sum(34 + (len(value) if isinstance(value, (str, bytes)) else 0) for value in values)
+def _blob_text(value: bytes) -> str:
+    return base64.b64encode(value).rstrip(b"=").decode("ascii")
+
+
+WIRE = cells.Form(
+    "hrana",
+    {
+        cells.INTEGER: "integer(str({u}))",
+        cells.FLOAT: "number({u}) if {u} - {u} == 0.0 else other({u})",
+        cells.TEXT: "text({bytes}.decode('utf-8', 'replace'))",
+        cells.BLOB: "blob(base64({bytes}))",
+        cells.NULL: "null",
+    },
+    {
+        "integer": IntegerValue,
+        "number": FloatValue,
+        "other": to_wire,
+        "text": TextValue,
+        "blob": BlobValue,
+        "base64": _blob_text,
+        "null": _NULL,
+    },
+    to_wire,
+)
+"""Rows as `to_wire` makes them."""
 
 
 def statement_sql(sql: str | None, sql_id: int | None, stored: dict[int, str]) -> str:
@@ -413,5 +435,5 @@ def check_conditions(batch: Batch, *, version: int) -> None:
 def to_plain(value: Value) -> Any:
     """Return a SQL value as the first protocol writes it: plain JSON, blobs as an object with base64."""
     if isinstance(value, bytes):
-        return {"base64": base64.b64encode(value).rstrip(b"=").decode("ascii")}
+        return {"base64": _blob_text(value)}
     return _NO_INFINITY.get(value, value) if isinstance(value, float) else value

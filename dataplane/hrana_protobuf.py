@@ -5,13 +5,15 @@ as JSON otherwise, except for rows, which are encoded one by one as they come. F
 HRANA_3_SPEC.md and, where it has none (rows_read and so on), of libsql-server.
 """
 
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, cast
 
-from dataplane import hrana
+from dataplane import cells, hrana
 from dataplane import protobuf as pb
+from dataplane.cells import Value
 from dataplane.hrana import Condition, NamedArg, Stmt, WireValue
-from dataplane.statement import Column, Value
+from dataplane.statement import Column
 
 T = TypeVar("T")
 Raw: TypeAlias = int | bytes
@@ -233,9 +235,43 @@ def encode_value(value: Value) -> bytes:
     return pb.message(5, value)
 
 
-def encode_row(values: Iterable[Value]) -> bytes:
-    """Return the content of a Row."""
-    return b"".join(pb.message(1, encode_value(value)) for value in values)
+def _cell(value: Value) -> bytes:
+    return pb.message(1, encode_value(value))
+
+
+def _integer(number: int) -> bytes:
+    data = pb.varint((number << 1 ^ number >> 63) & 0xFFFFFFFFFFFFFFFF)
+    return _PREFIX[len(data) + 1] + b"\x10" + data
+
+
+def _text(data: bytes) -> bytes:
+    if not data.isascii():
+        data = data.decode("utf-8", "replace").encode()
+    size = len(data)
+    return b"\n%c\x22%c%b" % (size + 2, size, data) if size < 126 else pb.message(1, pb.message(4, data))
+
+
+_PREFIX = [bytes((0x0A, size)) for size in range(128)]
+_DOUBLE = struct.Struct("<3sd").pack
+
+CELLS = cells.Form(
+    "protobuf",
+    {
+        cells.INTEGER: "integer({u})",
+        cells.FLOAT: "double(b'\\n\\t\\x19', {u})",
+        cells.TEXT: "text({bytes})",
+        cells.BLOB: "message(1, message(5, {bytes}))",
+        cells.NULL: repr(_cell(None)),
+    },
+    {"integer": _integer, "double": _DOUBLE, "text": _text, "message": pb.message},
+    _cell,
+)
+"""Rows as tuples of the fields of a Row."""
+
+
+def encode_rows(rows: list[tuple[bytes, ...]]) -> bytes:
+    """Return the rows of a StmtResult, given as `CELLS`."""
+    return b"".join([pb.message(2, b"".join(row)) for row in rows])
 
 
 def _error(document: dict[str, Any]) -> bytes:
@@ -248,7 +284,7 @@ def _column(column: Column) -> bytes:
 
 def _stmt_result(result: dict[str, Any]) -> bytes:
     parts = [pb.message(1, _column(column)) for column in result.get("cols", ())]
-    parts += [pb.message(2, row) for row in result.get("rows", ())]
+    parts.append(result.get("rows", b""))
     parts.append(pb.uint(3, result["affected_row_count"]))
     if result["last_insert_rowid"] is not None:
         parts.append(pb.sint(4, int(result["last_insert_rowid"])))

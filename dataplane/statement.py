@@ -2,17 +2,20 @@
 
 import ctypes as c
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from dataplane.cells import Form, Reader, Value, public_row
 
 if TYPE_CHECKING:
     from dataplane.connection import Connection
 
-Value = int | float | str | bytes | None
-
 _ROW = 100
 _DONE = 101
+_BLOCK_CELLS = 512
+_BLOCK_BYTES = 64 << 10
+"""How much `fill` reads before its caller looks at the clock and at limits."""
 _TRANSIENT = c.c_void_p(-1)
 _STATUS_REPREPARE = 5
 _STATUS_ROWS_READ = 1025  # libSQL's own counters
@@ -34,6 +37,8 @@ class Statement:
         "_connection",
         "_engine",
         "_index",
+        "_reader",
+        "filled",
         "handle",
         "is_explain",
         "keyword",
@@ -56,6 +61,8 @@ class Statement:
         """Names with their prefix, None for a bare `?`; position 0 is parameter 1."""
         self._index: dict[str, int] | None = None
         self._columns: list[Column] | None = None
+        self._reader: Reader | None = None
+        self.filled = 0
 
     @property
     def columns(self) -> list[Column]:
@@ -122,24 +129,27 @@ class Statement:
 
     def row(self, width: int) -> list[Value]:
         """Return the current row's values."""
-        engine, handle = self._engine, self.handle
-        column_type, column_bytes = engine.column_type, engine.column_bytes
-        values: list[Value] = []
-        for i in range(width):
-            kind = column_type(handle, i)
-            if kind == 1:
-                values.append(engine.column_int64(handle, i))
-            elif kind == 3:
-                pointer = engine.column_text(handle, i)
-                values.append(c.string_at(pointer, column_bytes(handle, i)).decode("utf-8", "replace"))
-            elif kind == 2:
-                values.append(engine.column_double(handle, i))
-            elif kind == 4:
-                pointer = engine.column_blob(handle, i)
-                values.append(c.string_at(pointer, column_bytes(handle, i)) if pointer else b"")
-            else:
-                values.append(None)
-        return values
+        return public_row(self._engine, self.handle, width)
+
+    def fill(self, rows: list[Any], form: Form) -> bool:
+        """Append the current row and a good deal of what follows to `rows`, in `form`; False at the end of the rows.
+
+        `filled` is then the size of their texts and blobs, in bytes. Raises `SqlError`; the caller resets either way.
+        """
+        reader, width = self._reader, self.width
+        if reader is None or reader.form is not form or reader.width != width:
+            reader = self._reader = Reader(self._engine, self.handle, width, form)
+        code = reader.fill(rows, max(1, _BLOCK_CELLS // max(1, width)), _BLOCK_BYTES)
+        self.filled = reader.filled
+        if code == _ROW:
+            return True
+        if code == _DONE:
+            return False
+        raise self._connection.error(code)
+
+    def skip(self) -> bool:
+        """Pass over a number of rows; False at the end of the rows. Raises `SqlError`."""
+        return all(self.step() for _ in range(_BLOCK_CELLS))
 
     def counters(self) -> tuple[int, int]:
         """Return rows read and rows written since the last call."""
