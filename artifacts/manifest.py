@@ -7,11 +7,13 @@ that a misspelt limit is never silently ignored.
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from artifacts import cron
 from artifacts.errors import PackageError, bad_manifest
 from artifacts.paths import checked_path, quoted
 
@@ -62,6 +64,9 @@ class Limits(Strict, frozen=True):
     response_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] | None = None
     """MiB of one response's body. 502 over it, or the body is cut off there if it is a stream."""
 
+    cron_wall_ms: Annotated[int, msgspec.Meta(ge=1, le=3_600_000)] | None = None
+    """Milliseconds that one run of a cron may take, what it gives to `waitUntil` included."""
+
     max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     """Requests at once; as many more wait for a moment, further ones get 503."""
 
@@ -108,6 +113,9 @@ class Manifest(Strict, frozen=True):
     node: bool = False
     """Adds the `node:` modules."""
 
+    crons: Annotated[list[str], msgspec.Meta(max_length=32)] = []
+    """When the entry's `scheduled` handler is called, in UTC: five fields, as in `["*/5 * * * *", "0 3 * * MON"]`."""
+
     limits: Limits = Limits()
     headers: list[HeaderRule] = []
     redirects: list[Redirect] = []
@@ -131,6 +139,7 @@ def parse(data: bytes) -> Manifest:
     for number, redirect in enumerate(manifest.redirects):
         _check_source(f"redirects[{number}].source", redirect.source)
         _check_destination(f"redirects[{number}].destination", redirect)
+    _check_crons(manifest.crons)
     if manifest.assets is not None and manifest.assets.not_found and manifest.assets.single_page:
         raise bad_manifest(_at("assets.not_found", "cannot be set together with assets.single_page"))
     return manifest
@@ -154,6 +163,8 @@ def resolve(directory: Path) -> Manifest:
         assets = _find_assets(directory, main)
     if main is None and assets is None:
         raise bad_manifest(_nothing_to_serve(directory))
+    if main is None and manifest.crons:
+        raise bad_manifest(_at("crons", "there is no worker in the package that could be called"))
     if main is not None and assets is not None and (assets.not_found or assets.single_page):
         key = "assets.not_found" if assets.not_found else "assets.single_page"
         raise bad_manifest(_at(key, f"has no effect with the worker {quoted(main)}, which answers such paths itself"))
@@ -212,6 +223,16 @@ def _inside(key: str, value: str) -> str:
         return checked_path(value)
     except PackageError as error:
         raise bad_manifest(_at(key, error.detail)) from None
+
+
+def _check_crons(crons: list[str]) -> None:
+    for number, expression in enumerate(crons):
+        try:
+            cron.check(expression, time.time())
+        except cron.CronError as error:
+            raise bad_manifest(_at(f"crons[{number}]", f"{quoted(expression[: cron.MAX_LENGTH])}: {error}")) from None
+        if expression in crons[:number]:
+            raise bad_manifest(_at(f"crons[{number}]", f"{quoted(expression)} is there twice"))
 
 
 def _check_source(key: str, source: str) -> None:

@@ -16,11 +16,13 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from isolates import wire
+from isolates.fires import Fires
 from isolates.link import Link
 from isolates.log_budget import MAX_LINE_BYTES, LogBudget
 from isolates.messages import (
     Blocked,
     Drain,
+    Fire,
     FromHost,
     HostStats,
     Limits,
@@ -109,6 +111,7 @@ class Host:
         self._hits: Counter[str] = Counter()
         self._sent_hits = 0
         self._blocked = False
+        self._fires = Fires()
         self._drain_until: float | None = None
         self._last_busy = 0.0
         self._limits = Limits()
@@ -247,7 +250,9 @@ class Host:
                     "max_concurrent_requests": load.limits.max_concurrent_requests,
                     "queue_ms": load.limits.queue_ms,
                     "response_mb": load.limits.response_mb,
+                    "cron_wall_ms": load.limits.cron_wall_ms,
                 },
+                "scheduled": load.scheduled,
                 "node": load.node,
                 "version": self._version,
             }
@@ -340,7 +345,9 @@ class Host:
             os._exit(0)
 
     def _on_message(self, message: ToHost) -> None:
-        if isinstance(message, Drain):
+        if isinstance(message, Fire):
+            self._ring.tell_javascript(self._fires.start(message, time.monotonic()))
+        elif isinstance(message, Drain):
             if not self._loaded:
                 self._exit(0)
             now = time.monotonic()
@@ -362,6 +369,10 @@ class Host:
                 request_id, _, limit = frame.head.decode("latin-1").partition("\n")
                 self._hits[limit] += 1
                 self._log("warn", request_id, frame.data)
+            elif frame.type == wire.Type.FIRED:
+                fired = self._fires.end(frame.stream, frame.status, time.monotonic())
+                if fired is not None:
+                    self._link.send(fired)
             elif frame.type == wire.Type.LOADED and not self._loaded:
                 self._loaded = True
                 self._listener.setblocking(False)

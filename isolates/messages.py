@@ -5,6 +5,8 @@ The supervisor starts the zygote with a channel. For each host it sends `Fork` t
 workers connect. The forked host then waits on its channel for `Load`.
 """
 
+from typing import Literal
+
 import msgspec
 
 
@@ -22,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True):
     """Body of one response; 0: no limit."""
     module_mb: int = 64
     """One module, or other file that is imported."""
+    cron_wall_ms: int = 900_000
+    """One run of a cron, what it gives to `waitUntil` included."""
 
 
 # supervisor -> zygote
@@ -79,6 +83,18 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     ticket: bytes = b""
     """What the host shows to the node's services, which tells whose it is; opaque here."""
     node: bool = False
+    scheduled: bool = False
+    """The app has crons: it cannot be served without a handler for them."""
+
+
+class Fire(msgspec.Struct, tag="fire", frozen=True):
+    """Run the app's handler for a cron. Answered by `Fired`."""
+
+    run_id: str
+    """Stands in the log lines of the run as request ids do."""
+    cron: str
+    scheduled_ms: int
+    """When it was due, in milliseconds since the epoch."""
 
 
 class Drain(msgspec.Struct, tag="drain", frozen=True):
@@ -149,5 +165,16 @@ class Blocked(msgspec.Struct, tag="blocked", frozen=True):
 
 ToZygote = Fork
 FromZygote = ZygoteReady | Forked | Exited
-ToHost = Load | Drain | Probe
-FromHost = Loaded | LoadFailed | Log | HostStats | Retiring | Blocked
+
+
+class Fired(msgspec.Struct, tag="fired", frozen=True):
+    """A run of a cron ended."""
+
+    run_id: str
+    outcome: Literal["ok", "exception", "timeout"]
+    """`timeout`: it was given up at `cron_wall_ms`."""
+    milliseconds: float
+
+
+ToHost = Load | Fire | Drain | Probe
+FromHost = Loaded | LoadFailed | Log | HostStats | Retiring | Blocked | Fired

@@ -101,6 +101,8 @@ class Ring:
         self._connections: dict[int, Connection] = {}
         self._by_descriptor: dict[int, Connection] = {}
         self._closed: list[int] = []
+        self._to_javascript = bytearray()
+        """Frames of the host's own, whole ones."""
         self._next_id = FIRST_EDGE
         self._flags = 0
         self._clock_ms = 0.0
@@ -208,6 +210,11 @@ class Ring:
         """Tell JavaScript that operations on threads are done."""
         if HOST not in self._closed:
             self._closed.append(HOST)
+
+    def tell_javascript(self, frame: bytes) -> None:
+        """Give JavaScript a frame on the host's connection with the next input."""
+        self._to_javascript += frame
+        self.tell_done()
 
     def pending_bytes(self) -> int:
         """Bytes that sockets have not taken yet."""
@@ -356,6 +363,24 @@ class Ring:
             _SEGMENT.pack_into(self._input, position, number, 0)
             position += SEGMENT_BYTES
         del self._closed[:room]
+        if self._to_javascript:
+            position = self._write_own(position)
+        return position
+
+    def _write_own(self, position: int) -> int:
+        """Write the host's frames into a segment; those that have no room come in the next turn."""
+        frames = self._to_javascript
+        size, room = 0, len(self._input) - position - SEGMENT_BYTES
+        while size < len(frames) and size + (length := _U32.unpack_from(frames, size)[0]) <= room:
+            size += length
+        if size:
+            _SEGMENT.pack_into(self._input, position, HOST, size)
+            start = position + SEGMENT_BYTES
+            position = start + size
+            self._input[start:position] = frames[:size]
+            del frames[:size]
+        if frames:
+            self.tell_done()
         return position
 
     # -- connections

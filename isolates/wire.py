@@ -28,6 +28,8 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
     LOADED    host internal, stream 0; the app is ready
     LIMIT     host internal; as LOG, but head: request id, then the limit that the app's code was over
+    FIRE      host internal, to JavaScript; head: id of the run, cron expression, its time in ms since the epoch
+    FIRED     host internal, the answer on the stream of FIRE; status: 0 it ended well, 1 it threw, 2 it took too long
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
 
 Header names are lower-case; order and duplicates are kept. Either side may send `WINDOW_BYTES` of body on a stream
@@ -68,6 +70,8 @@ class Type(IntEnum):
     LOADED = 17
     FAILED = 18
     LIMIT = 19
+    FIRE = 20
+    FIRED = 21
 
 
 class Frame(NamedTuple):

@@ -218,6 +218,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0
 
+    cron_wall_ms: Annotated[
+        int,
+        _number(
+            "Longest time for one run of a cron, for apps whose manifest sets none. After it nobody waits for the run "
+            "any more, and the app's log says so.",
+            1,
+            3_600_000,
+        ),
+    ] = 900_000
+
     response_mb: Annotated[
         int,
         _number(

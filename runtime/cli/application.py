@@ -7,6 +7,7 @@ import typer
 from runtime.cli import (
     apps,
     backup,
+    crons,
     databases,
     demo,
     deploy,
@@ -53,6 +54,7 @@ demo.register(app)
 dev.register(app)
 deploy.register(app)
 app.add_typer(apps.group, name="apps")
+crons.register(apps.group)
 apps.group.add_typer(environment.group, name="env")
 app.add_typer(domains.group, name="domains")
 shell.register(databases.group)

@@ -11,13 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.control import app_routes, database_routes, node_routes, openapi, problems, snapshot_routes
+from runtime.control import app_routes, cron_routes, database_routes, node_routes, openapi, problems, snapshot_routes
 from runtime.control.endpoint import Endpoint, starlette_endpoint
 from runtime.control.services import Services
 
 ENDPOINTS: list[Endpoint] = [
     *node_routes.ENDPOINTS,
     *app_routes.ENDPOINTS,
+    *cron_routes.ENDPOINTS,
     *database_routes.ENDPOINTS,
     *snapshot_routes.ENDPOINTS,
 ]

@@ -61,6 +61,7 @@ def limits(config: Config, manifest: Manifest, max_concurrent_requests: int | No
         cpu_ms=_stricter(own.cpu_ms, config.cpu_ms),
         response_mb=_stricter(own.response_mb, config.response_mb),
         module_mb=config.module_mb,
+        cron_wall_ms=own.cron_wall_ms or config.cron_wall_ms,
     )
 
 

@@ -61,6 +61,7 @@ def placement(app: App, build_id: str, package: Package, limits: Limits, variabl
         asset_index=str(package.asset_index) if package.asset_index is not None else None,
         environment=variables,
         limits=limits,
+        crons=tuple(package.manifest.crons),
         max_isolates=package.manifest.limits.max_isolates,
     )
 

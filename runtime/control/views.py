@@ -7,6 +7,7 @@ import msgspec
 
 from isolates.messages import Limits
 from runtime.state.usage import Day
+from runtime.supervisor.crons import Outcome
 
 
 def moment(seconds: float) -> str:
@@ -130,6 +131,34 @@ class VariableSet(View, frozen=True):
 class VariableRemoved(View, frozen=True):
     key: str
     deleted: bool
+
+
+class CronView(View, frozen=True):
+    cron: str
+    next_at: str
+    running: bool
+    last_at: str | None
+    """When its last run that ended had begun, since the node started; null: there was none."""
+    last_outcome: Outcome | None
+    """How that ended; `skipped`: it did not begin, since the one before still went on."""
+    last_ms: float | None
+
+
+class Crons(View, frozen=True):
+    crons: list[CronView]
+
+
+class NewRun(Body, frozen=True):
+    cron: str | None = None
+    """Which of its crons; an app with one need not say."""
+
+
+class RunView(View, frozen=True):
+    cron: str
+    running: bool
+    """True: it goes on, and the answer came before its end."""
+    outcome: Outcome | None
+    milliseconds: float | None
 
 
 class DomainView(View, frozen=True):

@@ -15,6 +15,8 @@ from pathlib import Path
 from isolates.messages import (
     Blocked,
     Drain,
+    Fire,
+    Fired,
     FromHost,
     HostStats,
     Load,
@@ -30,6 +32,7 @@ from runtime.supervisor.placement import Placement
 
 REAP_SECONDS = 0.1
 REAP_ATTEMPTS = 20
+REPLACED = "another isolate took the place of its own, and the time to finish was over"
 
 
 class HostFailed(Exception):
@@ -70,6 +73,7 @@ class Host:
         self.loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self.gone = asyncio.Event()
         self.exit_status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._fires: dict[str, asyncio.Future[Fired]] = {}
         self._pidfd = -1
         self._channel: Channel[FromHost] | None = None
         self._on_gone = on_gone
@@ -105,6 +109,23 @@ class Host:
         self.state = HostState.STARTING
         if self._channel is not None:
             self._channel.send(message)
+
+    @property
+    def firing(self) -> bool:
+        """Whether it runs a cron."""
+        return bool(self._fires)
+
+    async def fire(self, message: Fire) -> Fired:
+        """Have it run a cron, and wait for the end of that. Raises `HostFailed` if the host ends before."""
+        if self._channel is None or self.state is not HostState.READY:
+            raise HostFailed("the isolate is ending")
+        future: asyncio.Future[Fired] = asyncio.get_running_loop().create_future()
+        self._fires[message.run_id] = future
+        self._channel.send(message)
+        try:
+            return await future
+        finally:
+            del self._fires[message.run_id]
 
     def probe(self) -> None:
         """Ask a serving host to look whether JavaScript yields; if not, it says `Blocked` and sends requests back."""
@@ -152,6 +173,10 @@ class Host:
             if not self.loaded.done():
                 self.loaded.set_exception(HostFailed(message.message, message))
                 self.loaded.exception()  # seen: whoever waits for it may have been cancelled
+        elif isinstance(message, Fired):
+            future = self._fires.get(message.run_id)
+            if future is not None and not future.done():
+                future.set_result(message)
         else:
             if isinstance(message, HostStats):
                 self.stats = message
@@ -175,6 +200,7 @@ class Host:
         self._pidfd = -1
 
     def _closed(self) -> None:
+        drained = self.state is HostState.DRAINING
         self.state = HostState.GONE
         if self._channel is not None:
             self._channel.close()
@@ -182,5 +208,8 @@ class Host:
         if not self.loaded.done():
             self.loaded.set_exception(HostFailed("the process ended while it evaluated the build"))
             self.loaded.exception()
+        for future in self._fires.values():
+            if not future.done():
+                future.set_exception(HostFailed(REPLACED if drained else self.reason()))
         self.gone.set()
         self._on_gone(self)

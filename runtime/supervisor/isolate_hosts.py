@@ -17,7 +17,7 @@ from router.occupancy import SLOTS
 from runtime.supervisor.host import Host, HostFailed
 from runtime.supervisor.hosts import HostState
 from runtime.supervisor.placement import Placement
-from runtime.supervisor.pool import Bounds, Pool, may_grow, revival, surplus
+from runtime.supervisor.pool import Bounds, Pool, for_run, may_grow, revival, surplus
 from runtime.supervisor.routes import Serving
 from runtime.supervisor.standby import Standby
 from runtime.supervisor.zygote import Zygote
@@ -191,6 +191,26 @@ class IsolateHosts:
             pool.used = self._now()
             self._bring_up(app_id, 0.0)
 
+    async def ready_host(self, app_id: str, seconds: float) -> Host:
+        """A serving host of an app, which is woken if it has none. Raises `HostFailed` if none comes up in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    pool = self.pools.get(app_id)
+                    if pool is None:
+                        raise HostFailed("the app is not served any more")
+                    if (host := for_run(pool)) is not None:
+                        pool.used = self._now()
+                        return host
+                    if pool.unavailable is not None:
+                        raise HostFailed(pool.unavailable)
+                    self.wake(app_id)
+                    starting = self._starting.get(app_id)
+                    # Between two attempts to start it there is nothing to wait for but time.
+                    await (asyncio.wait([starting]) if starting is not None else asyncio.sleep(LOOK_SECONDS / 10))
+        except TimeoutError:
+            raise HostFailed(f"no isolate was ready within {seconds:.0f} s", is_build=False) from None
+
     def stalled(self, host_id: str) -> None:
         """Requests wait at a host that is silent: have it look."""
         host = self.alive.get(host_id)
@@ -230,6 +250,7 @@ class IsolateHosts:
             egress_socket=str(self._egress_socket),
             ticket=seal(Identity(placement.app_id, placement.build_id), self._ticket_key),
             node=placement.node,
+            scheduled=bool(placement.crons),
         )
 
     def _host_said(self, host: Host, message: Log | HostStats | Retiring | Blocked) -> None:

@@ -21,6 +21,8 @@ class Placement(msgspec.Struct, frozen=True):
     limits: Limits
     max_isolates: int | None = None
     """The app's own bound on its hosts; the node's holds too."""
+    crons: tuple[str, ...] = ()
+    """When its handler for crons is called."""
 
 
 class DatabasePlacement(msgspec.Struct, frozen=True):

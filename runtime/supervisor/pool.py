@@ -64,19 +64,26 @@ def may_grow(pool: Pool, bounds: Bounds) -> bool:
     return len(pool.hosts) < bounds.most and all(host.blocked for host in pool.hosts)
 
 
+def for_run(pool: Pool) -> Host | None:
+    """The host that runs a cron: the first one that yields, else the first one; None if there is none."""
+    return next((host for host in pool.hosts if not host.blocked), pool.hosts[0] if pool.hosts else None)
+
+
 def surplus(pool: Pool, bounds: Bounds, now: float) -> list[Host]:
     """Hosts to drain: all when the app is idle, else the last one of a pool that has been calm, down to `least`."""
     if pool.starting or len(pool.hosts) <= bounds.least or any(host.blocked for host in pool.hosts):
         return []
     if now - pool.used >= bounds.idle_seconds and not any(is_busy(host) for host in pool.hosts):
         return pool.hosts[bounds.least :]
-    if len(pool.hosts) > max(1, bounds.least) and now - pool.blocked >= CALM_SECONDS:
+    if len(pool.hosts) > max(1, bounds.least) and not pool.hosts[-1].firing and now - pool.blocked >= CALM_SECONDS:
         return pool.hosts[-1:]
     return []
 
 
 def is_busy(host: Host) -> bool:
-    """Whether it had requests when it last reported."""
+    """Whether it had requests when it last reported, or runs a cron."""
+    if host.firing:
+        return True
     return host.stats is not None and bool(host.stats.active or host.stats.queued)
 
 

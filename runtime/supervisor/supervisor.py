@@ -16,6 +16,7 @@ from router.occupancy import Occupancy, shared_memory
 from runtime.config import Config, parse_address
 from runtime.supervisor import routes
 from runtime.supervisor.applied import Applied
+from runtime.supervisor.cron_runs import CronRuns, CronTelemetry
 from runtime.supervisor.host import Host
 from runtime.supervisor.isolate_hosts import AppStatus, HostTelemetry, IsolateHosts
 from runtime.supervisor.placement import Desired, Placement
@@ -32,7 +33,7 @@ REPLACE_SECONDS = 45.0
 log = logging.getLogger("brrrd.supervisor")
 
 
-class Telemetry(HostTelemetry, Protocol):
+class Telemetry(HostTelemetry, CronTelemetry, Protocol):
     """Where the supervisor puts what processes report."""
 
     def edge_stats(self, worker: int, stats: router.EdgeStats) -> None: ...
@@ -82,6 +83,7 @@ class Supervisor:
             user=config.isolate_user,
             ticket_key=self._ticket_key,
         )
+        self.crons = CronRuns(self.hosts, telemetry, lambda app_id: self._desired.apps.get(app_id))
         self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
         self.egress = self._egress_slot()
         self.databases = [self._database_slot(i) for i in range(config.database_worker_count())]
@@ -134,6 +136,8 @@ class Supervisor:
             slot.start()
         await asyncio.gather(*(slot.first_ready() for slot in self.slots()))
         await self.hosts.restore(desired.apps)
+        self.crons.update(desired.apps)
+        self.crons.start()
 
     async def apply(self, desired: Desired) -> None:
         """Make the tables say `desired` and return once every edge worker serves by them."""
@@ -142,6 +146,7 @@ class Supervisor:
         if desired.databases != before.databases:
             pushes.append(self._push("catalog"))
         await asyncio.gather(*pushes)
+        self.crons.update(desired.apps)
         names = routes.local_names(desired)
         if names != routes.local_names(before):
             self.egress.send(names)
@@ -187,6 +192,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Drain: stop accepting, let requests in flight finish, end every process. Bounded by `drain_seconds`."""
+        self.crons.stop()
         seconds = float(self._config.drain_seconds)
         grace_ms = int(seconds * 1000)
         for sock in self._tcp:

@@ -77,6 +77,11 @@ class NodeCollector(Collector):
         for app_id, limit, count in self._reports.limits():
             limits.add_metric([*self._labels(app_id), limit], count)
         yield limits
+        crons = CounterMetricFamily("brrrd_cron_runs", "Runs of crons by how they ended.", labels=[*labels, "outcome"])
+        for app_id, outcomes in self._reports.crons.items():
+            for outcome, count in outcomes.items():
+                crons.add_metric([*self._labels(app_id), outcome], count)
+        yield crons
         gauges = {
             name: GaugeMetricFamily(f"brrrd_host_{name}", text, labels=labels)
             for name, text in (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataplane import messages as dataplane
 from isolates.messages import HostStats, Log
 from router import messages as router
+from runtime.supervisor.crons import Outcome
 from runtime.telemetry.app_logs import AppLogs
 from runtime.telemetry.stack_traces import StackTraces
 from runtime.telemetry.totals import Totals
@@ -31,6 +32,8 @@ class Reports:
         self.storage: dict[str, int] = {}
         self.retired: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """How many hosts of an app were ended at each limit."""
+        self.crons: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
+        """How the runs of an app's crons ended."""
         self.traces = StackTraces(logs.write)
 
     def __repr__(self) -> str:
@@ -85,6 +88,10 @@ class Reports:
         """A host ended because the app's code was over a limit."""
         self.retired[app_id][limit] += 1
 
+    def cron_ended(self, app_id: str, outcome: Outcome) -> None:
+        """A run of a cron ended, or was skipped."""
+        self.crons[app_id][outcome] += 1
+
     def limits(self) -> Iterator[tuple[str, str, int]]:
         """App id, limit, and how often it was hit."""
         hits = {app_id: Counter(limits) for app_id, limits in self.retired.items()}
@@ -113,6 +120,7 @@ class Reports:
         self.apps.forget(app_id)
         self.hosts.forget(app_id)
         self.retired.pop(app_id, None)
+        self.crons.pop(app_id, None)
 
     def forget_database(self, database_id: str) -> None:
         """The database was deleted."""

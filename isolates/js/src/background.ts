@@ -11,7 +11,8 @@ const BACKGROUND_MS = 30_000;
 
 let total = 0;
 
-function count(change: number): void {
+/** Tells the host that there is more, or less, work that it does not know as a request. */
+export function countBackground(change: number): void {
   total += change;
   setCounter(Counter.background, total);
 }
@@ -28,7 +29,7 @@ export class Background {
 
   add(promise: unknown): void {
     this.#pending++;
-    count(1);
+    countBackground(1);
     void this.#settle(promise);
   }
 
@@ -44,14 +45,14 @@ export class Background {
       log(ERROR, `A promise given to waitUntil was rejected: ${inspectError(error)}`, this.#origin.requestId);
     }
     if (this.#pending === 0) return; // given up
-    count(-1);
+    countBackground(-1);
     if (--this.#pending > 0 || this.#timer === 0) return;
     clearTimer(this.#timer);
     this.#timer = 0;
   }
 
   #giveUp(): void {
-    count(-this.#pending);
+    countBackground(-this.#pending);
     this.#pending = 0;
     this.#timer = 0;
     const seconds = BACKGROUND_MS / 1000;

@@ -4,6 +4,8 @@ import { ERROR, log } from './log.ts';
 import { inspectError } from './inspect.ts';
 import type { Native } from './native.ts';
 import { FAILED, HOST_CONNECTION, LOADED, sendHead, sendText, END } from './ring/output.ts';
+import { Response } from './http/response.ts';
+import { type ScheduledHandler, setScheduled } from './scheduled.ts';
 import { type Handler, setHandler } from './server.ts';
 import { ObjectGetOwnPropertyDescriptor } from './primordials.ts';
 import { isObject } from './webidl.ts';
@@ -19,8 +21,11 @@ interface Location {
   column: number | '';
 }
 
-/** Imports `main` and answers the host with LOADED or FAILED. */
-export async function load(native: Native, main: string): Promise<void> {
+const EXPECTED_SCHEDULED =
+  'it must export a default object or class with a scheduled(controller, env, ctx) method, or a function named scheduled';
+
+/** Imports `main` and answers the host with LOADED or FAILED. `scheduled`: the app has crons. */
+export async function load(native: Native, main: string, scheduled: boolean): Promise<void> {
   let namespace: Record<string, unknown>;
   try {
     namespace = await native.importModule(main);
@@ -28,13 +33,47 @@ export async function load(native: Native, main: string): Promise<void> {
     failed(error);
     return;
   }
-  const handler = findHandler(namespace);
+  const runs = findScheduled(namespace);
+  if (scheduled && runs === null) {
+    refuse(main, `brrrd.json has crons, but the module ${main} has no handler for them: ${EXPECTED_SCHEDULED}`);
+    return;
+  }
+  const handler = findHandler(namespace) ?? (runs === null ? null : noHandler);
   if (handler === null) {
-    sendText(HOST_CONNECTION, 0, FAILED, 0, `${main}\n\n`, `The module ${main} has no handler: ${EXPECTED}`);
+    refuse(main, `The module ${main} has no handler: ${EXPECTED}`);
     return;
   }
   setHandler(handler);
+  if (runs !== null) setScheduled(runs);
   sendHead(HOST_CONNECTION, 0, LOADED, END, 0, '');
+}
+
+function refuse(main: string, message: string): void {
+  sendText(HOST_CONNECTION, 0, FAILED, 0, `${main}\n\n`, message);
+}
+
+/** Of an app that has crons only. */
+const noHandler: Handler = {
+  fetch: () => new Response('This app answers no requests\n', { status: 404 }),
+};
+
+interface ScheduledObject {
+  scheduled: ScheduledHandler;
+}
+
+function findScheduled(namespace: Record<string, unknown>): ScheduledHandler | null {
+  const { default: main, scheduled } = namespace;
+  if (isObject(main) && typeof (main as Partial<ScheduledObject>).scheduled === 'function') {
+    return (...args) => (main as ScheduledObject).scheduled(...args);
+  }
+  if (typeof main === 'function') {
+    const { prototype } = main as { prototype?: Partial<ScheduledObject> };
+    const Entry = main as new (ctx: unknown, env: unknown) => ScheduledObject;
+    if (typeof prototype?.scheduled === 'function') {
+      return (controller, env, ctx) => new Entry(ctx, env).scheduled(controller, env, ctx);
+    }
+  }
+  return typeof scheduled === 'function' ? (scheduled as ScheduledHandler) : null;
 }
 
 function findHandler(namespace: Record<string, unknown>): Handler | null {

@@ -22,6 +22,7 @@ import { useInput } from './ring/input.ts';
 import { makeLoop } from './ring/loop.ts';
 import { createRing, type RingBuffers } from './ring/memory.ts';
 import { useOutput } from './ring/output.ts';
+import { configureScheduled } from './scheduled.ts';
 import { configureServer, type ServerLimits } from './server.ts';
 
 interface Config {
@@ -31,6 +32,8 @@ interface Config {
   environment: Record<string, string>;
   limits: ServerLimits;
   node: boolean;
+  /** The app has crons. */
+  scheduled?: boolean;
   version: string;
 }
 
@@ -50,13 +53,15 @@ function boot(native: Native, config: Config): () => void {
   useCodec(codec, native.scratch);
   useContinuation(native);
   configureFetch(configureNavigator(config.version));
-  configureServer(config.limits, Object.freeze({ ...config.environment }));
+  const environment = Object.freeze({ ...config.environment });
+  configureServer(config.limits, environment);
+  configureScheduled(config.limits.cron_wall_ms, environment);
   finishGlobals(config.environment, config.node);
   native.onRejected = promiseRejected;
   native.onHandled = promiseHandled;
   return makeLoop(
     () => native.poll(),
-    () => void load(native, config.main),
+    () => void load(native, config.main, config.scheduled === true),
   );
 }
 

@@ -52,6 +52,8 @@ export interface ServerLimits {
   queue_ms: number;
   /** MiB; 0 and absent: no limit. */
   response_mb?: number;
+  /** Of one run of a cron. */
+  cron_wall_ms?: number;
 }
 
 /** The edge answers at the deadline itself; the host drops what is left a little later. */
@@ -83,14 +85,19 @@ export function setHandler(loaded: Handler): void {
   handler = loaded;
 }
 
+/** What the code that a handler began may be waited for by. */
+interface Waiting {
+  waitUntil(promise: unknown): void;
+}
+
 /** The third argument of a handler. */
 export class ExecutionContext {
-  #exchange: Exchange;
-  constructor(exchange: Exchange) {
-    this.#exchange = exchange;
+  #waiting: Waiting;
+  constructor(waiting: Waiting) {
+    this.#waiting = waiting;
   }
   waitUntil(promise: unknown): void {
-    this.#exchange.waitUntil(promise);
+    this.#waiting.waitUntil(promise);
   }
   passThroughOnException(): void {}
   get props(): object {

@@ -12,16 +12,27 @@ import { ERROR, log } from '../log.ts';
 import { runMicrotasks } from '../native.ts';
 import { max } from '../primordials.ts';
 import { notifyRejections, rejectionsWait } from '../rejections.ts';
+import { receiveFire } from '../scheduled.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
-import { EGRESS_CONNECTION, HOST_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
+import { EGRESS_CONNECTION, FIRE, HOST_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
 
 /** A turn runs at most this many timers before it looks at the sockets again. */
 const TIMERS_PER_TURN = 256;
 
+/** What the host itself says. */
+const host: FrameReceiver = {
+  frame(_connection, stream, type, _flags, _status, at, split) {
+    if (type === FIRE) receiveFire(stream, at, split);
+  },
+  closed(connection) {
+    operations.closed(connection);
+  },
+};
+
 function receiverOf(connection: number): FrameReceiver {
-  return connection === EGRESS_CONNECTION ? client : connection === HOST_CONNECTION ? operations : server;
+  return connection === EGRESS_CONNECTION ? client : connection === HOST_CONNECTION ? host : server;
 }
 
 /** Tells the host how long it may sleep, counted from the clock that it gave at the last poll. */

@@ -22,6 +22,8 @@ export const LOG = 16;
 export const LOADED = 17;
 export const FAILED = 18;
 export const LIMIT = 19;
+export const FIRE = 20;
+export const FIRED = 21;
 
 /** The last frame of this direction of a stream. */
 export const END = 1;
