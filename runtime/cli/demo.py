@@ -108,6 +108,8 @@ brrrd is running.
   Database       {self.database_url}
   with token     {self.token}
   Control API    http://{self.addresses.control}
+  Database page  http://{self.addresses.control}/ui/
+  sign in with   {self._operator_token()}
 
 Try in another terminal:
   brrrd status{option}
@@ -115,6 +117,10 @@ Try in another terminal:
 
 Ctrl-C stops the node.
 """
+
+    def _operator_token(self) -> str:
+        file = self.addresses.token_file
+        return "your BRRRD_OPERATOR_TOKEN" if file is None else file.read_text(encoding="ascii").strip()
 
     def visit(self) -> None:
         """Use every part of the demo once; raises `CommandError` naming the part that does not work."""

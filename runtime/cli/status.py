@@ -32,6 +32,7 @@ def view(answer: dict[str, Any]) -> "Group":
             ("brrrd", f"{answer['version']}, {state}, since {moment(answer['started_at'])}"),
             ("edge", f"{answer['edge_scheme']}://{answer['edge']}"),
             ("control", f"http://{answer['control']}"),
+            ("database page", f"http://{answer['control']}/ui/"),
             ("databases at", f"{answer['public_db_url']}/v1/…"),
             ("engine", answer["engine"]),
             ("hosts held by", ", ".join(answer["containment"])),

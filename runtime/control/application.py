@@ -11,7 +11,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.control import app_routes, cron_routes, database_routes, node_routes, openapi, problems, snapshot_routes
+from runtime.control import (
+    app_routes,
+    cron_routes,
+    database_routes,
+    node_routes,
+    openapi,
+    page_routes,
+    problems,
+    snapshot_routes,
+)
 from runtime.control.endpoint import Endpoint, starlette_endpoint
 from runtime.control.services import Services
 
@@ -32,7 +41,7 @@ class OperatorToken:
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in node_routes.OPEN_PATHS or self._is_operator(scope):
+        if scope["type"] != "http" or _is_open(scope["path"]) or self._is_operator(scope):
             await self._application(scope, receive, send)
             return
         answer = problems.response(
@@ -50,6 +59,10 @@ class OperatorToken:
         return False
 
 
+def _is_open(path: str) -> bool:
+    return path in node_routes.OPEN_PATHS or page_routes.is_open(path)
+
+
 def application(services: Services, token: str) -> ASGIApp:
     """The control API of a node."""
     description = msgspec.json.encode(openapi.document(ENDPOINTS, node_routes.OPEN_PATHS, services.version))
@@ -63,6 +76,7 @@ def application(services: Services, token: str) -> ASGIApp:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = starlette_endpoint(endpoint, services)
     routes = [Route("/openapi.json", describe)]
     routes += [Route(path, _by_method(methods), methods=list(methods)) for path, methods in by_path.items()]
+    routes += page_routes.routes(services)
     return OperatorToken(
         Starlette(routes=routes, exception_handlers={HTTPException: problems.on_http_exception}), token
     )

@@ -110,6 +110,10 @@ class Supervisor:
         """Databases in the catalog."""
         return len(self._desired.databases)
 
+    def edge_sockets(self) -> list[str]:
+        """Paths of the edge workers' Unix sockets: HTTP as on the listen address, for this node's own processes."""
+        return [str(self._run_dir / f"edge{i}.s") for i in range(len(self._edge_unix))]
+
     def app_ids(self) -> list[str]:
         """Apps with an active build."""
         return list(self._desired.apps)
@@ -327,7 +331,7 @@ class Supervisor:
         return router.EgressSettings(
             listen_fd=4,
             allow=config.egress_allow,
-            edge_sockets=[str(self._run_dir / f"edge{i}.s") for i in range(len(self._edge_unix))],
+            edge_sockets=self.edge_sockets(),
             edge_authorities=routes.edge_authorities(
                 self.port, self.listen_host, config.data_hosts(), self.public_db_url
             ),
