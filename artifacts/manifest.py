@@ -70,6 +70,12 @@ class Limits(Strict, frozen=True):
     max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     """Requests at once; as many more wait for a moment, further ones get 503."""
 
+    max_websockets: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
+    """WebSockets that one isolate of the app may have open, of clients and to others. Requests for more get 503."""
+
+    websocket_message_kb: Annotated[int, msgspec.Meta(ge=1, le=65_536)] | None = None
+    """KiB of one WebSocket message that arrives. A larger one closes its WebSocket with code 1009."""
+
     max_isolates: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     """Isolates that may serve the app at the same time; each has its own memory. The node's own bound holds too."""
 

@@ -32,7 +32,7 @@ def _without_requests(data: bytes) -> tuple[list[int], bytes]:
         length, stream, type_, flags = _header(data, position)
         if length < wire.HEADER_BYTES or position + length > len(data):
             break
-        if type_ == wire.Type.REQUEST and flags & wire.END:
+        if type_ == wire.Type.REQUEST and flags & (wire.END | wire.UPGRADE):
             streams.append(stream)
         else:
             others += data[position : position + length]

@@ -251,6 +251,7 @@ class Host:
                     "queue_ms": load.limits.queue_ms,
                     "response_mb": load.limits.response_mb,
                     "cron_wall_ms": load.limits.cron_wall_ms,
+                    "max_websockets": load.limits.max_websockets,
                 },
                 "scheduled": load.scheduled,
                 "node": load.node,
@@ -331,6 +332,7 @@ class Host:
                 exceptions=counters.exceptions,
                 heap_bytes=self._isolate.heap_bytes(),
                 limits=dict(self._hits),
+                websockets=counters.websockets,
             ),
             droppable=True,
         )

@@ -26,6 +26,10 @@ class Limits(msgspec.Struct, frozen=True):
     """One module, or other file that is imported."""
     cron_wall_ms: int = 900_000
     """One run of a cron, what it gives to `waitUntil` included."""
+    max_websockets: int = 1000
+    """Open at once in one isolate, of clients and to others."""
+    websocket_message_kb: int = 1024
+    """One message that arrives."""
 
 
 # supervisor -> zygote
@@ -144,7 +148,10 @@ class HostStats(msgspec.Struct, tag="host_stats", frozen=True):
     exceptions: int
     heap_bytes: int
     limits: dict[str, int] = {}
-    """How often each limit was hit that does not end the host, by its name: response_mb, module_mb, log_volume."""
+    """How often each limit was hit that does not end the host, by its name: response_mb, module_mb, log_volume,
+    max_websockets, websocket_buffer."""
+    websockets: int = 0
+    """Open now, of clients and to others."""
 
 
 class Retiring(msgspec.Struct, tag="retiring", frozen=True):

@@ -8,7 +8,7 @@ integers little-endian, the first `HEADER_BYTES` of each a header:
             f64 wall clock in ms, f64 monotonic clock in ms
     output  u32 bytes of segments, u32 flags (bit 0 more work is ready: do not wait),
             f64 ms until the next timer, counted from the last input's clock (-1: none), u32 active requests,
-            queued, requests so far, refused so far, exceptions so far, background work
+            queued, requests so far, refused so far, exceptions so far, background work, open WebSockets
     scratch used by `operations.py`
 
 A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connection 0 is the host, 1 the egress process,
@@ -42,7 +42,7 @@ ACTIVITY_SECONDS = 1.0
 """After a turn the host is called within this time: for statistics, and for tasks that V8 put off."""
 
 _INPUT = struct.Struct("<IIdd")
-_OUTPUT = struct.Struct("<IIdIIIIII")
+_OUTPUT = struct.Struct("<IIdIIIIIII")
 _OUTPUT_START = struct.Struct("<IId")
 _SEGMENT = struct.Struct("<II")
 _U32 = struct.Struct("<I")
@@ -62,11 +62,12 @@ class Counters(NamedTuple):
     refused: int
     exceptions: int
     background: int
+    websockets: int = 0
 
     @property
     def busy(self) -> bool:
-        """Whether a request, or work that outlives its response, is under way."""
-        return bool(self.active or self.queued or self.background)
+        """Whether a request, work that outlives its response, or a WebSocket is under way."""
+        return bool(self.active or self.queued or self.background or self.websockets)
 
 
 class Ring:
@@ -118,7 +119,7 @@ class Ring:
         self.cpu_since = 0.0
         """CPU seconds that this thread had used when JavaScript got control; only after `measure_cpu`."""
         self._measures_cpu = False
-        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, 0, 0, 0, 0, 0, 0)
+        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *Counters(0, 0, 0, 0, 0, 0))
 
     def __repr__(self) -> str:
         return f"<Ring {len(self._connections)} connections, {self.counters}>"

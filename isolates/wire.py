@@ -6,8 +6,8 @@ A stream socket carries frames both ways, many requests at once. Integers are li
     0      4    length    u32  whole frame, this header included
     4      4    stream    u32  chosen by the side that sends REQUEST, never reused on a connection while open
     8      1    type      u8   see `Type`
-    9      1    flags     u8   bit 0 `END`: the last frame of this direction of the stream
-    10     2    status    u16  HTTP status (RESPONSE, REFUSE), level (LOG), else 0
+    9      1    flags     u8   bit 0 `END`: the last frame of this direction of the stream; bits 1 and 2: WebSockets
+    10     2    status    u16  HTTP status (RESPONSE, REFUSE), level (LOG), kind (MESSAGE), code (CLOSE), else 0
     12     4    head      u32  bytes of head that follow; the rest of the frame is data
     16     …    head, then data
 
@@ -23,6 +23,9 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
               (code, then detail, as for REFUSE) the host is about to end, and that is why
     IDENTIFY  stream 0; no head; data: the host's ticket (`router.identity`): the first frame, and only the first, on a
               connection of a host to a service of the node
+    MESSAGE   no head; status: kind 1 text (UTF-8), 2 binary; data: a WebSocket message, or with flag `MORE` (bit 1) a
+              piece of it that the next MESSAGE continues
+    CLOSE     no head; status: WebSocket close code, 0 for none; data: reason (UTF-8); END is set
     BUSY      stream 0; status 1: JavaScript does not yield, so requests that it has not seen are sent back (REFUSE
               `blocked`) and new ones would wait; status 0: it yields again
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
@@ -35,6 +38,13 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
 Header names are lower-case; order and duplicates are kept. Either side may send `WINDOW_BYTES` of body on a stream
 before it needs a WINDOW; body bytes within REQUEST and RESPONSE count. Frames are at most `MAX_FRAME_BYTES`, heads at
 most `MAX_HEAD_BYTES`. A connection keeps the order; frames of a stream that the receiver no longer knows are ignored.
+
+WebSockets. A REQUEST with flag `UPGRADE` (bit 2) asks for one and has no body. A RESPONSE of status 101 without END
+grants it; anything else answers the request as any other. The stream then carries MESSAGE, CLOSE, WINDOW and CANCEL,
+with a window of `SOCKET_WINDOW_BYTES` that counts MESSAGE frames whole, headers included, so that empty messages are
+bounded too. The side that speaks to the network (edge worker or egress process) ends the stream: its CLOSE is its last
+word, tells how the WebSocket ended (1006: without a closing handshake) and always comes, also in answer to a CLOSE from
+the host's side, which is the wish to close. CANCEL from the host's side ends the stream without an answer.
 """
 
 import struct
@@ -44,11 +54,19 @@ from typing import NamedTuple
 HEADER = struct.Struct("<IIBBHI")
 HEADER_BYTES = HEADER.size
 END = 1
+MORE = 2
+UPGRADE = 4
+TEXT = 1
+BINARY = 2
 BLOCKED = "blocked"
 """REFUSE code: no code of the app has seen the request, which may be sent to another host."""
 DRAINING = "draining"
 """As `BLOCKED`: the host is about to end."""
 WINDOW_BYTES = 256 << 10
+SOCKET_WINDOW_BYTES = 64 << 10
+"""Smaller than for bodies: an app may have a thousand WebSockets open."""
+SOCKET_PIECE_BYTES = (32 << 10) - HEADER_BYTES
+"""Data of one MESSAGE frame at most. With its header half a window: whoever has consumed all has granted that much."""
 MAX_DATA_BYTES = 64 << 10
 MAX_HEAD_BYTES = 128 << 10
 MAX_FRAME_BYTES = HEADER_BYTES + MAX_HEAD_BYTES + MAX_DATA_BYTES
@@ -66,6 +84,8 @@ class Type(IntEnum):
     GOAWAY = 7
     BUSY = 8
     IDENTIFY = 9
+    MESSAGE = 10
+    CLOSE = 11
     LOG = 16
     LOADED = 17
     FAILED = 18

@@ -26,7 +26,7 @@ class AsgiExchange(Exchange):
 
     def __init__(self, connection: "EdgeProtocol", request: Request, application: ASGIApp) -> None:
         super().__init__(connection, request)
-        self._application = application
+        self.application = application
         self._pieces: list[bytes] = []
         self._held = 0
         self._end_told = False
@@ -87,7 +87,7 @@ class AsgiExchange(Exchange):
 
     async def _run(self) -> None:
         try:
-            await self._application(self._scope(), self._receive, self._send)
+            await self.application(self._scope(), self._receive, self._send)
         except ConnectionResetError:
             # Raised by `_send`: nobody is there to answer.
             pass

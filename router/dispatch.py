@@ -139,6 +139,10 @@ class Dispatcher:
             return None
         return link
 
+    def pick_for_socket(self, route: Route) -> HostLink | None:
+        """Return a usable link for a new WebSocket, that with the fewest; None: `wait_for_link`."""
+        return min((link for link in route.links if link.usable), key=lambda link: len(link.sockets), default=None)
+
     async def wait_for_link(self, route: Route) -> HostLink:
         """Return a link for the app of `route`, waiting for one up to `HOST_WAIT_SECONDS`.
 

@@ -10,9 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from isolates.wire import END, HEADER, HEADER_BYTES, MAX_DATA_BYTES, WINDOW_BYTES, FrameError, Type, decode
+from isolates.wire import END, HEADER, HEADER_BYTES, MAX_DATA_BYTES, UPGRADE, WINDOW_BYTES, FrameError, Type, decode
+
+if TYPE_CHECKING:
+    from router.upgrade import HostSocket
 
 log = logging.getLogger("router.links")
 
@@ -134,6 +137,10 @@ class HostLink(asyncio.Protocol):
         self.path = path
         self.wall_seconds = wall_seconds
         self.streams: dict[int, Stream] = {}
+        self.sockets: dict[int, HostSocket] = {}
+        """WebSockets: streams without a deadline, which do not count as requests."""
+        self.choked = False
+        """The host does not read as fast as it is sent to: WebSockets wait."""
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -161,7 +168,7 @@ class HostLink(asyncio.Protocol):
     def __repr__(self) -> str:
         state = "open" if self._transport else "connecting"
         state = "gone" if self.gone else "retired" if self.retired else "blocked" if self.blocked else state
-        return f"<HostLink {self.host_id} {state}, {len(self.streams)} streams>"
+        return f"<HostLink {self.host_id} {state}, {len(self.streams)} streams, {len(self.sockets)} WebSockets>"
 
     def retire(self) -> None:
         """Take no new requests; close once those in flight are done."""
@@ -181,7 +188,7 @@ class HostLink(asyncio.Protocol):
         `now` is monotonic seconds and must not go back from one call to the next: the deadline sweep relies on it.
         """
         stream_id = self._next_id + 1
-        if stream_id > _MAX_ID or stream_id in self.streams:
+        if stream_id > _MAX_ID or stream_id in self.streams or stream_id in self.sockets:
             stream_id = self._free_id()
         self._next_id = stream_id
         stream.id = stream_id
@@ -197,10 +204,32 @@ class HostLink(asyncio.Protocol):
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
-    def send_frame(self, stream_id: int, type_: int, *, flags: int = 0, head: bytes = b"", data: bytes = b"") -> None:
+    def open_upgrade(self, stream: Stream, head: bytes, now: float) -> None:
+        """As `open`, for a request for a WebSocket."""
+        stream_id = self._next_id = self._free_id()
+        stream.id, stream.link, stream.opened = stream_id, self, now
+        stream._sent_end = True
+        self.streams[stream_id] = stream
+        self.send_frame(stream_id, _REQUEST, flags=UPGRADE, head=head)
+
+    def become_socket(self, stream: Stream, socket: "HostSocket") -> None:
+        """The answer to `stream` was 101: its id is the WebSocket's from now on."""
+        self._forget(stream)
+        socket.id, socket.link = stream.id, self
+        self.sockets[socket.id] = socket
+
+    def forget_socket(self, socket: "HostSocket") -> None:
+        """A WebSocket is over, and the host knows."""
+        socket.link = None
+        self.sockets.pop(socket.id, None)
+        self._close_when_done()
+
+    def send_frame(
+        self, stream_id: int, type_: int, *, flags: int = 0, status: int = 0, head: bytes = b"", data: bytes = b""
+    ) -> None:
         """Queue one frame for the end of this turn of the loop."""
         self._out.append(
-            _pack(HEADER_BYTES + len(head) + len(data), stream_id, type_, flags, 0, len(head)) + head + data
+            _pack(HEADER_BYTES + len(head) + len(data), stream_id, type_, flags, status, len(head)) + head + data
         )
         if not self._scheduled:
             self._scheduled = True
@@ -274,6 +303,8 @@ class HostLink(asyncio.Protocol):
                     self.usable = False
                 elif type_ == _BUSY and not stream_id:
                     self._set_blocked(bool(status))
+                elif (socket := self.sockets.get(stream_id)) is not None:
+                    socket.on_frame(type_, flags, status, body)
         except FrameError as error:
             log.error("host %s broke the wire format: %s", self.host_id, error)
             self._fail()
@@ -289,6 +320,14 @@ class HostLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail()
+
+    def pause_writing(self) -> None:
+        self.choked = True
+
+    def resume_writing(self) -> None:
+        self.choked = False
+        for socket in list(self.sockets.values()):
+            socket.connection.pump()
 
     # own
 
@@ -328,7 +367,7 @@ class HostLink(asyncio.Protocol):
     def _free_id(self) -> int:
         """Return an id after the last one, from 1 again after the largest, that no open stream has."""
         stream_id = self._next_id % _MAX_ID + 1
-        while stream_id in self.streams:
+        while stream_id in self.streams or stream_id in self.sockets:
             stream_id = stream_id % _MAX_ID + 1
         return stream_id
 
@@ -351,7 +390,7 @@ class HostLink(asyncio.Protocol):
             self._fail()
 
     def _close_when_done(self) -> None:
-        if self.retired and not self.streams and not self.gone:
+        if self.retired and not self.streams and not self.sockets and not self.gone:
             self._flush()
             self._fail()
 
@@ -364,8 +403,9 @@ class HostLink(asyncio.Protocol):
         self._connecting.cancel()
         if self._transport is not None:
             self._transport.close()
-        lost = list(self.streams.values())
+        lost = [*self.streams.values(), *self.sockets.values()]
         self.streams.clear()
+        self.sockets.clear()
         for stream in lost:
             stream.link = None
         for stream in lost:

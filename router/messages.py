@@ -61,6 +61,8 @@ class App(msgspec.Struct, frozen=True):
     max_body_bytes: int = 100_000_000
     max_concurrent_requests: int = 100
     queue_ms: int = 5_000
+    websocket_message_kb: int = 1024
+    """Largest message that a WebSocket client may send."""
     slot: int = -1
     """Where edge workers count the app's requests together (`router.occupancy`) while it has several hosts."""
     unavailable: str | None = None
@@ -120,6 +122,11 @@ class AppStats(msgspec.Struct, frozen=True):
     seconds_sum: float
     seconds_buckets: list[int]
     """Cumulative counts for `LATENCY_BUCKETS`, the last is +Inf."""
+    websockets: int = 0
+    """Open now."""
+    messages_in: int = 0
+    """WebSocket messages from clients."""
+    messages_out: int = 0
 
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

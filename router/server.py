@@ -32,6 +32,8 @@ from router.headers import WITHHELD, Peer
 from router.hosts import BadHostError
 from router.requests import Request
 from router.responses import whole_response
+from router.upgrade import UpgradeExchange
+from router.websocket.connection import WebSocketConnection
 
 log = logging.getLogger("router.server")
 
@@ -74,6 +76,9 @@ class EdgeProtocol(asyncio.Protocol):
         """The request being answered."""
         self._waiting: deque[Exchange] = deque()
         self._websocket = False
+        """A WebSocket of the data plane, which is handed to uvicorn's protocol."""
+        self._upgrade: UpgradeExchange | None = None
+        """The request for a WebSocket of an app after which no other can come."""
         self._deaf = False
         """What arrives is not read any more."""
         self._lingering = False
@@ -114,6 +119,9 @@ class EdgeProtocol(asyncio.Protocol):
         except httptools.HttpParserUpgrade as pause:
             if self._websocket:
                 self._become_websocket()
+            elif self._upgrade is not None:
+                self._upgrade.feed_data(data[pause.args[0] :])
+                self._parser = cast(Any, self._upgrade)
             elif rest := data[pause.args[0] :]:
                 # Any other protocol is declined by answering in HTTP/1.1; what follows is read as such.
                 self.data_received(rest)
@@ -172,18 +180,19 @@ class EdgeProtocol(asyncio.Protocol):
         request = Request(method, url, self._host, self._fields, self._withheld, keep_alive)
         if self._hosts != 1 or url[0] != _SLASH or b"#" in url or method in _UNUSUAL:
             request.check_target(self._hosts)
+        upgrade = False
         # Without a Connection header only HTTP/1.1 is kept alive; asking for the version costs more than a header.
         if (self._withheld or not keep_alive) and (version := parser.get_http_version()) != "1.1":
             request.check_version(version)
         if noted := self._noted:
             request.take_framing(noted)
             if b"upgrade" in noted:
-                wanted = noted[b"upgrade"].lower() == b"websocket"
-                self._websocket = wanted and parser.should_upgrade() and self._current is None
+                wanted = noted[b"upgrade"].lower() == b"websocket" and method == b"GET"
+                upgrade = wanted and parser.should_upgrade()
         if self._head_bytes > self.edge.max_head_bytes:
             request.check_size(self.edge.max_head_bytes)
         self._new_head()
-        exchange = self._receiving = self._exchange(request)
+        exchange = self._receiving = self._upgrade_exchange(request) if upgrade else self._exchange(request)
         if self._current is None:
             self._current = exchange
         else:
@@ -251,6 +260,19 @@ class EdgeProtocol(asyncio.Protocol):
         if not self._waiting and not self._deaf:
             self.transport.resume_reading()
 
+    def switch(self, protocol: WebSocketConnection) -> None:
+        """The request was answered with 101: the connection belongs to `protocol` from now on."""
+        self._current = None
+        self._deaf = True
+        self._state.connections.discard(cast(Any, self))
+        self._state.connections.add(cast(Any, protocol))
+        self.transport.set_protocol(protocol)
+        self.transport.resume_reading()
+
+    def forget_socket(self, protocol: WebSocketConnection) -> None:
+        """A WebSocket that was a connection of this kind is gone."""
+        self._state.connections.discard(cast(Any, protocol))
+
     # for the server
 
     def shutdown(self) -> None:
@@ -315,6 +337,23 @@ class EdgeProtocol(asyncio.Protocol):
             if route is not None:
                 application = edge.data_plane
         return AsgiExchange(self, request, application)
+
+    def _upgrade_exchange(self, request: Request) -> Exchange:
+        """A WebSocket is asked for: of an app with a worker, or of the data plane; else this is a request as any."""
+        exchange = self._exchange(request)
+        if request.special or request.problem is not None or request.http_10:
+            return exchange
+        if isinstance(exchange, AsgiExchange) and exchange.application is self.edge.data_plane:
+            self._websocket = self._current is None
+            return exchange
+        try:
+            route = self.edge.dispatcher.find(request.host)
+        except BadHostError:
+            return exchange
+        if isinstance(route, Route) and route.app.has_worker and route.app.unavailable is None:
+            self._upgrade = UpgradeExchange(self, request, route)
+            return self._upgrade
+        return exchange
 
     def _app_exchange(self, request: Request, route: Route) -> Exchange:
         app, link = route.app, route.link

@@ -20,6 +20,7 @@ from router.messages import EdgeSettings
 from router.responses import CLOCK
 from router.server import IDLE_SECONDS, EdgeProtocol
 from router.tls import server_tls
+from router.websocket.connection import WebSocketConnection
 
 TICK_SECONDS = 1.0
 HANDSHAKE_SECONDS = 10.0
@@ -118,7 +119,7 @@ class Uvicorn(Serving):
             CLOCK.tick()
             now = time.monotonic()
             for connection in list(self._server.server_state.connections):
-                if isinstance(connection, EdgeProtocol):
+                if isinstance(connection, EdgeProtocol | WebSocketConnection):
                     connection.check_time(now)
 
 

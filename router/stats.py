@@ -1,4 +1,4 @@
-"""Response counters of one app or database at one edge worker, as cheap as a counter can be.
+"""Counters of one app or database at one edge worker, as cheap as a counter can be.
 
 Kept by the dispatcher while the app exists (a new build goes on counting), sent once a second as `EdgeStats`.
 """
@@ -12,14 +12,18 @@ _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class Counters:
-    """Responses by status class and by latency."""
+    """Responses by status class and by latency, WebSockets and their messages."""
 
-    __slots__ = ("_buckets", "_classes", "_seconds")
+    __slots__ = ("_buckets", "_classes", "_seconds", "messages_in", "messages_out", "websockets")
 
     def __init__(self) -> None:
         self._classes = [0] * 6
         self._buckets = [0] * (len(LATENCY_BUCKETS) + 1)
         self._seconds = 0.0
+        self.websockets = 0
+        """Open now."""
+        self.messages_in = 0
+        self.messages_out = 0
 
     def __repr__(self) -> str:
         return f"<Counters {sum(self._classes)} responses>"
@@ -36,4 +40,7 @@ class Counters:
             responses={name: count for name, count in zip(_CLASSES, self._classes[1:], strict=True) if count},
             seconds_sum=self._seconds,
             seconds_buckets=list(accumulate(self._buckets)),
+            websockets=self.websockets,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
         )

@@ -238,6 +238,27 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0
 
+    max_websockets: Annotated[
+        int,
+        _number(
+            "WebSockets that one isolate of an app may have open, of clients and to others, for apps whose manifest "
+            "sets none. Requests for more get 503. Each costs the edge and the isolate some 20 kB and, while its other "
+            "side is slow, up to 200 kB.",
+            1,
+            100_000,
+        ),
+    ] = 1000
+
+    websocket_message_kb: Annotated[
+        int,
+        _number(
+            "Largest WebSocket message that an app may be sent, for apps whose manifest sets none. A larger one closes "
+            "its WebSocket with code 1009.",
+            1,
+            65_536,
+        ),
+    ] = 1024
+
     module_mb: Annotated[
         int,
         _number("Largest module, or other file, that an app's code may import.", 1, 1024),

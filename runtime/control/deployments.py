@@ -62,6 +62,8 @@ def limits(config: Config, manifest: Manifest, max_concurrent_requests: int | No
         response_mb=_stricter(own.response_mb, config.response_mb),
         module_mb=config.module_mb,
         cron_wall_ms=own.cron_wall_ms or config.cron_wall_ms,
+        max_websockets=own.max_websockets or config.max_websockets,
+        websocket_message_kb=own.websocket_message_kb or config.websocket_message_kb,
     )
 
 

@@ -70,21 +70,30 @@ def for_run(pool: Pool) -> Host | None:
 
 
 def surplus(pool: Pool, bounds: Bounds, now: float) -> list[Host]:
-    """Hosts to drain: all when the app is idle, else the last one of a pool that has been calm, down to `least`."""
+    """Hosts to drain: all when the app is idle, else the last one of a pool that has been calm, down to `least`.
+
+    None that has WebSockets open.
+    """
     if pool.starting or len(pool.hosts) <= bounds.least or any(host.blocked for host in pool.hosts):
         return []
     if now - pool.used >= bounds.idle_seconds and not any(is_busy(host) for host in pool.hosts):
         return pool.hosts[bounds.least :]
-    if len(pool.hosts) > max(1, bounds.least) and not pool.hosts[-1].firing and now - pool.blocked >= CALM_SECONDS:
-        return pool.hosts[-1:]
+    last = pool.hosts[-1]
+    if len(pool.hosts) > max(1, bounds.least) and not last.firing and now - pool.blocked >= CALM_SECONDS:
+        return [] if _has_websockets(last) else [last]
     return []
 
 
 def is_busy(host: Host) -> bool:
-    """Whether it had requests when it last reported, or runs a cron."""
+    """Whether it had requests or WebSockets when it last reported, or runs a cron."""
     if host.firing:
         return True
-    return host.stats is not None and bool(host.stats.active or host.stats.queued)
+    return host.stats is not None and bool(host.stats.active or host.stats.queued or host.stats.websockets)
+
+
+def _has_websockets(host: Host) -> bool:
+    """Whether draining it would cut off clients, which it need not: there is no hurry to shrink."""
+    return host.stats is not None and bool(host.stats.websockets)
 
 
 def revival(pools: Mapping[str, Pool], now: float) -> list[str]:

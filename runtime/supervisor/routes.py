@@ -39,6 +39,7 @@ def routes(version: int, desired: Desired, serving: Mapping[str, Serving], max_b
             max_body_bytes=max_body_bytes,
             max_concurrent_requests=placement.limits.max_concurrent_requests,
             queue_ms=placement.limits.queue_ms,
+            websocket_message_kb=placement.limits.websocket_message_kb,
             slot=now.slot,
             unavailable=now.unavailable if placement.main is not None else None,
         )

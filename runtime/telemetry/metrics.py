@@ -25,6 +25,7 @@ class NodeCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._processes()
         yield from self._traffic("app", "brrrd", self._reports.apps.sums())
+        yield self._messages()
         yield from self._traffic("database", "brrrd_database", self._reports.databases.sums())
         yield from self._hosts()
         yield from self._databases()
@@ -59,6 +60,14 @@ class NodeCollector(Collector):
             seconds.add_metric(names, buckets, counters.get("sum", 0))
         return [responses, seconds]
 
+    def _messages(self) -> Metric:
+        labels = ["project", "app", "direction"]
+        messages = CounterMetricFamily("brrrd_websocket_messages", "Messages of WebSocket clients.", labels=labels)
+        for key, counters in self._reports.apps.sums().items():
+            for direction in ("in", "out"):
+                messages.add_metric([*self._labels(key), direction], counters.get(f"messages {direction}", 0))
+        return messages
+
     def _hosts(self) -> Iterable[Metric]:
         labels = ["project", "app"]
         sums = self._reports.hosts.sums()
@@ -88,6 +97,7 @@ class NodeCollector(Collector):
                 ("active", "Requests in an app's code."),
                 ("queued", "Requests waiting for the concurrency cap."),
                 ("heap_bytes", "V8 heap in use."),
+                ("websockets", "Open WebSockets, of clients and to others."),
             )
         }
         isolates = GaugeMetricFamily("brrrd_host_isolates", "Isolates that serve an app.", labels=labels)

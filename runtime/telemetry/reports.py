@@ -130,9 +130,10 @@ class Reports:
 
 
 def _flat(stats: router.AppStats) -> dict[str, float]:
-    """One app's figures as counters that can be summed: `2xx`, …, `sum`, and `le <bound>`."""
+    """One app's figures as counters that can be summed: `2xx`, …, `sum`, `messages in`, and `le <bound>`."""
     flat: dict[str, float] = dict(stats.responses)
     flat["sum"] = stats.seconds_sum
+    flat["messages in"], flat["messages out"] = stats.messages_in, stats.messages_out
     for bound, count in zip(BUCKETS, stats.seconds_buckets, strict=False):
         flat["le " + bound] = count
     return flat

@@ -268,9 +268,11 @@ def test_a_websocket_reaches_the_data_plane(client: RawClient) -> None:
     assert client.exactly(4) == b"\x81\x02HI"
 
 
-def test_a_websocket_to_an_app_is_refused(client: RawClient) -> None:
-    client.send(head("GET", "/", *UPGRADE))
-    assert client.response()[0] == 403
+def test_an_app_answers_a_request_for_a_websocket_as_any_other(client: RawClient) -> None:
+    client.send(head("GET", "/early", *UPGRADE))
+    status, headers, body = client.response()
+    assert (status, headers["connection"], body) == (401, "close", b"no")
+    assert is_closed(client)
 
 
 def test_nothing_is_read_behind_an_answer_that_ends_the_connection(client: RawClient) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import uvloop
 
 from isolates import wire
-from isolates.wire import END, MAX_DATA_BYTES, WINDOW_BYTES, Type
+from isolates.wire import END, MAX_DATA_BYTES, UPGRADE, WINDOW_BYTES, Type
 
 HELLO = b"\ncontent-type\ntext/plain"
 
@@ -27,7 +27,7 @@ class Request:
         self.parts = urlsplit(self.url)
         self.query = {name: values[-1] for name, values in parse_qs(self.parts.query).items()}
         self.body = bytearray(frame.data)
-        self.ended = bool(frame.flags & END)
+        self.ended = bool(frame.flags & (END | UPGRADE))
         self.complete = asyncio.Event()
         if self.ended:
             self.complete.set()

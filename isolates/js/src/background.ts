@@ -22,6 +22,7 @@ export class Background {
   readonly #origin: Origin;
   #pending = 0;
   #timer = 0;
+  #held = false;
 
   constructor(origin: Origin) {
     this.#origin = origin;
@@ -35,7 +36,18 @@ export class Background {
 
   /** The response ended: from now on the time is limited. */
   responseEnded(): void {
+    if (this.#held) return;
     if (this.#pending > 0 && this.#timer === 0) this.#timer = setInternalTimer(() => this.#giveUp(), BACKGROUND_MS);
+  }
+
+  /** A WebSocket took the place of the response: the time is limited once `letGo` tells that it is over. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  letGo(): void {
+    this.#held = false;
+    this.responseEnded();
   }
 
   async #settle(promise: unknown): Promise<void> {

@@ -9,9 +9,9 @@ import { abortedReason, onAbort } from './events/abort.ts';
 import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
 import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
-import { buildState, type RequestState, signalOf } from './http/request.ts';
-import { hasNullBody, newResponse, type Response, ResponseState } from './http/response.ts';
-import { promiseReject, SafeMap, stringSplit, subarray } from './primordials.ts';
+import { buildState, RequestState, signalOf } from './http/request.ts';
+import { hasNullBody, newResponse, type Response, ResponseState, webSockets } from './http/response.ts';
+import { promiseReject, SafeMap, stringSplit, subarray, toLowerCase } from './primordials.ts';
 import { type FrameReceiver, readBytes, readLatin1, readUint32 } from './ring/input.ts';
 import { Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
 import {
@@ -29,10 +29,13 @@ import {
   sendHead,
   sendHeadAndBytes,
   sendHeadAndText,
+  UPGRADE,
   WINDOW,
 } from './ring/output.ts';
 import { parseToRecord } from './url/url.ts';
 import { serializeURL, serializeURLOrigin } from 'whatwg-url/state-machine';
+import { FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
+import { socketOver } from './websocket/websocket.ts';
 
 const MAX_REDIRECTS = 20;
 
@@ -47,6 +50,10 @@ const CONNECTION_HEADERS = [
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'sec-websocket-key',
+  'sec-websocket-version',
+  'sec-websocket-extensions',
+  'sec-websocket-accept',
 ];
 
 let userAgent = '';
@@ -63,6 +70,8 @@ class Call implements OutgoingOwner {
   incoming: IncomingBody | null = null;
   closed = false;
   removeAbort: (() => void) | null = null;
+  /** Takes the WebSocket that was opened. */
+  onSocket: ((wire: Wire, protocol: string) => void) | null = null;
   readonly #resolve: (state: ResponseState) => void;
   readonly #reject: (reason: unknown) => void;
 
@@ -102,6 +111,10 @@ class Call implements OutgoingOwner {
     const list: HeaderList = [];
     for (let i = 1; i + 1 < fields.length; i += 2) listAppend(list, fields[i], fields[i + 1]);
     let body: Body | null = null;
+    if (status === 101) {
+      this.#opened(new ResponseState(101, fields[0], list, null));
+      return;
+    }
     if (!hasNullBody(status)) {
       if (last) body = new Body(data);
       else {
@@ -114,6 +127,16 @@ class Call implements OutgoingOwner {
     this.#resolve(new ResponseState(status, fields[0], list, body));
     if (last) this.end();
   }
+
+  /** The request was answered with a WebSocket, whose frames may follow in this turn. */
+  #opened(state: ResponseState): void {
+    this.end();
+    const wire = new Wire(EGRESS_CONNECTION, this.stream, currentRequestId());
+    const protocol = listGet(state.list, 'sec-websocket-protocol') ?? '';
+    if (this.onSocket !== null) this.onSocket(wire, protocol);
+    else webSockets.set(state, socketOver(wire, protocol));
+    this.#resolve(state);
+  }
 }
 
 const calls = new SafeMap<number, Call>();
@@ -122,7 +145,10 @@ let lastStream = 0;
 export const client: FrameReceiver = {
   frame(_connection, stream, type, flags, status, at, split, end) {
     const call = calls.get(stream);
-    if (call === undefined) return;
+    if (call === undefined) {
+      socketFrame(EGRESS_CONNECTION, stream, type, flags, status, split, end);
+      return;
+    }
     const last = (flags & END) !== 0;
     if (type === RESPONSE) call.response(status, readLatin1(at, split), readBytes(split, end), last);
     else if (type === DATA) {
@@ -140,6 +166,7 @@ export const client: FrameReceiver = {
     calls.forEach((call) => (open[open.length] = call));
     for (let i = 0; i < open.length; i++)
       open[i].end(new TypeError('fetch failed: the connection to the network was lost'));
+    socketsLost(EGRESS_CONNECTION);
   },
 };
 
@@ -149,11 +176,16 @@ interface Hop {
   url: string;
   list: HeaderList;
   body: Body | null;
+  /** A WebSocket is asked for. */
+  upgrade: boolean;
 }
 
-function sendHop(hop: Hop, state: RequestState): Promise<ResponseState> {
+type TakeSocket = (wire: Wire, protocol: string) => void;
+
+function sendHop(hop: Hop, state: RequestState, onSocket: TakeSocket | null = null): Promise<ResponseState> {
   return new Promise((resolve, reject) => {
     const call = new Call(++lastStream >>> 0, resolve, reject);
+    call.onSocket = onSocket;
     calls.set(call.stream, call);
     call.removeAbort = onAbort(signalOf(state), (reason) => call.abort(reason, 'aborted'));
     const { body } = hop;
@@ -166,7 +198,8 @@ function sendHop(hop: Hop, state: RequestState): Promise<ResponseState> {
       call.end(new TypeError(`fetch failed: the request's headers are over ${MAX_HEAD_BYTES} bytes`));
       return;
     }
-    if (body === null) sendHead(EGRESS_CONNECTION, call.stream, REQUEST, END, 0, head);
+    if (hop.upgrade && !hasRoom(currentRequestId())) call.end(new TypeError(`fetch failed: ${FULL}`));
+    else if (body === null) sendHead(EGRESS_CONNECTION, call.stream, REQUEST, hop.upgrade ? UPGRADE : END, 0, head);
     else if (body.source !== null) sendSource(call, head, body.source);
     else {
       sendHead(EGRESS_CONNECTION, call.stream, REQUEST, 0, 0, head);
@@ -203,7 +236,8 @@ function firstHop(state: RequestState, url: string): Hop {
   }
   if (!listHas(list, 'accept')) listAppend(list, 'accept', '*/*');
   if (!listHas(list, 'user-agent')) listAppend(list, 'user-agent', userAgent);
-  return { method: state.method, url, list, body: state.body };
+  const upgrade = toLowerCase(listGet(given, 'upgrade') ?? '') === 'websocket' && state.method === 'GET';
+  return { method: state.method, url, list, body: state.body, upgrade };
 }
 
 function isRedirect(status: number): boolean {
@@ -223,7 +257,13 @@ function redirected(hop: Hop, status: number, location: string): Hop {
   if (status !== 303 && body !== null && body.source === null) {
     throw new TypeError('fetch failed: a redirect asks for the body again, but it was a stream');
   }
-  const next: Hop = { method: hop.method, url: serializeURL(to, true), list: [...hop.list], body };
+  const next: Hop = {
+    method: hop.method,
+    url: serializeURL(to, true),
+    list: [...hop.list],
+    body,
+    upgrade: hop.upgrade,
+  };
   const toGet =
     ((status === 301 || status === 302) && hop.method === 'POST') ||
     (status === 303 && hop.method !== 'GET' && hop.method !== 'HEAD');
@@ -277,5 +317,33 @@ export function fetch(input: unknown, init?: unknown): Promise<Response> {
     return follow(state);
   } catch (error) {
     return promiseReject(error);
+  }
+}
+
+/**
+ * Opens a WebSocket at an http(s) URL (WebSockets §2). `opened` is called at once when it is there, in the turn of its
+ * first frames; `failed` gets a sentence.
+ */
+export function openSocket(
+  url: string,
+  protocols: string[],
+  opened: TakeSocket,
+  failed: (reason: string) => void,
+): void {
+  const list: HeaderList = [];
+  if (protocols.length > 0) list[1] = protocols.join(', ');
+  if (list.length > 0) list[0] = 'sec-websocket-protocol';
+  const state = RequestState.of('GET', url, list, null);
+  void answered(sendHop({ ...firstHop(state, url), upgrade: true }, state, opened), failed);
+}
+
+async function answered(response: Promise<ResponseState>, failed: (reason: string) => void): Promise<void> {
+  try {
+    const { status, body } = await response;
+    if (status === 101) return;
+    body?.incoming?.cancel();
+    failed(`the server answered with status ${status}`);
+  } catch (error) {
+    failed((error as Error).message);
   }
 }

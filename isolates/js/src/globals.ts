@@ -12,6 +12,7 @@ import { SubtleCrypto } from './crypto/subtle.ts';
 import { DOMException } from './dom_exception.ts';
 import { TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream } from './encoding/text_encoding.ts';
 import { AbortController, AbortSignal } from './events/abort.ts';
+import { CloseEvent } from './events/close_event.ts';
 import { CustomEvent, ErrorEvent, Event, MessageEvent, PromiseRejectionEvent } from './events/event.ts';
 import { defineHandler, EventTarget } from './events/event_target.ts';
 import { fetch } from './fetch.ts';
@@ -34,6 +35,7 @@ import { URLPattern } from './url/url_pattern.ts';
 import { URLSearchParams } from './url/search_params.ts';
 import { installWasmStreaming } from './wasm.ts';
 import { requireArguments } from './webidl.ts';
+import { WebSocket, WebSocketPair } from './websocket/websocket.ts';
 
 const interfaces: Record<string, unknown> = {
   AbortController,
@@ -41,6 +43,7 @@ const interfaces: Record<string, unknown> = {
   AsyncLocalStorage,
   Blob,
   BroadcastChannel,
+  CloseEvent,
   CompressionStream,
   Crypto,
   CryptoKey,
@@ -74,6 +77,8 @@ const interfaces: Record<string, unknown> = {
   URL,
   URLPattern,
   URLSearchParams,
+  WebSocket,
+  WebSocketPair,
   ...streamInterfaces,
 };
 

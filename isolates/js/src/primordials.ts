@@ -105,6 +105,10 @@ detachPrototype(Set, SafeSet);
 export class SafeWeakMap<K extends WeakKey, V> extends WeakMap<K, V> {}
 detachPrototype(WeakMap, SafeWeakMap);
 
+/** A WeakSet whose methods app code cannot replace. */
+export class SafeWeakSet<T extends WeakKey> extends WeakSet<T> {}
+detachPrototype(WeakSet, SafeWeakSet);
+
 /** Marks a promise whose rejection is somebody else's to see, so that it is not reported as unhandled. */
 export function markHandled(promise: Promise<unknown>): void {
   promiseThen(promise, ignore, ignore);

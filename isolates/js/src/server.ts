@@ -14,11 +14,11 @@ import { bodyLength, Body, isUnusable, markUsed, streamOf } from './http/body.ts
 import { listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
-import { hasNullBody, responseState, type ResponseState } from './http/response.ts';
+import { hasNullBody, responseState, type ResponseState, webSockets } from './http/response.ts';
 import { inspectError } from './inspect.ts';
 import { type Entry, InFlight } from './in_flight.ts';
 import { ERROR, limitHit, log } from './log.ts';
-import { charCodeAt, stringSlice, stringSplit, subarray } from './primordials.ts';
+import { charCodeAt, SafeWeakSet, stringSlice, stringSplit, subarray } from './primordials.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readBytes, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
 import { BodyTooLarge, Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
@@ -38,8 +38,11 @@ import {
   sendHeadAndBytes,
   sendHeadAndText,
   setCounter,
+  UPGRADE,
   WINDOW,
 } from './ring/output.ts';
+import { configureSockets, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
+import { checkSocket, giveSocket } from './websocket/websocket.ts';
 
 /** The app, once its main module is evaluated. */
 export interface Handler {
@@ -54,6 +57,8 @@ export interface ServerLimits {
   response_mb?: number;
   /** Of one run of a cron. */
   cron_wall_ms?: number;
+  /** Absent: a thousand. */
+  max_websockets?: number;
 }
 
 /** The edge answers at the deadline itself; the host drops what is left a little later. */
@@ -77,6 +82,7 @@ export function configureServer(limits: ServerLimits, env: unknown): void {
   wallMs = limits.wall_ms;
   if (limits.response_mb) maxResponseBytes = limits.response_mb * 1_048_576;
   admission = new Admission<Exchange>(limits.max_concurrent_requests, limits.queue_ms);
+  if (limits.max_websockets !== undefined) configureSockets(limits.max_websockets);
   environment = env;
 }
 
@@ -171,6 +177,13 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
     this.#background?.responseEnded();
   }
 
+  /** The request's work, kept from ending with the response. */
+  holdBackground(): Background {
+    const background = (this.#background ??= new Background(this));
+    background.hold();
+    return background;
+  }
+
   bodySent(): void {
     release(this);
   }
@@ -189,6 +202,9 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
 }
 
 const inFlight = new InFlight<Exchange>();
+
+/** Requests for a WebSocket. */
+const upgrades = new SafeWeakSet<Exchange>();
 
 /** Ends an exchange: frees its slot and lets a waiting one start. */
 function release(exchange: Exchange): void {
@@ -279,7 +295,10 @@ function respond(exchange: Exchange, state: ResponseState): void {
     return;
   }
   if (isUnusable(body)) throw new TypeError('The body of the response was already used, or is locked');
-  if (status === 0) throw new TypeError('The handler gave Response.error(), which cannot be sent');
+  if (status <= 101) {
+    openSocket(exchange, state);
+    return;
+  }
   const { connection, stream } = exchange;
   let head = state.statusText;
   const { list } = state;
@@ -322,6 +341,32 @@ function respond(exchange: Exchange, state: ResponseState): void {
   }
   sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
   startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES);
+}
+
+/** Answers with a WebSocket. The slot of the request is free then: WebSockets are counted apart. */
+function openSocket(exchange: Exchange, state: ResponseState): void {
+  if (state.status === 0) throw new TypeError('The handler gave Response.error(), which cannot be sent');
+  const socket = webSockets.get(state);
+  checkSocket(socket);
+  if (!upgrades.has(exchange)) {
+    throw new TypeError('The handler gave a response of status 101, but the request has no Upgrade: websocket');
+  }
+  const { connection, stream, requestId } = exchange;
+  if (!hasRoom(requestId)) {
+    refuse(exchange, 503, 'max_websockets', FULL);
+    release(exchange);
+    return;
+  }
+  let head = '';
+  const { list } = state;
+  for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
+  if (head.length > MAX_HEAD_BYTES - 64) throw new TypeError(`The response's headers are over ${MAX_HEAD_BYTES} bytes`);
+  const background = exchange.holdBackground();
+  const wire = new Wire(connection, stream, requestId);
+  wire.onEnd = () => background.letGo();
+  sendHead(connection, stream, RESPONSE, 0, 101, head);
+  giveSocket(socket, wire);
+  release(exchange);
 }
 
 function tooLarge(what: string): string {
@@ -368,6 +413,15 @@ function receiveRequest(
   if (handler === null) {
     refuse(exchange, 503, 'starting', 'The app is not loaded yet');
     return;
+  }
+  if ((flags & UPGRADE) !== 0) {
+    if (!hasRoom(exchange.requestId)) {
+      setCounter(Counter.refused, ++refused);
+      refuse(exchange, 503, 'max_websockets', FULL);
+      return;
+    }
+    upgrades.add(exchange);
+    flags |= END;
   }
   const verdict = admission.admit(exchange, exchange.arrived);
   if (verdict === START || verdict === WAIT) {
@@ -416,8 +470,8 @@ export const server: FrameReceiver = {
       return;
     }
     const exchange = inFlight.find(connection, stream);
-    if (exchange === undefined) return;
-    if (type === DATA) exchange.incoming?.push(readBytes(split, end), (flags & END) !== 0);
+    if (exchange === undefined) socketFrame(connection, stream, type, flags, status, split, end);
+    else if (type === DATA) exchange.incoming?.push(readBytes(split, end), (flags & END) !== 0);
     else if (type === WINDOW) {
       if (exchange.outgoing === null) exchange.granted += readUint32(split);
       else exchange.outgoing.grant(readUint32(split));
@@ -428,6 +482,7 @@ export const server: FrameReceiver = {
   closed(connection) {
     const dropped = inFlight.takeConnection(connection);
     for (let i = 0; i < dropped.length; i++) drop(dropped[i], disconnected());
+    socketsLost(connection);
   },
 };
 

@@ -1,6 +1,6 @@
 /** Response (Fetch §5.5). */
 
-import { charCodeAt, JSONStringify } from '../primordials.ts';
+import { charCodeAt, JSONStringify, SafeWeakMap } from '../primordials.ts';
 import { parseToHref } from '../url/url.ts';
 import {
   defineInterface,
@@ -43,6 +43,9 @@ export class ResponseState {
   }
 }
 
+/** The WebSocket that a response of 101 brings or, given to the constructor, hands over. */
+export const webSockets = new SafeWeakMap<ResponseState, object>();
+
 /** The state of a Response; null for every other value. */
 export let responseState: (value: unknown) => ResponseState | null;
 
@@ -61,16 +64,23 @@ export class Response {
     let status = 200;
     let statusText = '';
     let list: HeaderList | null = null;
+    let webSocket: object | null = null;
     if (init !== undefined && init !== null) {
       const options = toDictionary(init, 'The response init');
       const { headers } = options;
       if (headers !== undefined) list = listFrom(headers);
-      if (options.status !== undefined) status = responseStatus(options.status);
+      if (options.status !== undefined) {
+        if (options.status === 101) {
+          status = 101;
+          webSocket = upgradeSocket(options.webSocket);
+        } else status = responseStatus(options.status);
+      }
       if (options.statusText !== undefined) statusText = reasonPhrase(options.statusText);
     }
     list ??= [];
     if (body === undefined || body === null) {
       this.#state = new ResponseState(status, statusText, list, null);
+      if (webSocket !== null) webSockets.set(this.#state, webSocket);
       return;
     }
     if (hasNullBody(status)) throw new TypeError(`A response with status ${status} cannot have a body`);
@@ -134,6 +144,11 @@ export class Response {
     return status >= 200 && status <= 299;
   }
 
+  /** Of an answer to a request with `Upgrade: websocket`; not of the standard, but what Workers have. */
+  get webSocket(): object | null {
+    return webSockets.get(this.#state) ?? null;
+  }
+
   get statusText(): string {
     return this.#state.statusText;
   }
@@ -146,6 +161,7 @@ export class Response {
   clone(): Response {
     const state = this.#state;
     if (isUnusable(state.body)) throw new TypeError('The body was already used, or is locked');
+    if (state.status === 101) throw new TypeError('A response that opens a WebSocket cannot be cloned');
     const copy = new ResponseState(
       state.status,
       state.statusText,
@@ -178,6 +194,12 @@ function responseStatus(value: unknown): number {
   const status = toUnsignedShort(value);
   if (status < 200 || status > 599) throw new RangeError(`The status ${status} is not in the range 200 to 599`);
   return status;
+}
+
+/** Status 101 is for WebSockets alone. Whether it is one is seen when the response is sent. */
+function upgradeSocket(value: unknown): object {
+  if (!isObject(value)) throw new RangeError('A response with status 101 needs the option webSocket');
+  return value;
 }
 
 /** RFC 9112 reason-phrase. */

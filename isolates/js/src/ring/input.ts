@@ -47,8 +47,16 @@ export function useInput(buffer: ArrayBuffer, nativeCodec: NativeCodec | null): 
   codec = nativeCodec;
 }
 
-/** Takes over the clocks and returns the flags. */
+let turns = 0;
+
+/** Tells turns of the loop apart. */
+export function turnNumber(): number {
+  return turns;
+}
+
+/** Takes over the clocks and returns the flags. Begins a turn. */
 export function readHeader(): number {
+  turns++;
   setClock(doubles[1], doubles[2]);
   return words[1];
 }

@@ -17,6 +17,7 @@ import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
 import { EGRESS_CONNECTION, FIRE, HOST_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
+import { runTasks } from './tasks.ts';
 
 /** A turn runs at most this many timers before it looks at the sockets again. */
 const TIMERS_PER_TURN = 256;
@@ -77,6 +78,7 @@ function turn(): void {
   readSegments(receiverOf, platformFailed);
   setContinuation(undefined);
   try {
+    runTasks();
     enforceTimes(monotonic());
     runTimers(mark);
   } catch (error) {

@@ -2,7 +2,7 @@
  * The JavaScript half of the ring, outward: frames of `isolates/wire.py` written into the output buffer.
  *
  * Header (64 bytes): u32[0] bytes of segments, u32[1] flags (bit 0: more work is ready, do not wait), f64 at 8 ms until
- * the next timer or -1, u32[4…9] counters (see `Counter`). A segment is u32 connection, u32 bytes, then whole frames.
+ * the next timer or -1, u32[4…10] counters (see `Counter`). A segment is u32 connection, u32 bytes, then whole frames.
  * The host takes everything at every poll and sets u32[0] to 0; when there is no room, `native.call` FLUSH does so.
  */
 
@@ -18,6 +18,8 @@ export const CANCEL = 4;
 export const WINDOW = 5;
 export const REFUSE = 6;
 export const GOAWAY = 7;
+export const MESSAGE = 10;
+export const CLOSE = 11;
 export const LOG = 16;
 export const LOADED = 17;
 export const FAILED = 18;
@@ -27,17 +29,34 @@ export const FIRED = 21;
 
 /** The last frame of this direction of a stream. */
 export const END = 1;
+/** A MESSAGE that the next one continues. */
+export const MORE = 2;
+/** A REQUEST for a WebSocket. */
+export const UPGRADE = 4;
+/** What a MESSAGE is. */
+export const TEXT = 1;
+export const BINARY = 2;
 export const FRAME_HEADER_BYTES = 16;
 export const WINDOW_BYTES = 256 << 10;
 export const MAX_DATA_BYTES = 64 << 10;
 export const MAX_HEAD_BYTES = 128 << 10;
+export const SOCKET_WINDOW_BYTES = 64 << 10;
+export const SOCKET_PIECE_BYTES = (32 << 10) - FRAME_HEADER_BYTES;
 const SEGMENT_HEADER_BYTES = 8;
 
 export const HOST_CONNECTION = 0;
 export const EGRESS_CONNECTION = 1;
 
 /** Positions of the counters in the header, in u32. */
-export const Counter = { active: 4, queued: 5, total: 6, refused: 7, exceptions: 8, background: 9 } as const;
+export const Counter = {
+  active: 4,
+  queued: 5,
+  total: 6,
+  refused: 7,
+  exceptions: 8,
+  background: 9,
+  websockets: 10,
+} as const;
 
 let bytes = new Uint8Array(0);
 let view = new DataView(new ArrayBuffer(0));
@@ -140,7 +159,7 @@ export function sendHead(
 /** Whether `sendHeadAndText` may take a text of `units` UTF-16 units in one frame. */
 export const MAX_TEXT_UNITS = (MAX_DATA_BYTES / 3) | 0;
 
-/** Sends a frame with a head and a text in UTF-8, of at most `MAX_TEXT_UNITS`. */
+/** Sends a frame with a head and a text in UTF-8, of at most `MAX_TEXT_UNITS`. Returns its size in bytes. */
 export function sendHeadAndText(
   connection: number,
   stream: number,
@@ -149,7 +168,7 @@ export function sendHeadAndText(
   status: number,
   head: string,
   text: string,
-): void {
+): number {
   const at = reserve(connection, FRAME_HEADER_BYTES + 3 * (head.length + text.length));
   const split = putLatin1(head, at + FRAME_HEADER_BYTES);
   let end = split;
@@ -160,6 +179,7 @@ export function sendHeadAndText(
     end += encoded.length;
   }
   commit(at, end, stream, type, flags, status, split - at - FRAME_HEADER_BYTES);
+  return end - at;
 }
 
 /** Sends a frame with a head and `data`, of at most `MAX_DATA_BYTES`. */
@@ -187,11 +207,25 @@ export function sendData(
   start: number,
   end: number,
 ): void {
+  sendFramePart(connection, stream, DATA, flags, 0, data, start, end);
+}
+
+/** Sends a frame without a head whose data is `data[start, end)`. */
+export function sendFramePart(
+  connection: number,
+  stream: number,
+  type: number,
+  flags: number,
+  status: number,
+  data: Uint8Array,
+  start: number,
+  end: number,
+): void {
   const at = reserve(connection, FRAME_HEADER_BYTES + end - start);
   if (end > start) {
     setBytes(bytes, start === 0 && end === data.length ? data : subarray(data, start, end), at + FRAME_HEADER_BYTES);
   }
-  commit(at, at + FRAME_HEADER_BYTES + end - start, stream, DATA, flags, 0, 0);
+  commit(at, at + FRAME_HEADER_BYTES + end - start, stream, type, flags, status, 0);
 }
 
 /** Lets the other side send `credit` more bytes on the stream. */

@@ -1,0 +1,428 @@
+/** WebSocket (WebSockets §3), as a client and as one end of a WebSocketPair. */
+
+import { blobBytes, isBlob, newBlob } from '../blob.ts';
+import { getContinuation, setContinuation } from '../continuation.ts';
+import { DOMException } from '../dom_exception.ts';
+import { utf8Length } from '../encoding/utf8.ts';
+import { CloseEvent } from '../events/close_event.ts';
+import { Event, eventState, MessageEvent } from '../events/event.ts';
+import { defineHandler, dispatch, EventTarget } from '../events/event_target.ts';
+import { openSocket } from '../fetch.ts';
+import { isToken } from '../http/tokens.ts';
+import { log, WARN } from '../log.ts';
+import { runMicrotasks } from '../native.ts';
+import { SafeSet, sliceBytes, toLowerCase, typedArrayBuffer } from '../primordials.ts';
+import { turnNumber } from '../ring/input.ts';
+import { queueTask } from '../ring/tasks.ts';
+import { parseToRecord } from '../url/url.ts';
+import { serializeURL, serializeURLOrigin } from 'whatwg-url/state-machine';
+import {
+  bytesView,
+  defineInterface,
+  INTERNAL,
+  isBufferSource,
+  isObject,
+  requireArguments,
+  toDOMString,
+  toUnsignedShort,
+  toUSVString,
+} from '../webidl.ts';
+import { ABNORMAL, type Far, MAX_BUFFERED_BYTES, type Message, type Near, Relay, Wire } from './wire.ts';
+
+const CONNECTING = 0;
+const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
+
+const NO_STATUS = 1005;
+const MAX_REASON_BYTES = 123;
+
+/** The turn in which a message was dispatched last: before another one in the same turn microtasks have to run. */
+let lastTurn = -1;
+
+interface End {
+  code: number;
+  reason: string;
+  /** The other end of a pair hears of it when this one does. */
+  echo: (() => void) | null;
+}
+
+/** What a WebSocket object is about: it takes messages for it, and knows where those that it sends go. */
+class Core implements Near {
+  readonly socket: WebSocket;
+  state = CONNECTING;
+  far: Far | null = null;
+  /** The other end of a pair. */
+  peer: Core | null = null;
+  /** Given to a response: it belongs to the platform now. */
+  given = false;
+  accepting = false;
+  url = '';
+  origin = '';
+  protocol = '';
+  extensions = '';
+  binaryType = 'arraybuffer';
+  /** Made by the constructor of the standard, whose rules are stricter in places. */
+  standard = false;
+  /** Bytes given to `send` after the end; they count as buffered for ever. */
+  discarded = 0;
+  #continuation: unknown = undefined;
+  #waiting: { message: Message; cost: number }[] = [];
+  #waitingBytes = 0;
+  #end: End | null = null;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+  }
+
+  /** Events run in the present continuation from now on. */
+  bind(): void {
+    this.#continuation = getContinuation();
+  }
+
+  /** Begins to dispatch what comes; what has come already, in a task. */
+  start(): void {
+    this.bind();
+    this.state = OPEN;
+    if (this.#waiting.length === 0 && this.#end === null) this.accepting = true;
+    else queueTask(() => this.#catchUp());
+  }
+
+  /** The connection of a client was made. */
+  open(wire: Wire, protocol: string): void {
+    this.protocol = protocol;
+    this.far = wire;
+    wire.near = this;
+    this.state = OPEN;
+    this.accepting = true;
+    this.#fire(new Event('open'));
+    lastTurn = turnNumber();
+  }
+
+  /** The connection of a client could not be made. */
+  failed(): void {
+    this.#finish(ABNORMAL, '');
+  }
+
+  message(message: Message, cost: number): void {
+    if (this.accepting) {
+      this.#dispatchMessage(message, cost);
+      return;
+    }
+    this.#waiting[this.#waiting.length] = { message, cost };
+    this.#waitingBytes += message.length;
+    if (this.#waitingBytes <= MAX_BUFFERED_BYTES) return;
+    this.#waiting = [];
+    throw new DOMException('Too much was sent before the other end was accepted', 'QuotaExceededError');
+  }
+
+  ended(code: number, reason: string, echo: (() => void) | null = null): void {
+    if (!this.accepting) this.#end = { code, reason, echo };
+    else {
+      this.#finish(code, reason);
+      echo?.();
+    }
+  }
+
+  /** Hands what has been gathered over to `near`; nothing comes here any more. */
+  handOver(near: Near): void {
+    this.given = true;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (let i = 0; i < waiting.length; i++) near.message(waiting[i].message, waiting[i].cost);
+    if (this.#end !== null) near.ended(this.#end.code, this.#end.reason);
+  }
+
+  #catchUp(): void {
+    for (let i = 0; i < this.#waiting.length; i++) {
+      this.#dispatchMessage(this.#waiting[i].message, this.#waiting[i].cost);
+    }
+    this.#waiting = [];
+    this.accepting = true;
+    if (this.#end !== null) this.ended(this.#end.code, this.#end.reason, this.#end.echo);
+  }
+
+  #fire(event: Event): void {
+    const before = getContinuation();
+    setContinuation(this.#continuation);
+    eventState(event).trusted = true;
+    dispatch(this.socket, event);
+    setContinuation(before);
+  }
+
+  /** Each event is a task of its own: microtasks of the one before in this turn run first. */
+  #separate(): void {
+    const turn = turnNumber();
+    if (turn === lastTurn) runMicrotasks();
+    lastTurn = turn;
+  }
+
+  #dispatchMessage(message: Message, cost: number): void {
+    this.far?.consumed(cost);
+    this.#separate();
+    if (this.state !== OPEN) return;
+    const data =
+      typeof message === 'string'
+        ? message
+        : this.binaryType === 'blob'
+          ? newBlob(message, '')
+          : typedArrayBuffer(message);
+    this.#fire(new MessageEvent('message', { data, origin: this.origin }));
+  }
+
+  #finish(code: number, reason: string): void {
+    if (this.state === CLOSED) return;
+    this.#separate();
+    this.state = CLOSED;
+    if (code === ABNORMAL) this.#fire(new Event('error'));
+    this.#fire(new CloseEvent('close', { wasClean: code !== ABNORMAL, code, reason }));
+  }
+}
+
+/** Messages to the other end of a pair within the isolate. */
+class PairLink implements Far {
+  readonly #own: Core;
+  readonly #other: Core;
+  #closed = false;
+  buffered = 0;
+
+  constructor(own: Core, other: Core) {
+    this.#own = own;
+    this.#other = other;
+  }
+
+  send(message: Message, taken: (() => void) | null): void {
+    if (!this.#other.accepting) {
+      // It only gathers them, perhaps to hand them over.
+      this.#other.message(message, 0);
+      taken?.();
+      return;
+    }
+    const size = message.length;
+    if (this.buffered + size > MAX_BUFFERED_BYTES) {
+      throw new DOMException('The other end is too far behind', 'QuotaExceededError');
+    }
+    this.buffered += size;
+    queueTask(() => {
+      this.buffered -= size;
+      this.#other.message(message, 0);
+      taken?.();
+    });
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const seen = code === 0 ? NO_STATUS : code;
+    const end = () => this.#other.ended(seen, reason, () => this.#own.ended(seen, reason));
+    if (this.#other.accepting) queueTask(end);
+    else end();
+  }
+
+  consumed(): void {}
+}
+
+let coreOf: (socket: WebSocket) => Core;
+let isWebSocket: (value: unknown) => value is WebSocket;
+
+export class WebSocket extends EventTarget {
+  #core: Core;
+
+  constructor(url: string, protocols: unknown = undefined, token: unknown = undefined) {
+    requireArguments(arguments.length, 1, "Failed to construct 'WebSocket'");
+    super();
+    this.#core = new Core(this);
+    if (token === INTERNAL) return;
+    connect(this.#core, toUSVString(url), protocolList(protocols));
+  }
+
+  static {
+    coreOf = (socket) => socket.#core;
+    isWebSocket = (value): value is WebSocket => isObject(value) && #core in value;
+  }
+
+  get url(): string {
+    return this.#core.url;
+  }
+  get readyState(): number {
+    return this.#core.state;
+  }
+  get bufferedAmount(): number {
+    const core = this.#core;
+    return core.discarded + (core.far?.buffered ?? 0);
+  }
+  get extensions(): string {
+    return this.#core.extensions;
+  }
+  get protocol(): string {
+    return this.#core.protocol;
+  }
+  get binaryType(): string {
+    return this.#core.binaryType;
+  }
+  set binaryType(value: string) {
+    const core = this.#core;
+    const type = toDOMString(value);
+    if (type === 'blob' || type === 'arraybuffer') core.binaryType = type;
+  }
+
+  /** Begins to dispatch events; for WebSockets of a pair and of `fetch`. */
+  accept(): void {
+    const core = this.#core;
+    if (core.standard || core.state !== CONNECTING) throw new TypeError('The WebSocket is accepted already');
+    if (core.given) throw new TypeError('The WebSocket was given to a response');
+    core.start();
+  }
+
+  send(data: unknown): void {
+    const core = this.#core;
+    requireArguments(arguments.length, 1, 'WebSocket.send');
+    const message = toMessage(data);
+    if (core.state === CONNECTING) {
+      if (core.standard) throw new DOMException('The WebSocket is not open yet', 'InvalidStateError');
+      throw new TypeError('accept() has to be called before send()');
+    }
+    if (core.state !== OPEN) core.discarded += typeof message === 'string' ? utf8Length(message) : message.length;
+    else core.far!.send(message, null);
+  }
+
+  close(code: unknown = undefined, reason: unknown = undefined): void {
+    const core = this.#core;
+    const over = core.state === CLOSING || core.state === CLOSED;
+    // The usual `close(event.code, event.reason)` in answer to a close event must not fail.
+    if (over && !core.standard) return;
+    const number = code === undefined ? 0 : toUnsignedShort(code);
+    const text = reason === undefined ? '' : toUSVString(reason);
+    if (code !== undefined && !mayClose(number, core.standard)) {
+      throw new DOMException(`The close code ${number} cannot be sent`, 'InvalidAccessError');
+    }
+    if (utf8Length(text) > MAX_REASON_BYTES) {
+      throw new DOMException(`The reason is longer than ${MAX_REASON_BYTES} bytes`, 'SyntaxError');
+    }
+    if (over) return;
+    const wasConnecting = core.state === CONNECTING;
+    if (wasConnecting && !core.standard) throw new TypeError('accept() has to be called before close()');
+    core.state = CLOSING;
+    if (wasConnecting) queueTask(() => core.failed());
+    // A reason goes along with a code only.
+    else core.far!.close(number === 0 && text !== '' ? 1000 : number, text);
+  }
+}
+
+/** The codes that an app may send: the standard lets a client send few, a server needs the others too. */
+function mayClose(code: number, standard: boolean): boolean {
+  if (code === 1000 || (code >= 3000 && code <= 4999)) return true;
+  return !standard && code > 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== ABNORMAL;
+}
+
+function toMessage(data: unknown): Message {
+  if (typeof data === 'string') return data;
+  if (isBufferSource(data)) return sliceBytes(bytesView(data));
+  if (isBlob(data)) return sliceBytes(blobBytes(data));
+  return toUSVString(data);
+}
+
+function protocolList(value: unknown): string[] {
+  const list: string[] = [];
+  if (value !== undefined) {
+    if (isObject(value)) for (const item of value as Iterable<unknown>) list[list.length] = toUSVString(item);
+    else list[0] = toUSVString(value);
+  }
+  const seen = new SafeSet<string>();
+  for (let i = 0; i < list.length; i++) {
+    const lower = toLowerCase(list[i]);
+    if (!isToken(list[i]) || seen.has(lower)) {
+      throw new DOMException(`The subprotocol ${list[i]} is not a token, or is there twice`, 'SyntaxError');
+    }
+    seen.add(lower);
+  }
+  return list;
+}
+
+/** The constructor's steps after its arguments were converted. */
+function connect(core: Core, url: string, protocols: string[]): void {
+  const record = parseToRecord(url);
+  if (record === null) throw new DOMException(`Invalid URL: ${url}`, 'SyntaxError');
+  if (record.scheme === 'http') record.scheme = 'ws';
+  else if (record.scheme === 'https') record.scheme = 'wss';
+  if (record.scheme !== 'ws' && record.scheme !== 'wss') {
+    throw new DOMException(`The URL's scheme must be ws or wss, not ${record.scheme}`, 'SyntaxError');
+  }
+  if (record.fragment !== null) throw new DOMException('The URL has a fragment', 'SyntaxError');
+  core.standard = true;
+  core.binaryType = 'blob';
+  core.url = serializeURL(record);
+  core.origin = serializeURLOrigin(record);
+  core.bind();
+  record.scheme = record.scheme === 'ws' ? 'http' : 'https';
+  openSocket(
+    serializeURL(record),
+    protocols,
+    (wire, protocol) => {
+      if (core.state === CONNECTING) core.open(wire, protocol);
+      else wire.abort('closed before it was open');
+    },
+    (reason) => {
+      log(WARN, `The WebSocket to ${core.url} could not be opened: ${reason}`);
+      queueTask(() => core.failed());
+    },
+  );
+}
+
+/** The WebSocket of a response to a request with `Upgrade: websocket`, to be accepted. */
+export function socketOver(wire: Wire, protocol: string): WebSocket {
+  const socket = new WebSocket('', undefined, INTERNAL);
+  const core = coreOf(socket);
+  core.protocol = protocol;
+  core.far = wire;
+  wire.near = core;
+  return socket;
+}
+
+/** Whether `value` is a WebSocket that can be given to a response. @throws TypeError when not. */
+export function checkSocket(value: unknown): asserts value is WebSocket {
+  if (!isWebSocket(value)) throw new TypeError('The webSocket of a response with status 101 must be a WebSocket');
+  const core = coreOf(value);
+  if (core.standard || core.far === null) throw new TypeError('Only a WebSocket of a pair or of fetch can be returned');
+  if (core.given) throw new TypeError('The WebSocket was already given to a response');
+  if (core.state !== CONNECTING) throw new TypeError('A WebSocket on which accept() was called cannot be returned');
+}
+
+/** Joins a WebSocket that `checkSocket` let pass with the client of the request that was answered with it. */
+export function giveSocket(socket: WebSocket, wire: Wire): void {
+  const core = coreOf(socket);
+  const far = core.far!;
+  const { peer } = core;
+  if (peer === null) {
+    // It is another wire's, of a fetch: the app passes a WebSocket on.
+    const inner = far as Wire;
+    inner.near = new Relay(inner, wire);
+    wire.near = new Relay(wire, inner);
+    core.handOver(inner.near);
+    return;
+  }
+  core.handOver(new Relay(far, wire));
+  // The other end talks to the wire itself from now on.
+  peer.far = wire;
+  wire.near = peer;
+}
+
+/** Two WebSockets, each the other's other side: one to keep and one to give to a response. */
+export class WebSocketPair {
+  readonly 0: WebSocket;
+  readonly 1: WebSocket;
+  constructor() {
+    this[0] = new WebSocket('', undefined, INTERNAL);
+    this[1] = new WebSocket('', undefined, INTERNAL);
+    const first = coreOf(this[0]);
+    const second = coreOf(this[1]);
+    first.peer = second;
+    second.peer = first;
+    first.far = new PairLink(first, second);
+    second.far = new PairLink(second, first);
+  }
+}
+
+for (const type of ['open', 'message', 'error', 'close']) defineHandler(WebSocket.prototype, type);
+defineInterface(WebSocket, 'WebSocket', { CONNECTING, OPEN, CLOSING, CLOSED });
+defineInterface(WebSocketPair, 'WebSocketPair');

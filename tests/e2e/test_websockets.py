@@ -1,0 +1,209 @@
+"""WebSockets of apps through the whole chain, with clients that others wrote."""
+
+import socket
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.node_server import Node, eventually
+
+APP = """
+const log = [];
+export default {
+  async fetch(request, env, ctx) {
+    const { pathname, searchParams } = new URL(request.url);
+    if (pathname === "/log") return Response.json(log);
+    if (request.headers.get("upgrade") !== "websocket") return new Response("no WebSocket", { status: 426 });
+    if (pathname === "/refuse") return new Response("who are you?", { status: 401 });
+    if (pathname === "/throw") throw new Error("no");
+    if (pathname === "/body") return new Response(null, { status: 101, webSocket: {} });
+    const [client, server] = Object.values(new WebSocketPair());
+    const headers = new Headers({ "x-app": "yes" });
+    const offered = request.headers.get("sec-websocket-protocol");
+    if (offered) headers.set("sec-websocket-protocol", searchParams.get("protocol") ?? offered.split(", ").pop());
+    server.accept();
+    if (pathname === "/greet") server.send("welcome");
+    if (pathname === "/close") server.close(4000, "not today");
+    server.addEventListener("message", ({ data }) => {
+      if (typeof data === "string" && data.startsWith("close ")) server.close(Number(data.slice(6)), "asked");
+      else if (data === "state") server.send(JSON.stringify([server.readyState, server.bufferedAmount]));
+      else if (data === "flood") for (let i = 0; i < 200; i++) server.send("x".repeat(1 << 20));
+      else if (data === "throw") throw new Error("in a listener");
+      else server.send(data);
+    });
+    server.addEventListener("close", ({ code, reason, wasClean }) => log.push([pathname, code, reason, wasClean]));
+    server.onerror = () => log.push([pathname, "error"]);
+    return new Response(null, { status: 101, webSocket: client, headers });
+  },
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def app(node: Node) -> str:
+    node.deploy({"_worker.js": APP}, "sockets")
+    return "sockets"
+
+
+def open_socket(node: Node, app: str, path: str = "/", **options: Any) -> ClientConnection:
+    """A WebSocket to an app, from the `websockets` package."""
+    options.setdefault("max_size", None)
+    connection = socket.create_connection(("127.0.0.1", node.port))
+    opened: ClientConnection = connect(f"ws://{app}.localhost:{node.port}{path}", sock=connection, **options)
+    return opened
+
+
+def answers(node: Node, app: str) -> bool:
+    """Whether the app opens a WebSocket now."""
+    try:
+        with open_socket(node, app):
+            return True
+    except InvalidStatus:
+        return False
+
+
+def logged(node: Node, app: str, path: str) -> list[Any]:
+    """What the app saw of the end of WebSockets at `path`."""
+    return [line[1:] for line in node.get(app, "/log").json() if line[0] == path]
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_messages_of_every_size_and_kind_come_back(node: Node, app: str, compression: str | None) -> None:
+    with open_socket(node, app, compression=compression) as client:
+        assert bool(client.protocol.extensions) is (compression is not None)
+        for size in (0, 1, 125, 126, 4096, 65535, 65536, 300_000, 1 << 20):
+            for message in (b"\xff" * size, "é" * (size // 2)):
+                client.send(message)
+                assert client.recv() == message
+        client.send(iter(["in ", "three ", "pieces"]))
+        assert client.recv() == "in three pieces"
+        assert client.ping().wait(10)
+
+
+def test_many_messages_keep_their_order(node: Node, app: str) -> None:
+    with open_socket(node, app) as client:
+        sent = [f"{number} {'x' * (number % 700)}" for number in range(2000)]
+        for message in sent:
+            client.send(message)
+        assert [client.recv() for _ in sent] == sent
+
+
+def test_what_is_sent_before_the_answer_arrives_first(node: Node, app: str) -> None:
+    with open_socket(node, app, "/greet") as client:
+        assert client.recv() == "welcome"
+        client.send("state")
+        assert client.recv() == "[1,0]"
+
+
+def test_the_subprotocol_and_headers_of_the_answer(node: Node, app: str) -> None:
+    with open_socket(node, app, subprotocols=["chat.v1", "chat.v2"]) as client:
+        assert client.subprotocol == "chat.v2"
+        assert client.response is not None
+        assert client.response.headers["x-app"] == "yes"
+        assert client.response.headers["x-request-id"]
+    with pytest.raises(InvalidStatus, match="502"):
+        open_socket(node, app, "/?protocol=other", subprotocols=["chat.v1"])
+
+
+def test_either_side_closes_with_a_code(node: Node, app: str) -> None:
+    with open_socket(node, app, "/close") as client:
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+        assert (client.close_code, client.close_reason) == (4000, "not today")
+    eventually(5, lambda: logged(node, app, "/close") == [[4000, "not today", True]])
+    with open_socket(node, app, "/mine") as client:
+        client.close(3999, "enough")
+    eventually(5, lambda: logged(node, app, "/mine") == [[3999, "enough", True]])
+    with open_socket(node, app, "/asked") as client:
+        client.send("close 1011")
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+        assert client.close_code == 1011
+
+
+def test_a_client_that_vanishes_is_an_error(node: Node, app: str) -> None:
+    with open_socket(node, app, "/vanish") as client:
+        client.socket.shutdown(socket.SHUT_RDWR)
+        eventually(5, lambda: logged(node, app, "/vanish") == [["error"], [1006, "", False]])
+
+
+@pytest.mark.parametrize(("path", "status"), [("/refuse", 401), ("/throw", 500), ("/body", 500)])
+def test_other_answers_go_through(node: Node, app: str, path: str, status: int) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        open_socket(node, app, path)
+    assert caught.value.response.status_code == status
+    if status == 401:
+        assert caught.value.response.body == b"who are you?"
+
+
+def test_a_message_over_the_limit_closes_with_1009(node: Node, app: str) -> None:
+    for message in ("x" * ((1 << 20) + 1), iter(["x" * (1 << 20), "y"])):
+        with open_socket(node, app) as client:
+            with pytest.raises(ConnectionClosed):
+                client.send(message)
+                client.recv()
+            assert client.close_code == 1009
+
+
+def test_a_listener_that_throws_is_logged_with_the_request(node: Node, app: str) -> None:
+    with open_socket(node, app) as client:
+        assert client.response is not None
+        request_id = client.response.headers["x-request-id"]
+        client.send("throw")
+        client.send("still here")
+        assert client.recv() == "still here"
+    eventually(5, lambda: request_id in node.cli("logs", "--app", app, "--json").stdout)
+
+
+def test_an_app_that_sends_faster_than_its_client_reads(node: Node, app: str) -> None:
+    with open_socket(node, app) as client:
+        client.send("flood")
+        read = 0
+        with pytest.raises(ConnectionClosed):
+            for _ in range(200):
+                read += len(client.recv())
+        assert client.close_code == 1013
+    assert read < 20 << 20
+    eventually(5, lambda: "websocket_buffer" in node.cli("logs", "--app", app).stdout)
+
+
+def test_no_more_than_max_websockets(node: Node) -> None:
+    manifest = '{"version": 1, "main": "w.js", "limits": {"max_websockets": 2, "max_concurrent_requests": 1}}'
+    node.deploy({"w.js": APP, "brrrd.json": manifest}, "few")
+    with open_socket(node, "few"), open_socket(node, "few") as second:
+        with pytest.raises(InvalidStatus) as caught:
+            open_socket(node, "few")
+        assert caught.value.response.status_code == 503
+        assert b"max_websockets" in caught.value.response.body
+        assert node.get("few", "/log").status_code == 200
+        second.close()
+        eventually(5, lambda: answers(node, "few"))
+
+    def counted() -> bool:
+        metrics = httpx.get(f"{node.control_url}/metrics", trust_env=False).text
+        return 'brrrd_host_limits_total{app="few",limit="max_websockets",project="default"}' in metrics
+
+    eventually(5, counted, every=0.2)
+
+
+def test_a_deploy_lets_old_websockets_live_and_cuts_them_off_after_the_drain(start_node: Any) -> None:
+    node = start_node("--workers", "1", "--database-workers", "1", env={"BRRRD_DRAIN_SECONDS": "2"})
+    node.deploy({"_worker.js": APP}, "old")
+    with open_socket(node, "old") as client:
+        node.deploy({"_worker.js": APP.replace("data);", "`new ${data}`);")}, "old")
+        client.send("still")
+        assert client.recv() == "still"
+        with open_socket(node, "old") as other:
+            other.send("code")
+            assert other.recv() == "new code"
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=20)
+        assert client.close_code == 1012
+    with open_socket(node, "old") as client:
+        node.stop()
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=20)
+        assert client.close_code == 1001
