@@ -117,7 +117,7 @@ class Manifest(Strict, frozen=True):
     `index.html`."""
 
     node: bool = False
-    """Adds the `node:` modules."""
+    """Adds the `node:` modules, and what Node.js has on the global object (`Buffer`, `process`)."""
 
     crons: Annotated[list[str], msgspec.Meta(max_length=32)] = []
     """When the entry's `scheduled` handler is called, in UTC: five fields, as in `["*/5 * * * *", "0 3 * * MON"]`."""

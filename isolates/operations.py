@@ -19,7 +19,7 @@ from isolates.crypto.calls import Calls
 DATA = 64
 FIRST_CRYPTO = 32
 _WORDS = struct.Struct("<8i")
-_DIGESTS = {1: "sha1", 256: "sha256", 384: "sha384", 512: "sha512"}
+_DIGESTS = {1: "sha1", 5: "md5", 256: "sha256", 384: "sha384", 512: "sha512"}
 
 
 class Op(IntEnum):

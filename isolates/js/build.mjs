@@ -1,7 +1,8 @@
-// Builds dist/platform.js from src/main.ts, and dist/licenses.txt from the packages that went into it.
+// Builds dist/platform.js from src/main.ts, dist/modules/ from src/modules and unenv, and dist/licenses.txt from the
+// packages that went into them.
 // `--check` builds in memory and compares with what is committed.
 import { build } from 'esbuild';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -80,11 +81,77 @@ const result = await build({
   banner: { js: '// The web platform of brrrd, built by `npm run build` in isolates/js: do not edit.' },
   plugins: [replacements],
 });
-const outputs = { 'platform.js': Buffer.from(result.outputFiles[0].contents), 'licenses.txt': await licenses() };
+
+/** Modules of unenv that are here as they are: each takes the names of Node.js's own, and says what it has not. */
+const UNENV = [
+  ...['assert', 'assert/strict', 'child_process', 'cluster', 'constants', 'dgram', 'diagnostics_channel', 'dns'],
+  ...['dns/promises', 'domain', 'fs', 'fs/promises', 'http', 'http2', 'https', 'inspector', 'net', 'os', 'path/win32'],
+  ...['perf_hooks', 'punycode', 'querystring', 'readline', 'readline/promises', 'repl', 'sqlite', 'sys', 'timers'],
+  ...['timers/promises', 'tls', 'trace_events', 'tty', 'url', 'v8', 'vm', 'wasi', 'worker_threads', 'zlib'],
+];
+const MODULES = path.join(root, 'src/modules');
+const ours = (await readdir(MODULES, { recursive: true })).filter((name) => /^(node|cloudflare)\/.*\.ts$/.test(name));
+const entries = Object.fromEntries([
+  ...UNENV.map((name) => [`node/${name}`, `unenv/node/${name}`]),
+  ...[...ours, 'internal/globals.ts'].map((name) => [name.slice(0, -3), path.join(MODULES, name)]),
+]);
+
+/** What imports a module of Node.js gets the one that is here; code in packages too. */
+const nodeModules = {
+  name: 'node-modules',
+  setup({ onResolve, onLoad, resolve }) {
+    // unenv compares by JSON.stringify.
+    onLoad({ filter: /unenv\/dist\/runtime\/node\/assert\.mjs$/ }, async ({ path: file }) => {
+      const text = await readFile(file, 'utf8');
+      const old = 'const isDeepStrictEqual = isEqual;';
+      if (text.split(old).length !== 2) throw new Error(`${file} does not hold ${old} exactly once`);
+      const own = path.join(MODULES, 'internal/deep_equal.ts');
+      return { contents: `import { isDeepStrictEqual } from ${JSON.stringify(own)};\n${text.replace(old, '')}` };
+    });
+    onResolve({ filter: /^(node:)?[a-z_]+[0-9]?(\/[a-z0-9]*)?$/ }, async ({ path: name, importer, kind }) => {
+      const key = `node/${name.replace(/^node:/, '').replace(/\/$/, '')}`;
+      if (kind === 'entry-point' || entries[key] === undefined) return undefined;
+      // Our own module is made of the package of the same name.
+      if (importer === entries[key] && !name.startsWith('node:')) return undefined;
+      if (path.isAbsolute(entries[key])) return { path: entries[key] };
+      return resolve(entries[key], { kind, resolveDir: root });
+    });
+  },
+};
+const modules = await build({
+  absWorkingDir: root,
+  entryPoints: entries,
+  outdir: path.join(DIST, 'modules'),
+  chunkNames: 'internal/[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  write: false,
+  metafile: true,
+  format: 'esm',
+  platform: 'neutral',
+  preserveSymlinks: true,
+  mainFields: ['browser', 'module', 'main'],
+  conditions: ['import', 'default'],
+  external: ['internal:platform'],
+  target: 'esnext',
+  charset: 'utf8',
+  legalComments: 'none',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  logLevel: 'warning',
+  plugins: [nodeModules],
+});
+const outputs = {
+  'platform.js': Buffer.from(result.outputFiles[0].contents),
+  ...Object.fromEntries(
+    modules.outputFiles.map((file) => [path.relative(DIST, file.path), Buffer.from(file.contents)]),
+  ),
+  'licenses.txt': await licenses(),
+};
 
 /** The licence texts of the packages in the bundle, which must go with it. */
 async function licenses() {
-  const inputs = Object.keys(result.metafile.inputs);
+  const inputs = [result, modules].flatMap(({ metafile }) => Object.keys(metafile.inputs));
   const packages = new Set(inputs.flatMap((file) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []));
   const texts = [];
   for (const name of [...packages].sort()) {
@@ -98,16 +165,23 @@ async function licenses() {
 }
 
 if (process.argv.includes('--check')) {
-  for (const [name, content] of Object.entries(outputs)) {
-    const committed = await readFile(path.join(DIST, name)).catch(() => Buffer.alloc(0));
-    if (Buffer.compare(committed, content) === 0) continue;
+  const committed = await readdir(DIST, { recursive: true, withFileTypes: true });
+  const names = committed
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.relative(DIST, path.join(entry.parentPath, entry.name)));
+  for (const name of new Set([...names, ...Object.keys(outputs)])) {
+    const there = await readFile(path.join(DIST, name)).catch(() => Buffer.alloc(0));
+    if (Buffer.compare(there, outputs[name] ?? Buffer.alloc(0)) === 0 && outputs[name] !== undefined) continue;
     console.error(`dist/${name} does not match its source: run \`npm run build\` in isolates/js and commit it`);
     process.exit(1);
   }
 } else {
-  await mkdir(DIST, { recursive: true });
+  await rm(path.join(DIST, 'modules'), { recursive: true, force: true });
   for (const [name, content] of Object.entries(outputs)) {
+    await mkdir(path.dirname(path.join(DIST, name)), { recursive: true });
     await writeFile(path.join(DIST, name), content);
-    console.log(`dist/${name}: ${content.length} bytes`);
   }
+  const total = modules.outputFiles.reduce((sum, file) => sum + file.contents.length, 0);
+  console.log(`dist/platform.js: ${outputs['platform.js'].length} bytes`);
+  console.log(`dist/modules: ${modules.outputFiles.length} files, ${total} bytes`);
 }

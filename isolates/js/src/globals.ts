@@ -169,12 +169,12 @@ export function installGlobals(): void {
 }
 
 /** Adds what depends on the app's settings, and takes away what app code must not have. Runs at boot. */
-export function finishGlobals(environment: Record<string, string>, node: boolean): void {
+export function finishGlobals(processEnvironment: Record<string, string>, node: boolean): void {
   installWasmStreaming();
   // Again: the engine's embedding sets timers of its own on a context that comes from a snapshot.
   for (const name of ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'])
     define(name, functions[name], true);
-  define('process', { env: { ...environment } }, false);
+  define('process', { env: processEnvironment }, false);
   if (node) {
     define('setImmediate', setImmediate, true);
     define('clearImmediate', clearTimeout, true);

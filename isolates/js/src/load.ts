@@ -15,6 +15,9 @@ const EXPECTED =
   '(request, env, ctx), ' +
   'or a function named fetch';
 
+/** Sets `Buffer` and `process`. */
+const NODE_GLOBALS = 'internal:globals';
+
 interface Location {
   file: string;
   line: number | '';
@@ -24,10 +27,11 @@ interface Location {
 const EXPECTED_SCHEDULED =
   'it must export a default object or class with a scheduled(controller, env, ctx) method, or a function named scheduled';
 
-/** Imports `main` and answers the host with LOADED or FAILED. `scheduled`: the app has crons. */
-export async function load(native: Native, main: string, scheduled: boolean): Promise<void> {
+/** Imports `main` and answers the host with LOADED or FAILED. `node`: it has Node.js modules; `scheduled`: it has crons. */
+export async function load(native: Native, main: string, node: boolean, scheduled: boolean): Promise<void> {
   let namespace: Record<string, unknown>;
   try {
+    if (node) await native.importModule(NODE_GLOBALS);
     namespace = await native.importModule(main);
   } catch (error) {
     failed(error);

@@ -17,6 +17,7 @@ import { load } from './load.ts';
 import { takeLateIntrinsics } from './late_intrinsics.ts';
 import { flushOutput, type Native, useNative } from './native.ts';
 import { configureNavigator } from './navigator.ts';
+import { platformValues } from './platform_values.ts';
 import { promiseHandled, promiseRejected } from './rejections.ts';
 import { useInput } from './ring/input.ts';
 import { makeLoop } from './ring/loop.ts';
@@ -54,14 +55,16 @@ function boot(native: Native, config: Config): () => void {
   useContinuation(native);
   configureFetch(configureNavigator(config.version));
   const environment = Object.freeze({ ...config.environment });
+  const processEnvironment = { ...config.environment };
   configureServer(config.limits, environment);
   configureScheduled(config.limits.cron_wall_ms, environment);
-  finishGlobals(config.environment, config.node);
+  finishGlobals(processEnvironment, config.node);
+  native.values = platformValues(environment, processEnvironment, config.version);
   native.onRejected = promiseRejected;
   native.onHandled = promiseHandled;
   return makeLoop(
     () => native.poll(),
-    () => void load(native, config.main, config.scheduled === true),
+    () => void load(native, config.main, config.node, config.scheduled === true),
   );
 }
 

@@ -19,6 +19,10 @@ export interface Native {
   /** Set by boot: the host calls them about promises that are rejected while nobody listens. */
   onRejected?(promise: Promise<unknown>, reason: unknown): void;
   onHandled?(promise: Promise<unknown>): void;
+  /** For the modules that come with the platform. */
+  values?: object;
+  /** The namespace that REQUIRE left. */
+  required?: Record<string, unknown> | null;
 }
 
 const FLUSH = 1;
@@ -30,6 +34,7 @@ const DIGEST_FINAL = 6;
 const READ_FILE = 7;
 /** Runs the microtasks that are ready. */
 const CHECKPOINT = 8;
+const REQUIRE = 9;
 
 const DATA_AT = 64;
 
@@ -123,6 +128,15 @@ export function readFile(path: Uint8Array): Uint8Array<ArrayBuffer> | null {
     at += count;
   } while (at < content.length);
   return content;
+}
+
+/** The namespace of a module that comes with the platform, evaluated now; null without one of that name. */
+export function requireModule(name: Uint8Array): Record<string, unknown> | null {
+  if (name.length > scratchRoom()) return null;
+  setBytes(bytes, name, DATA_AT);
+  native.required = null;
+  perform(REQUIRE, name.length);
+  return native.required;
 }
 
 let canCheckpoint = true;

@@ -1,0 +1,1 @@
+import"../internal/chunk-OAQIVYPD.js";import values from"internal:platform";var env=values.environment,waitUntil=values.waitUntil,WorkerEntrypoint=class{ctx;env;constructor(ctx,env2){this.ctx=ctx,this.env=env2}};export{WorkerEntrypoint,env,waitUntil};

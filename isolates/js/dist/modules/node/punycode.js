@@ -1,0 +1,1 @@
+import{decode,encode,punycode_default,toASCII,toUnicode,ucs2,version}from"../internal/chunk-UCAN2AQF.js";import"../internal/chunk-OAQIVYPD.js";export{decode,punycode_default as default,encode,toASCII,toUnicode,ucs2,version};

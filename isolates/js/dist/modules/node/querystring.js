@@ -1,0 +1,1 @@
+import{parse,qsEscape,qsUnescape,querystring_default,stringify,unescapeBuffer}from"../internal/chunk-656NU3ZM.js";import"../internal/chunk-OAQIVYPD.js";export{parse as decode,querystring_default as default,stringify as encode,qsEscape as escape,parse,stringify,qsUnescape as unescape,unescapeBuffer};

@@ -1,0 +1,1 @@
+import{Interface2 as Interface,Readline,createInterface,promises_default}from"../../internal/chunk-YLK3MNJR.js";import"../../internal/chunk-WONBSSPR.js";import"../../internal/chunk-6FJOPTKP.js";import"../../internal/chunk-OAQIVYPD.js";export{Interface,Readline,createInterface,promises_default as default};

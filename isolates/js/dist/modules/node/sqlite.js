@@ -1,0 +1,1 @@
+import{init_utils,notImplementedClass}from"../internal/chunk-YGXGAODQ.js";import"../internal/chunk-OAQIVYPD.js";init_utils();var DatabaseSync=notImplementedClass("sqlite.DatabaseSync"),StatementSync=notImplementedClass("sqlite.StatementSync"),constants={},sqlite_default={DatabaseSync,StatementSync,constants};export{DatabaseSync,StatementSync,constants,sqlite_default as default};

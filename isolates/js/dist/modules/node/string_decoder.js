@@ -1,0 +1,1 @@
+import{import_string_decoder,init_string_decoder,string_decoder_default}from"../internal/chunk-REQBMM5U.js";import"../internal/chunk-ZZPNIZOD.js";import"../internal/chunk-OAQIVYPD.js";init_string_decoder();var export_StringDecoder=import_string_decoder.StringDecoder;export{export_StringDecoder as StringDecoder,string_decoder_default as default};

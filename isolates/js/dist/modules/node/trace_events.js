@@ -1,0 +1,1 @@
+import"../internal/chunk-OAQIVYPD.js";var Tracing=class{categories="";enabled=!1;disable(){this.enabled=!1}enable(){this.enabled=!0}};var createTracing=function(){return new Tracing},getEnabledCategories=()=>"",trace_events_default={createTracing,getEnabledCategories};export{createTracing,trace_events_default as default,getEnabledCategories};

@@ -1,0 +1,1 @@
+import{ReadStream,WriteStream,init_tty,isatty,tty_default}from"../internal/chunk-B2GYEJF6.js";import"../internal/chunk-OAQIVYPD.js";init_tty();export{ReadStream,WriteStream,tty_default as default,isatty};

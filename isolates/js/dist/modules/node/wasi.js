@@ -1,0 +1,1 @@
+import{init_utils,notImplementedClass}from"../internal/chunk-YGXGAODQ.js";import"../internal/chunk-OAQIVYPD.js";init_utils();var WASI=notImplementedClass("wasi.WASI"),wasi_default={WASI};export{WASI,wasi_default as default};

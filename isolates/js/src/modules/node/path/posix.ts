@@ -1,0 +1,4 @@
+/** `node:path/posix`. */
+
+export * from '../path.ts';
+export { default } from '../path.ts';

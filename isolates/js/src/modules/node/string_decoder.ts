@@ -1,0 +1,6 @@
+/** `node:string_decoder`. */
+
+import { StringDecoder } from 'string_decoder';
+
+export { StringDecoder };
+export default { StringDecoder };
