@@ -49,7 +49,7 @@ def test_every_form_of_a_handler(app: str) -> None:
 
 
 def test_a_module_without_a_handler_says_what_is_expected() -> None:
-    with Platform("return { default: { scheduled() {} } };") as platform:
+    with Platform("return { default: { queue() {} } };") as platform:
         assert platform.load is not None
         assert platform.load.type == Type.FAILED
         assert platform.load.head == b"index.js\n\n"
