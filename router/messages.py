@@ -158,6 +158,8 @@ class EgressSettings(msgspec.Struct, tag="egress_settings", frozen=True):
     edge_authorities: list[str]
     """host:port pairs under which the edge listens (also with loopback names)."""
     db_hosts: list[str]
+    ca_file: str
+    """File with further authorities for outbound TLS; empty: none."""
     ticket_key: bytes
     """Key that the tickets of hosts were sealed with (`router.identity`); never logged."""
 

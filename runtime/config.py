@@ -127,6 +127,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = []
 
+    egress_ca_file: Annotated[
+        str,
+        _text(
+            "File with certificates (PEM) of authorities that apps' `https` requests accept beside the usual ones: "
+            "those of the machine's own store and of certifi. For services with a certificate of one's own."
+        ),
+    ] = ""
+
     protected_databases: Annotated[
         list[str],
         _text("Database ids that refuse suspend, resume, delete, token rotation and query tokens with 403."),

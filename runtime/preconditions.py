@@ -24,6 +24,7 @@ def check(config: Config) -> None:
         except ValueError:
             raise ConfigError(f"trusted_proxies: {network!r} is not a network such as 10.0.0.0/8") from None
     _check_listener(config)
+    _check_authorities(config)
 
 
 def _check_listener(config: Config) -> None:
@@ -38,6 +39,16 @@ def _check_listener(config: Config) -> None:
     except OSError as error:
         reason = error.reason or "the files are not PEM" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError(f"tls_cert and tls_key are no certificate with its key: {reason}") from None
+
+
+def _check_authorities(config: Config) -> None:
+    if not config.egress_ca_file:
+        return
+    _check_file("egress_ca_file", config.egress_ca_file)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(config.egress_ca_file)
+    except ssl.SSLError:
+        raise ConfigError(f"egress_ca_file: {config.egress_ca_file} holds no certificates (PEM)") from None
 
 
 def _check_file(key: str, path: str) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import resource
 import signal
 import socket
 
@@ -21,13 +22,17 @@ from router.egress.local import LocalConnector
 from router.egress.policy import AddressPolicy
 from router.egress.pool import Pool
 from router.egress.public import PublicConnector, tls_context
-from router.egress.resolver import Resolver
+from router.egress.resolver import Resolver, lane
+from router.egress.sockets import Sockets
 from router.messages import Drain, EgressSettings, EgressStats, LocalNames, Ready, ToEgress
 from runtime.channel import Channel, inherited_socket
 
 log = logging.getLogger("router.egress")
 
 STATS_SECONDS = 1.0
+SPARE_FILES = 256
+"""Descriptors for hosts' connections, edge workers and all else that is not an outbound connection."""
+MAX_SOCKETS = 8192
 _PR_SET_PDEATHSIG = 1
 
 
@@ -83,13 +88,15 @@ class Egress:
         resolver = Resolver(AddressPolicy(settings.allow))
         own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
         local = Pool(LocalConnector(settings.edge_sockets))
-        tls = tls_context()
+        tls = tls_context(settings.ca_file)
+        sockets = Sockets(most_sockets())
 
         def make(connection: HostConnection, stream: int, request: Request, request_id: bytes) -> Exchange:
             if own.include(request.destination):
                 return ClientExchange(connection, stream, request, request_id, local)
             if connection.pool is None:
-                connection.pool = Pool(PublicConnector(resolver, tls))
+                connector = PublicConnector(resolver, tls, lane())
+                connection.pool = Pool(connector, sockets, connection.identity.app_id)
             return ClientExchange(connection, stream, request, request_id, connection.pool)
 
         def connect() -> HostConnection:
@@ -140,6 +147,14 @@ class Egress:
         return sum(connection.in_flight for connection in self._connections)
 
 
+def most_sockets() -> int:
+    """Raise the bound on open files as far as this process may; return how many outbound connections there can be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MAX_SOCKETS + 4 * SPARE_FILES if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(SPARE_FILES, min(MAX_SOCKETS, files - 4 * SPARE_FILES))
+
+
 async def _main() -> None:
     egress = Egress()
     await egress.open(inherited_socket())
@@ -148,6 +163,8 @@ async def _main() -> None:
 
 def main() -> None:
     """Run until drained (`Egress._drain`), or until the supervisor is gone."""
+    # Before the first lookup: a thread that asks a name server which does not answer is free again after seconds.
+    os.environ.setdefault("RES_OPTIONS", "timeout:2 attempts:2")
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -1,20 +1,17 @@
-"""An HTTP/1.1 client as lean as the paths that need it: an app's way to its database, and to services it calls.
+"""A request that leaves this process over HTTP, whatever the version: `ClientExchange`, and what carries one.
 
-One protocol object per connection, no task and no stream reader per request: several times the rate of general-purpose
-asynchronous clients. Which connection an exchange gets is decided in `router.egress.pool`. Requests were checked before
-(`router.egress.headers`); what the other side sends is bounded here.
+The carriers are an HTTP/1.1 connection (`router.egress.http1`) and a stream of an HTTP/2 connection
+(`router.egress.http2`). Which one an exchange gets is decided in `router.egress.pool`.
 """
 
-import asyncio
-from collections.abc import Hashable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-import httptools
-
-from isolates.wire import MAX_HEAD_BYTES
-from router.egress.errors import EgressError
 from router.egress.exchange import Exchange, Sender
-from router.egress.headers import HOP_BY_HOP, Request, has_body
+from router.egress.headers import Request
+
+if TYPE_CHECKING:
+    from router.egress.http1 import Connection
+    from router.egress.http2 import Http2Connection
 
 IDLE_SECONDS = 30.0
 """How long an idle connection is kept: less than most servers keep it, so that requests seldom meet a closing one."""
@@ -22,65 +19,100 @@ IDLE_SECONDS = 30.0
 SILENCE_SECONDS = 300.0
 """Without a byte in this time the other side is given up; the deadline of the app's own request is usually sooner."""
 
+MAX_ATTEMPTS = 4
+"""How often one request is sent at most, over connections that each turned out not to take it."""
+
 _SAFE_TO_REPEAT = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
+class Carrier(Protocol):
+    """What an exchange needs of the connection, or the stream, that it runs on."""
+
+    def send_body(self, data: bytes, end: bool, head: bytes = b"") -> None:
+        """Send a piece of the request's body, after `head` if it is the first."""
+
+    def resume_reading(self) -> None:
+        """Read on: what was read has gone to the host."""
+
+    def abort(self) -> None:
+        """Stop: nobody wants the response any more."""
+
+
 class Home(Protocol):
-    """What a connection and an exchange need of the pool they belong to."""
+    """What connections and exchanges need of the pool they belong to."""
 
     def attach(self, exchange: "ClientExchange") -> None:
-        """Give `exchange` a connection, at once if one is idle."""
+        """Give `exchange` a carrier, at once if there is one."""
 
     def release(self, connection: "Connection") -> None:
         """Take back a connection whose exchange is over."""
 
-    def forget(self, connection: "Connection") -> None:
+    def forget(self, connection: "Connection | Http2Connection") -> None:
         """Drop a connection that is closed."""
 
+    def retire(self, connection: "Http2Connection") -> None:
+        """Give a connection no more exchanges: the server wants none, or it is used up."""
+
     def head(self, request: Request, request_id: bytes) -> bytes:
-        """Return the head of the request as it goes over the wire."""
+        """Return the head of the request as it goes over the wire in HTTP/1.1."""
 
 
 class ClientExchange(Exchange):
-    """A request that runs on a `Connection`."""
+    """A request that runs on a `Carrier`."""
 
-    __slots__ = ("_answered", "_connection", "_early", "_pool", "request_id")
+    __slots__ = ("_answered", "_attempts", "_carrier", "_early", "_pool", "_whole", "request_id")
 
     def __init__(self, sender: Sender, stream: int, request: Request, request_id: bytes, pool: Home) -> None:
         super().__init__(sender, stream, request)
         self.request_id = request_id
         self._pool = pool
-        self._connection: Connection | None = None
+        self._carrier: Carrier | None = None
         self._early: list[tuple[bytes, bool]] = []
+        self._whole: bytes | None = None
+        """The body, if all of it came with the request."""
         self._answered = False
+        self._attempts = 0
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the request can be sent again although the server may have seen it."""
+        return self.never_seen_may_repeat and not self._whole and self.request.method in _SAFE_TO_REPEAT
+
+    @property
+    def never_seen_may_repeat(self) -> bool:
+        """Whether the request can be sent again if the server has said that it did not process it."""
+        return self._whole is not None and self._attempts < MAX_ATTEMPTS
 
     def start(self, data: bytes, end: bool) -> None:
+        if end:
+            self._whole = data
         self._early.append((data, end))
         self._pool.attach(self)
 
-    def attached(self, connection: "Connection") -> None:
-        """Send what there is of the request."""
-        self._connection = connection
+    def attached(self, carrier: Carrier, head: bytes = b"") -> None:
+        """Send what there is of the request, `head` first."""
+        self._carrier = carrier
+        self._attempts += 1
         early, self._early = self._early, []
-        head = self._pool.head(self.request, self.request_id)
         for data, end in early:
-            connection.send_body(data, end, head)
+            carrier.send_body(data, end, head)
             head = b""
 
     def again(self) -> None:
-        """Send the request once more, on another connection: the one before was closed while it was idle."""
-        self._connection = None
-        self._early = [(b"", True)]
+        """Send the request once more, on another carrier; only if one of the predicates above says so."""
+        assert self._whole is not None
+        self._carrier = None
+        self._early = [(self._whole, True)]
         self._pool.attach(self)
 
     def detach(self) -> None:
-        """The response was read in full, and the connection serves another request from now on."""
-        self._connection = None
+        """The response was read in full, and the carrier is none of this exchange's from now on."""
+        self._carrier = None
         self._answered = True
 
     def on_body(self, data: bytes, end: bool) -> None:
-        if self._connection is not None:
-            self._connection.send_body(data, end)
+        if self._carrier is not None:
+            self._carrier.send_body(data, end)
         elif self._answered:
             # Answered before the request was complete: the rest of it is of no interest.
             self.consumed(len(data))
@@ -88,247 +120,9 @@ class ClientExchange(Exchange):
             self._early.append((data, end))
 
     def on_drained(self) -> None:
-        if self._connection is not None:
-            self._connection.resume_reading()
+        if self._carrier is not None:
+            self._carrier.resume_reading()
 
     def on_cancel(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
-
-
-class Connection(asyncio.Protocol):
-    """One connection, with at most one exchange at a time."""
-
-    # Of the response being read; see `_reset`.
-    _reason: bytes
-    _fields: list[tuple[bytes, bytes]]
-    _pieces: list[bytes]
-    _head_seen: bool
-    _head_done: bool
-    _body_done: bool
-    _until_close: bool
-    _keep_alive: bool
-
-    def __init__(self, pool: Home, key: Hashable) -> None:
-        self.key = key
-        self._pool = pool
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._exchange: ClientExchange | None = None
-        self._reused = False
-        self._chunked = False
-        self._request_ended = False
-        self._write_paused = False
-        self._unsent = 0
-        self._read_paused = False
-        self._head_bytes = 0
-        self._last_active = 0.0
-        self._keep_seconds = IDLE_SECONDS
-        self._reset()
-
-    def __repr__(self) -> str:
-        return f"<Connection {self._exchange or 'idle'}>"
-
-    @property
-    def usable(self) -> bool:
-        """Whether an exchange can run on it."""
-        return self._transport is not None and not self._transport.is_closing()
-
-    def idle_expired(self, now: float) -> bool:
-        """Tell whether it has been idle for longer than it may."""
-        return now - self._last_active > self._keep_seconds
-
-    def silent(self, now: float) -> bool:
-        """Tell whether the other side has said and taken nothing for too long."""
-        return now - self._last_active > SILENCE_SECONDS and not self._read_paused
-
-    def give_up(self, error: EgressError) -> None:
-        """End the exchange with `error` and close."""
-        exchange = self._exchange
-        self.abort()
-        if exchange is not None:
-            exchange.refuse(error)
-
-    def run(self, exchange: ClientExchange, *, reused: bool) -> None:
-        """Send the request of `exchange` and pass its response on."""
-        self._exchange = exchange
-        self._reused = reused
-        self._chunked = exchange.request.length is None
-        self._request_ended = False
-        self._head_bytes = 0
-        self._last_active = self._loop.time()
-        self._reset()
-        exchange.attached(self)
-
-    def send_body(self, data: bytes, end: bool, head: bytes = b"") -> None:
-        """Send a piece of the request's body, after `head` if it is the first."""
-        assert self._transport is not None and self._exchange is not None
-        count = len(data)
-        if self._chunked:
-            if data:
-                data = b"%x\r\n%b\r\n" % (count, data)
-            if end:
-                data += b"0\r\n\r\n"
-        self._request_ended = end
-        if head or data:
-            self._transport.write(head + data)
-        if self._write_paused:
-            self._unsent += count
-        else:
-            self._exchange.consumed(count)
-
-    def resume_reading(self) -> None:
-        """Read on: what was read has gone to the host."""
-        if self._transport is not None and self._read_paused:
-            self._read_paused = False
-            self._last_active = self._loop.time()
-            self._transport.resume_reading()
-
-    def abort(self) -> None:
-        """Close at once, since a response that nobody wants is in it."""
-        self._exchange = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    def close(self) -> None:
-        """Close an idle connection."""
-        if self._transport is not None:
-            self._transport.close()
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        exchange, self._exchange = self._exchange, None
-        self._pool.forget(self)
-        if exchange is None or exchange.over:
-            return
-        if self._head_done and self._until_close:
-            exchange.detach()
-            exchange.give(b"", True)
-        elif self._head_seen or not self._reused or not _can_repeat(exchange.request):
-            host = exchange.request.destination.host
-            exchange.refuse(EgressError("connect", f"{host} closed the connection before its response was complete"))
-        else:
-            exchange.again()
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        self._last_active = self._loop.time()
-        count, self._unsent = self._unsent, 0
-        if self._exchange is not None:
-            self._exchange.consumed(count)
-
-    def data_received(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            # Bytes that belong to no request; nothing after them could be trusted.
-            self.abort()
-            return
-        self._last_active = self._loop.time()
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            host = exchange.request.destination.host
-            self.give_up(EgressError("protocol", f"{host} gave no valid HTTP response: {error}"))
-            return
-        if not self._head_done:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.give_up(EgressError("protocol", f"the response's head is over {MAX_HEAD_BYTES:,} bytes"))
-            return
-        self._deliver()
-
-    def _deliver(self) -> None:
-        """Pass on what one read has brought, in as few frames as possible."""
-        exchange = self._exchange
-        if exchange is None:
-            return
-        done = self._body_done
-        pieces, self._pieces = self._pieces, []
-        if done:
-            self._finished()
-            exchange.detach()
-            exchange.give(b"".join(pieces), True)
-        elif not exchange.give(b"".join(pieces), False) and self._transport is not None:
-            self._read_paused = True
-            self._transport.pause_reading()
-
-    def _finished(self) -> None:
-        self._exchange = None
-        if not self._request_ended or not self._keep_alive:
-            self.close()
-        self._pool.release(self)
-
-    # httptools.HttpResponseParser
-
-    def _reset(self) -> None:
-        self._reason = b""
-        self._fields = []
-        self._pieces = []
-        self._head_seen = False
-        self._head_done = False
-        self._body_done = False
-        self._until_close = False
-        self._keep_alive = True
-
-    def on_message_begin(self) -> None:
-        if self._head_done:
-            # A second response, to a request that was never sent.
-            raise httptools.HttpParserError("more than one response")
-        self._head_seen = True
-
-    def on_status(self, reason: bytes) -> None:
-        self._reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        exchange = self._exchange
-        status = self._parser.get_status_code()
-        if exchange is None or status < 200:
-            return
-        names = dict(self._fields)
-        self._keep_alive = self._parser.should_keep_alive()
-        self._keep_seconds = _keep_seconds(names.get(b"keep-alive", b""))
-        self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
-        fields = [field for field in self._fields if field[0] not in HOP_BY_HOP]
-        exchange.respond(status, self._reason, fields)
-        self._head_done = True
-        if not has_body(exchange.request.method, status):
-            self._body_done = True
-            # The parser does not know that HEAD has no body, and would take the next response for it.
-            self._parser = httptools.HttpResponseParser(self)
-
-    def on_body(self, data: bytes) -> None:
-        if self._body_done:
-            raise httptools.HttpParserError("a body where none can be")
-        self._pieces.append(data)
-
-    def on_message_complete(self) -> None:
-        if self._head_done:
-            self._body_done = True
-        else:
-            # An interim response (RFC 9110 section 15.2): the final one is still to come.
-            self._reset()
-
-
-def _can_repeat(request: Request) -> bool:
-    return request.method in _SAFE_TO_REPEAT and request.length == 0
-
-
-def _keep_seconds(field: bytes) -> float:
-    """Return how long to keep a connection idle: a second less than the server announces in Keep-Alive."""
-    for option in field.split(b","):
-        name, _, value = option.strip().partition(b"=")
-        if name.lower() == b"timeout" and value.isdigit() and len(value) < 6:
-            return min(IDLE_SECONDS, max(0.0, int(value) - 1.0))
-    return IDLE_SECONDS
+        if self._carrier is not None:
+            self._carrier.abort()

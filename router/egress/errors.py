@@ -11,7 +11,8 @@ class EgressError(Exception):
     def __init__(self, code: Code, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
-        self.detail = detail
+        # What the other side has said may be in it; in a frame's head a line feed would begin another field.
+        self.detail = " ".join(detail.split())
 
     @property
     def is_refusal(self) -> bool:

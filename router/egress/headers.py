@@ -89,6 +89,23 @@ def _length(declared: bytes | None, data: bytes, end: bool) -> int | None:
 
 def public_head(request: Request) -> bytes:
     """Return the head of a request that leaves the node, as HTTP/1.1."""
+    return _head(request, _public_fields(request))
+
+
+def public_fields(request: Request) -> list[tuple[bytes, bytes]]:
+    """Return the head of a request that leaves the node, as HTTP/2 has it (RFC 9113 section 8.3.1)."""
+    destination = request.destination
+    return [
+        (b":method", request.method),
+        (b":scheme", destination.scheme.encode()),
+        (b":authority", destination.authority),
+        (b":path", destination.target),
+        *_public_fields(request),
+        *(field for field in _framing(request) if field[0] == b"content-length"),
+    ]
+
+
+def _public_fields(request: Request) -> list[tuple[bytes, bytes]]:
     fields = list(request.fields)
     names = {name for name, _ in request.fields}
     for name, value in (
@@ -98,7 +115,7 @@ def public_head(request: Request) -> bytes:
     ):
         if name not in names:
             fields.append((name, value))
-    return _head(request, fields)
+    return fields
 
 
 def local_head(request: Request, request_id: bytes) -> bytes:

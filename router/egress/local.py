@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
 
-from router.egress.client import Connection
 from router.egress.destination import Destination
 from router.egress.errors import EgressError
 from router.egress.headers import Request, local_head
@@ -28,7 +27,10 @@ class LocalConnector:
     def head(self, request: Request, request_id: bytes) -> bytes:
         return local_head(request, request_id)
 
-    async def connect(self, destination: Destination, factory: Callable[[], Connection]) -> Connection:
+    def may_be_http2(self, destination: Destination) -> bool:
+        return False
+
+    async def connect(self, destination: Destination, factory: Callable[[], asyncio.Protocol]) -> asyncio.Protocol:
         """Try each edge worker once, beginning with the one whose turn it is."""
         loop = asyncio.get_running_loop()
         for _ in range(len(self._sockets)):

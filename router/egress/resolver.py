@@ -12,8 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from router.egress.errors import EgressError
 from router.egress.policy import Address, AddressPolicy
 
-LOOKUP_THREADS = 32
+LOOKUP_THREADS = 64
 """getaddrinfo blocks; one app's slow names must not hold up another's."""
+
+LOOKUPS_PER_APP = 4
+"""At once; an app with more names to look up waits for its own."""
+
+LOOKUP_SECONDS = 8.0
+"""For the name alone, waiting for earlier ones included."""
+
+Lane = asyncio.Semaphore
+"""Bounds one app's lookups: taken for each, and free again when its thread is."""
+
+
+def lane() -> Lane:
+    """Return a lane for one app."""
+    return asyncio.Semaphore(LOOKUPS_PER_APP)
 
 
 class Resolver:
@@ -24,12 +38,16 @@ class Resolver:
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, "resolver")
         self._lookups: dict[str, asyncio.Task[list[Address]]] = {}
 
-    async def resolve(self, host: str, port: int) -> list[Address]:
+    async def resolve(self, host: str, port: int, lane: Lane) -> list[Address]:
         """Return the addresses of `host` that may be connected to on `port`, best first, at least one.
 
         Raises `EgressError`: dns when there is no such name, blocked when none of its addresses is permitted.
         """
-        addresses = await self._lookup(host)
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                addresses = await self._lookup(host, lane)
+        except TimeoutError:
+            raise EgressError("dns", f"looking the name {host} up took too long") from None
         permitted = [address for address in addresses if self._permits(address, host, port)]
         if not permitted:
             raise EgressError(
@@ -47,16 +65,18 @@ class Resolver:
         # A public address of this very machine reaches services behind its firewall.
         return self.policy.permits(address, host, port) and not _is_own(address)
 
-    async def _lookup(self, host: str) -> list[Address]:
+    async def _lookup(self, host: str, lane: Lane) -> list[Address]:
         try:
             return [ipaddress.ip_address(host)]
         except ValueError:
             pass
+        await lane.acquire()
         task = self._lookups.get(host)
         if task is None:
             task = asyncio.create_task(self._ask(host))
             self._lookups[host] = task
             task.add_done_callback(lambda done: self._forget(host, done))
+        task.add_done_callback(lambda _: lane.release())
         return await asyncio.shield(task)
 
     def _forget(self, host: str, task: asyncio.Task[list[Address]]) -> None:

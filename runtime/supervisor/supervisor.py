@@ -336,6 +336,7 @@ class Supervisor:
                 self.port, self.listen_host, config.data_hosts(), self.public_db_url
             ),
             db_hosts=config.data_hosts(),
+            ca_file=config.egress_ca_file,
             ticket_key=self._ticket_key,
         )
 

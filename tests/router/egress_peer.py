@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import cast
 
@@ -58,6 +58,12 @@ class Fetch:
 
     def cancel(self) -> None:
         self._host.write(encode(self._stream, Type.CANCEL, head=b"no longer wanted"))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds, looked at whenever a frame arrives."""
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
 
     def on_frame(self, frame: Frame) -> None:
         answer = self.answer
@@ -168,6 +174,7 @@ async def egress(
     edge_authorities: Iterable[str] = (),
     db_hosts: Iterable[str] = ("db.localhost", "localhost", "127.0.0.1"),
     environment: dict[str, str] | None = None,
+    ca_file: str = "",
 ) -> AsyncIterator[Egress]:
     """Start `python -m router.egress` as the supervisor does, ready to be connected to."""
     with tempfile.TemporaryDirectory() as directory:
@@ -198,6 +205,7 @@ async def egress(
                 edge_sockets=list(edge_sockets),
                 edge_authorities=list(edge_authorities),
                 db_hosts=list(db_hosts),
+                ca_file=ca_file,
                 ticket_key=TICKET_KEY,
             )
         )
