@@ -598,9 +598,7 @@ async def test_edge_that_is_away_is_said_to_be(tmp_path: Path) -> None:
 async def tls_answer(authority: Path | None, context: ssl.SSLContext) -> tuple[str, str, bytes]:
     async with (
         serving(answering(HELLO), tls=context) as server,
-        egress(
-            allow=[f"127.0.0.1:{server.port}"], environment={"SSL_CERT_FILE": str(authority)} if authority else {}
-        ) as running,
+        egress(allow=[f"127.0.0.1:{server.port}"], ca_file=str(authority or "")) as running,
     ):
         answer = await (await running.host()).fetch("GET", f"https://127.0.0.1:{server.port}/")
         return answer.code, answer.detail, answer.body

@@ -38,6 +38,14 @@ def test_a_certificate_needs_its_own_key(tmp_path: Path) -> None:
         check(Config(tls_cert=one, tls_key=str(tmp_path / "one" / "ca.pem")))
 
 
+def test_authorities_are_certificates(tmp_path: Path) -> None:
+    authority = certificates(tmp_path)[0]
+    check(Config(egress_ca_file=str(authority)))
+    authority.write_text("nothing of the kind")
+    with pytest.raises(ConfigError, match=r"egress_ca_file: .* holds no certificates"):
+        check(Config(egress_ca_file=str(authority)))
+
+
 def test_what_is_right_passes() -> None:
     check(Config())
     check(Config(egress_allow=["10.0.0.0/8", "*.internal:443"], trusted_proxies=["10.1.2.3", "::1/128"]))

@@ -1,0 +1,146 @@
+"""How the egress process gets a connection: racing addresses, looking names up, and counting what is open."""
+
+import asyncio
+import contextlib
+import functools
+import ipaddress
+import socket
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from router.egress import resolver
+from router.egress.destination import parse
+from router.egress.errors import EgressError
+from router.egress.pace import PAUSE_SECONDS, Pace
+from router.egress.policy import Address, AddressPolicy
+from router.egress.public import PublicConnector, tls_context
+from router.egress.resolver import LOOKUPS_PER_APP, Resolver, lane
+from router.egress.sockets import Sockets
+
+NAME = "both.test"
+
+
+class Table(Resolver):
+    """Knows its answers; everything else is the real one's."""
+
+    def __init__(self, *addresses: str) -> None:
+        super().__init__(AddressPolicy(["127.0.0.0/8", "::1"]))
+        self._answer: list[Address] = [ipaddress.ip_address(address) for address in addresses]
+
+    async def _ask(self, host: str) -> list[Address]:
+        return self._answer
+
+
+@contextlib.asynccontextmanager
+async def silent(address: str, port: int) -> AsyncIterator[None]:
+    """A listener whose queue is full: whoever connects there waits and waits."""
+    with contextlib.ExitStack() as open_:
+        listener = open_.enter_context(socket.socket())
+        listener.bind((address, port))
+        listener.listen(0)
+        for _ in range(8):
+            filler = open_.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex((address, port))
+        yield
+
+
+async def connect(table: Table, port: int) -> str:
+    connector = PublicConnector(table, tls_context(), lane())
+    protocol = await connector.connect(parse(f"http://{NAME}:{port}/".encode()), Recorder)
+    assert isinstance(protocol, Recorder)
+    protocol.transport.close()
+    return str(protocol.transport.get_extra_info("peername")[0])
+
+
+class Recorder(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    listening = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    yield listening.sockets[0].getsockname()[1]
+    listening.close()
+
+
+@pytest.mark.parametrize("addresses", [("127.0.0.9", "127.0.0.1"), ("127.0.0.9", "::1", "127.0.0.1")])
+async def test_address_that_does_not_answer_is_not_waited_for(port: int, addresses: tuple[str, ...]) -> None:
+    async with silent("127.0.0.9", port), asyncio.timeout(8):
+        assert await connect(Table(*addresses), port) == "127.0.0.1"
+
+
+async def test_address_that_refuses_leads_to_the_next(port: int) -> None:
+    assert await connect(Table("127.0.0.8", "::1", "127.0.0.1"), port) == "127.0.0.1"
+
+
+async def test_only_permitted_addresses_of_a_name_are_tried(port: int) -> None:
+    assert await connect(Table("10.0.0.1", "192.168.0.1", "127.0.0.1"), port) == "127.0.0.1"
+    with pytest.raises(EgressError, match="blocked"):
+        await connect(Table("10.0.0.1", "169.254.169.254"), port)
+
+
+async def test_when_no_address_answers_the_error_says_why(port: int) -> None:
+    with pytest.raises(EgressError) as error:
+        await connect(Table("127.0.0.7", "127.0.0.8"), port)
+    assert (error.value.code, error.value.detail) == ("connect", f"cannot connect to {NAME}:{port}: connection refused")
+
+
+async def test_app_with_many_slow_names_does_not_hold_up_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, asked = threading.Event(), []
+
+    def slow(host: str) -> list[object]:
+        asked.append(host)
+        if host.startswith("slow"):
+            gate.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", 0))]
+
+    monkeypatch.setattr(resolver, "_getaddrinfo", slow)
+    names = Resolver(AddressPolicy())
+    greedy, other = lane(), lane()
+    lookups = [asyncio.create_task(names.resolve(f"slow{number}.test", 80, greedy)) for number in range(100)]
+    try:
+        async with asyncio.timeout(10):
+            assert await names.resolve("quick.test", 80, other)
+        assert len(asked) <= LOOKUPS_PER_APP + 1
+    finally:
+        gate.set()
+    await asyncio.gather(*lookups)
+    names.close()
+
+
+def test_apps_have_their_share_of_connections_and_the_process_its_bound() -> None:
+    idle = {"a": 1, "b": 0}
+
+    def closer(app: str) -> bool:
+        if not idle[app]:
+            return False
+        idle[app] -= 1
+        sockets.release(app)
+        return True
+
+    sockets = Sockets(most=5, most_per_app=3)
+    for app in ("a", "b"):
+        sockets.join(app, functools.partial(closer, app))
+    for _ in range(3):
+        sockets.take("a", lambda: closer("a"))
+    sockets.take("a", lambda: closer("a"))
+    assert sockets.total == 3
+    with pytest.raises(EgressError, match="the app has 3 connections open"):
+        sockets.take("a", lambda: closer("a"))
+    for _ in range(2):
+        sockets.take("b", lambda: closer("b"))
+    with pytest.raises(EgressError, match="the node has 5 outbound connections open"):
+        sockets.take("b", lambda: closer("b"))
+    idle["a"] = 1
+    sockets.take("b", lambda: closer("b"))
+    assert sockets.total == 5
+
+
+def test_turns_of_one_app_come_one_after_the_other() -> None:
+    pace = Pace()
+    assert [pace.next_turn(1.0) for _ in range(3)] == pytest.approx([PAUSE_SECONDS * turn for turn in (1, 2, 3)])
+    assert pace.next_turn(9.0) == pytest.approx(PAUSE_SECONDS)
