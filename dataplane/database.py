@@ -1,9 +1,11 @@
 """One database of a worker: its file, its pool of idle connections, whose turn it is to write, its counters."""
 
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from dataplane.calls import Call
 from dataplane.commits import Commits
 from dataplane.connection import Connection
 from dataplane.limits import Limits
@@ -24,6 +26,10 @@ class Database:
         self.writers: Writers[Stream] = Writers(limits)
         self.commits = Commits(self.path)
         self.streams = 0
+        self.aside = 0
+        """Calls that run on threads of their own."""
+        self.held: deque[Call] = deque()
+        """Calls that wait for one of those to come to an end."""
         self.last_used = 0.0
         self.on_closed: Callable[[], None] | None = None
         """Set while it is being dropped: called when the last stream is gone."""

@@ -31,6 +31,8 @@ class Need(Enum):
     """To write: resumed when the stream has the turn."""
     NO_TURN = 2
     """The turn may go to the next writer; resumed at once."""
+    PAUSE = 3
+    """It has kept others waiting long enough: resumed when they had their turn."""
 
 
 Work: TypeAlias = Generator[Need | bytes | list[Any], None, Any]
@@ -102,7 +104,8 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
             more = statement.fill(rows, stream.format.form) if sink is not None else statement.skip()
             if sink is not None and (chunk := sink(rows, statement.filled)) is not None:
                 yield chunk
-            stream.check_clock()
+            if stream.pause_due():
+                yield Need.PAUSE
     except SqlError as error:
         failure = _failed(stream, error)
         statement.reset()
@@ -133,6 +136,8 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
     if stream.has_turn and connection.autocommit:
         stream.unsynced = stream.unsynced or statement.keyword != "ROLLBACK"
         yield Need.NO_TURN
+    if stream.pause_due():
+        yield Need.PAUSE
     return result
 
 

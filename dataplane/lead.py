@@ -2,7 +2,8 @@
 
 A call that turns out slow keeps its thread and goes on aside, while another thread leads (`dataplane.relay`). It is
 noticed in three ways: SQLite's progress calls within a statement, a commit on a disk known to be slow, and a watching
-thread for what reports nothing, such as one endless step of SQLite's virtual machine. Any thread may call in here.
+thread for what reports nothing, such as one endless step of SQLite's virtual machine. What is long because it has many
+pieces, each of them short, is paused between two of them instead (`dataplane.paused`). Any thread may call in here.
 """
 
 import threading
@@ -55,6 +56,18 @@ class Lead:
         if call is not None and call.stream is stream and time.monotonic() - call.started >= SLOW_SECONDS:
             self._step_aside(call)
 
+    def pause_due(self, stream: Stream) -> bool:
+        """Return whether a piece of work has used up its slice.
+
+        One that runs aside goes on there while SQLite is what takes the time, and comes back when it is Python.
+        """
+        now = time.monotonic()
+        call = self._current
+        if call is not None and call.stream is stream:
+            return now - call.started >= SLOW_SECONDS
+        began, stream.piece_began = stream.piece_began, now
+        return now - began < SLOW_SECONDS
+
     def commit_begins(self, stream: Stream) -> None:
         """Hand over if commits are slow on this disk and it is the leading thread that will wait."""
         call = self._current
@@ -90,6 +103,11 @@ class Lead:
             # Before another thread leads, which will set it to a call of its own.
             call.aside = True
             self._current = None
+            stream = call.stream
+            if stream is not None:
+                stream.database.aside += 1
             if not self._give_away():
                 call.aside = False
                 self._current = call
+                if stream is not None:
+                    stream.database.aside -= 1

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 
-MAX_THREADS = 64
+MAX_THREADS = 256
 log = logging.getLogger("brrrd.dataplane")
 
 

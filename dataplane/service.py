@@ -28,6 +28,7 @@ from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
 from dataplane.lead import Lead
 from dataplane.limits import Limits
 from dataplane.messages import WorkerStats
+from dataplane.paused import Paused
 from dataplane.peers import Peer
 from dataplane.protobuf import ProtobufError
 from dataplane.sessions import VIOLATION, Session, SocketStream
@@ -36,12 +37,16 @@ from dataplane.streams import Stream, Streams
 MAX_STREAMS_PER_DATABASE = 1000
 GOING_AWAY = 1012
 EXIT_DISK = 74
+MAX_ASIDE_PER_DATABASE = 16
+"""Slow statements of one database at a time; more wait, so that they cannot take all threads of the worker."""
 MAX_SYNCS = 16
 """Databases whose WALs are synced at the same time."""
 CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
 IDLE_DATABASE_SECONDS = 120.0
 log = logging.getLogger("brrrd.dataplane")
+_HELD = object()
+"""The call cannot go on now, for its database has too many that are slow."""
 _heads = msgspec.msgpack.Decoder(wire.CallHead)
 
 
@@ -68,6 +73,7 @@ class Service:
         self._ready: deque[Call] = deque()
         self._returned: deque[tuple[Call, Any]] = deque()
         """Calls whose work ran aside, and what came of it; the only thing that other threads append to."""
+        self._paused = Paused()
         self._durable: deque[tuple[Call, Any]] = deque()
         """Calls whose commits are on the disk, and what to go on with."""
         self._synced: deque[tuple[Database, list[tuple[Call, Any]], float]] = deque()
@@ -144,6 +150,7 @@ class Service:
         while self._returned:
             call, outcome = self._returned.popleft()
             call.aside = False
+            self._came_back(call)
             if not self._settle(call, outcome):
                 return False
         while self._ready:
@@ -192,6 +199,18 @@ class Service:
             log.exception("the WAL of database %s cannot be synced", database.database_id)
             os._exit(EXIT_DISK)
         self._synced.append((database, calls, monotonic() - began))
+
+    def resume(self) -> bool:
+        """Give one paused call a slice; False if the lead was lost."""
+        if not self._paused:
+            return True
+        call = self._paused.next()
+        return self._settle(call, self._advance(call))
+
+    @property
+    def paused(self) -> bool:
+        """There is something for `resume`."""
+        return bool(self._paused)
 
     # Calls
 
@@ -313,7 +332,9 @@ class Service:
 
     def _advance(self, call: Call) -> Any:
         """Run the call's work to its next need; return it, `StopIteration` at the end, or what went wrong."""
-        assert call.work is not None
+        assert call.work is not None and call.stream is not None
+        if call.stream.database.aside >= MAX_ASIDE_PER_DATABASE:
+            return _HELD
         self.lead.begin(call)
         outcome: Any
         try:
@@ -359,11 +380,27 @@ class Service:
                 self._send_chunks(call, resume=False)
                 if call.chunks:
                     call.parked_since = monotonic()
-                    return True
+                else:
+                    self._paused.add(call)
+                return True
+            elif outcome is Need.PAUSE:
+                self._paused.add(call)
+                return True
+            elif outcome is _HELD:
+                stream.database.held.append(call)
+                return True
             else:
                 self._finish(call, outcome)
                 return True
             outcome = self._advance(call)
+
+    def _came_back(self, call: Call) -> None:
+        """The call has left its own thread: another one of its database may use one."""
+        assert call.stream is not None
+        database = call.stream.database
+        database.aside -= 1
+        if database.held:
+            self._ready.append(database.held.popleft())
 
     def _send_chunks(self, call: Call, *, resume: bool = True) -> None:
         while call.chunks and call.credit > 0:
@@ -397,6 +434,13 @@ class Service:
             stream.stop = "The client went away"
         elif stream in self._waiting_for_turn or call.parked_since is not None:
             self._end(call)
+        else:
+            # Between two slices. What is being settled this very moment ends when that is done.
+            waits = call in stream.database.held
+            if waits:
+                stream.database.held.remove(call)
+            if self._paused.remove(call) or waits:
+                self._end(call)
 
     def _end(self, call: Call) -> None:
         """The call is over."""

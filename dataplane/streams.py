@@ -28,6 +28,9 @@ class Pace(Protocol):
     def statement_is_slow(self, stream: "Stream") -> None:
         """A statement runs; called some thousand steps apart."""
 
+    def pause_due(self, stream: "Stream") -> bool:
+        """Return whether the work of `stream` is to wait until others had their turn; asked between two pieces."""
+
     def commit_begins(self, stream: "Stream") -> None:
         """The disk is about to be waited for."""
 
@@ -98,6 +101,8 @@ class Stream:
         self.rows_read = self.rows_written = self.queries = 0
         self.answer_bytes = 0
         self.limits = limits
+        self.piece_began = 0.0
+        """Monotonic time at which the running piece of work began, kept by `dataplane.lead`."""
         self._deadline = 0.0
         """Monotonic time by which the running statement has to end; 0 before the first one."""
         self._pace = pace
@@ -146,8 +151,14 @@ class Stream:
 
     def check_clock(self) -> None:
         """Between rows: raise `SqlError` if the statement has to end."""
-        if self._on_progress():
+        if self.stop is not None or time.monotonic() >= self._deadline:
+            self._on_progress()
             raise self.stopped()
+
+    def pause_due(self) -> bool:
+        """Between pieces of work: return whether to let others go first. Raises `SqlError` as `check_clock` does."""
+        self.check_clock()
+        return self._pace.pause_due(self)
 
     def stopped(self) -> SqlError:
         """Return the error of a statement that was ended because of `stop`, which is cleared."""

@@ -77,8 +77,10 @@ class Worker:
             if now >= self._next_tick:
                 self._tick(now)
                 continue
+            if not self.service.resume():
+                return
             busy = self.service.active or self._exit_at is not None
-            self._receive(self._next_tick - now if busy else -1)
+            self._receive(0 if self.service.paused else self._next_tick - now if busy else -1)
 
     def _work(self) -> bool:
         """Handle what has arrived; False if the lead was lost on the way."""
