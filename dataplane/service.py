@@ -25,7 +25,7 @@ from dataplane.dump import dump
 from dataplane.errors import HttpError
 from dataplane.execution import Need
 from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
-from dataplane.lead import Lead
+from dataplane.lead import SLOW_SECONDS, Lead
 from dataplane.limits import Limits
 from dataplane.messages import WorkerStats
 from dataplane.paused import Paused
@@ -180,7 +180,9 @@ class Service:
         for database in [database for database in self._committed if not database.commits.syncing]:
             self._committed.discard(database)
             calls = database.commits.begin()
-            if database.commits.syncs and database.commits.seconds < FAST_SECONDS:
+            # Nobody else is served right now: waiting here spares the way to another thread and back.
+            alone = len(self._running) == 1
+            if database.commits.syncs and database.commits.seconds < (SLOW_SECONDS if alone else FAST_SECONDS):
                 self._sync(database, calls)
             else:
                 self._disk.submit(self._sync_aside, database, calls)
@@ -367,6 +369,8 @@ class Service:
                 # No byte of an answer leaves before the commit that it may tell of is durable.
                 stream.database.commits.wait(call, outcome)
                 self._committed.add(stream.database)
+                if stream.closing and isinstance(outcome, StopIteration):
+                    self._give_connection_back(stream)
                 return True
             if outcome is Need.TURN:
                 if not stream.database.writers.ask(stream, monotonic()):
@@ -484,13 +488,18 @@ class Service:
             following.has_turn = True
             self._ready.append(self._waiting_for_turn.pop(following))
 
+    @staticmethod
+    def _give_connection_back(stream: Stream) -> None:
+        """Let another stream use the connection: this one runs no statement any more."""
+        if stream.connection is not None:
+            connection, stream.connection = stream.connection, None
+            stream.database.put_back(connection, read_only=stream.read_only)
+
     def close_stream(self, stream: Stream) -> None:
         """Roll back, give the turn and the connection back."""
         self._streams.remove(stream)
         database = stream.database
-        if stream.connection is not None:
-            connection, stream.connection = stream.connection, None
-            database.put_back(connection, read_only=stream.read_only)
+        self._give_connection_back(stream)
         self._give_turn_back(stream)
         database.streams -= 1
         if database.on_closed is not None and not database.streams:
