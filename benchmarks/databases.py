@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds
-from benchmarks.edge import bare
-from benchmarks.load import Measurement, measure, require_wrk
-from benchmarks.peers import PeerError, Target
+from benchmarks.load import Measurement, Target, measure, require_wrk
+from benchmarks.peers import PeerError, bare
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
 from dataplane.connection import Connection
 from tests.node_server import Node
@@ -178,10 +177,10 @@ def _measurer(
         headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
         body=body(load),
     )
-    targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": (Target(node.url, "db.localhost"), sql)}
+    targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": (Target(node.url, ("db.localhost",)), sql)}
 
     def one(name: str, count: int, length: float) -> Measurement:
         target, workload = targets[name]
-        return measure(*target, workload, connections=count, seconds=length)
+        return measure(target, workload, connections=count, seconds=length)
 
     return one

@@ -4,56 +4,26 @@ Three things in turn, per server: the bare ASGI hello (what the server alone can
 host behind it), and the edge with the hello worker (the finished chain). Rate and latency both count.
 """
 
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds
-from benchmarks.load import Measurement, measure, require_wrk
-from benchmarks.peers import Peer, PeerError, Target
+from benchmarks.load import Measurement, Target, measure, require_wrk
+from benchmarks.peers import Peer, PeerError, bare
 from benchmarks.workloads import HTTP_WORKLOADS
-from tests.node_server import Node, free_port
+from tests.node_server import Node
 
 SERVERS = ("uvicorn", "granian", "hypercorn")
 OFFERED = ("uvicorn", "hypercorn")
 """What `brrrd serve --server` takes."""
 _HELLO = HTTP_WORKLOADS[0]
 WARM_UP_SECONDS = 1.0
-
-
-@contextmanager
-def bare(server: str) -> Iterator[Peer]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.bare", server, str(port)],
-        cwd=Path(__file__).parent.parent, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
-                break
-            except httpx.TransportError as error:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    reason = process.stderr.read().strip().rpartition("\n")[2] if process.stderr else ""
-                    raise PeerError(f"{server} did not start: {reason or error}") from None
-                time.sleep(0.05)
-        yield Peer(f"bare {server}", {"hello": Target(f"http://127.0.0.1:{port}", "hello.localhost")})
-    finally:
-        process.terminate()
-        process.wait(20)
-        if process.stderr:
-            process.stderr.close()
 
 
 @contextmanager
@@ -70,8 +40,8 @@ def chain(server: str) -> Iterator[list[Peer]]:
             node.deploy({"public/index.html": "Hello, world!\n"}, "file")
             node.deploy({"_worker.js": _HELLO.source.read_bytes()}, "hello")
             yield [
-                Peer(f"edge file {server}", {"hello": Target(node.url, "file.localhost")}),
-                Peer(f"edge hello {server}", {"hello": Target(node.url, "hello.localhost")}),
+                Peer(f"edge file {server}", {"hello": Target(node.url, ("file.localhost",))}),
+                Peer(f"edge hello {server}", {"hello": Target(node.url, ("hello.localhost",))}),
             ]
 
 
@@ -117,12 +87,12 @@ def run(
             peers = _start(stack, console, [one for one in SERVERS if not only or one in only])
         targets = {peer.name: peer.targets["hello"] for peer in peers}
         for target in targets.values():
-            measure(*target, _HELLO, connections=32, seconds=WARM_UP_SECONDS)
+            measure(target, _HELLO, connections=32, seconds=WARM_UP_SECONDS)
         for count in connections:
             with console.status(f"{count} connections"):
 
                 def one(name: str, count: int = count) -> Measurement:
-                    return measure(*targets[name], _HELLO, connections=count, seconds=seconds)
+                    return measure(targets[name], _HELLO, connections=count, seconds=seconds)
 
                 rows.append(compare(list(targets), rounds, one, workload="hello", connections=count))
     console.print(_table(rows))

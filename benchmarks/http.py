@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.comparison import Report, Row, compare, describe_machine, markdown_table, text_table
 from benchmarks.load import Measurement, measure, require_wrk
-from benchmarks.peers import Peer, PeerError, brrrd, require_same_answers, workerd
+from benchmarks.peers import Peer, PeerError, bare, brrrd, require_same_answers, workerd
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
 
 WARM_UP_SECONDS = 1.0
@@ -32,7 +32,9 @@ def run(
         raise PeerError(f"No such workload. There are: {', '.join(one.name for one in HTTP_WORKLOADS)}.")
     with ExitStack() as stack:
         with console.status("starting workerd and brrrd"):
-            peers = [stack.enter_context(start(workloads)) for start in (workerd, brrrd)]
+            # In front of everything else: it listens for as long as the peers may ask it.
+            service = stack.enter_context(bare("uvicorn")).targets["hello"].url
+            peers = [stack.enter_context(start(workloads, service)) for start in (workerd, brrrd)]
             require_same_answers(peers, workloads)
         rows = _rows(console, peers, workloads, connections, seconds, rounds)
     names = [peer.name for peer in peers]
@@ -60,12 +62,12 @@ def _rows(
     with console.status("measuring") as status:
         for workload in workloads:
             for peer in peers:
-                measure(*peer.targets[workload.name], workload, connections=32, seconds=WARM_UP_SECONDS)
-            for count in connections:
+                measure(peer.targets[workload.name], workload, connections=32, seconds=WARM_UP_SECONDS)
+            for count in workload.connections or connections:
                 status.update(f"{workload.title}, {count} connections")
 
                 def one(name: str, workload: Workload = workload, count: int = count) -> Measurement:
-                    return measure(*targets[name][workload.name], workload, connections=count, seconds=seconds)
+                    return measure(targets[name][workload.name], workload, connections=count, seconds=seconds)
 
                 row = compare(list(targets), rounds, one, workload=workload.title, connections=count)
                 rows.append(row)

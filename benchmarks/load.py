@@ -7,15 +7,30 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from benchmarks.workloads import Workload
+from benchmarks.workloads import SERVICE, Workload
 
+_HOSTS = r"""
+local prepared, last = {}, 0
+function init(arguments)
+  for number, host in ipairs({NAMES}) do
+    prepared[number] = wrk.format(nil, nil, {["Host"] = host})
+  end
+end
+function request()
+  last = last % #prepared + 1
+  return prepared[last]
+end
+"""
 _REPORT = r"""
 wrk.method = METHOD
 wrk.body = BODY
+HOSTS
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
@@ -24,6 +39,20 @@ function done(summary, latency, requests)
     errors.connect + errors.read + errors.write + errors.timeout, errors.status))
 end
 """
+
+
+class Target(NamedTuple):
+    """Where a worker is served."""
+
+    url: str
+    hosts: tuple[str, ...]
+    """Host names; requests go to each in turn."""
+    service: str = ""
+    """URL of the loopback service that it may call."""
+
+    def path(self, workload: Workload) -> str:
+        """Path and query of the workload's request here."""
+        return workload.path.replace(SERVICE, self.service)
 
 
 class LoadError(Exception):
@@ -52,20 +81,28 @@ def _lua_string(text: str) -> str:
     return '"' + "".join(f"\\{byte:03d}" for byte in text.encode()) + '"'
 
 
-def measure(url: str, host: str, workload: Workload, *, connections: int, seconds: float) -> Measurement:
-    """Load `url` with keep-alive connections from one wrk thread for `seconds` (whole seconds, at least 1)."""
+def _script(workload: Workload, hosts: Sequence[str]) -> str:
+    if workload.body_bytes:
+        body = f'string.rep("b", {workload.body_bytes})'
+    else:
+        body = _lua_string(workload.body) if workload.body else "nil"
+    names = _HOSTS.replace("NAMES", ", ".join(map(_lua_string, hosts))) if len(hosts) > 1 else ""
+    return _REPORT.replace("METHOD", _lua_string(workload.method)).replace("BODY", body).replace("HOSTS", names)
+
+
+def measure(target: Target, workload: Workload, *, connections: int, seconds: float) -> Measurement:
+    """Load `target` with keep-alive connections from one wrk thread for `seconds` (whole seconds, at least 1)."""
     command = [
         require_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s",
-        "--timeout", "30s", "--header", f"Host: {host}",
+        "--timeout", "30s", "--header", f"Host: {target.hosts[0]}",
     ]  # fmt: skip
     for name, value in workload.headers.items():
         command += ["--header", f"{name}: {value}"]
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "report.lua"
-        body = _lua_string(workload.body) if workload.body else "nil"
-        script.write_text(_REPORT.replace("METHOD", _lua_string(workload.method)).replace("BODY", body))
+        script.write_text(_script(workload, target.hosts))
         done = subprocess.run(
-            [*command, "--script", str(script), url + workload.path],
+            [*command, "--script", str(script), target.url + target.path(workload)],
             capture_output=True, text=True, timeout=seconds + 60, check=False,
         )  # fmt: skip
     return parse(done.stdout, done.stderr)

@@ -6,6 +6,7 @@ edge worker and one isolate per app.
 """
 
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,17 +16,13 @@ from typing import NamedTuple
 
 import httpx
 
+from benchmarks.load import Target
 from benchmarks.workloads import Workload
 from tests.node import npm_project, run_command
 from tests.node_server import Node, free_port
 
 WORKERD_VERSION = "1.20261117.1"
 COMPATIBILITY_DATE = "2026-11-01"
-
-
-class Target(NamedTuple):
-    url: str
-    host: str
 
 
 class Peer(NamedTuple):
@@ -38,24 +35,71 @@ class PeerError(Exception):
     """A server did not start or does not answer as the others do."""
 
 
+@contextmanager
+def bare(server: str) -> Iterator[Peer]:
+    """The bare ASGI hello on this server."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.bare", server, str(port)],
+        cwd=Path(__file__).parent.parent, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+                break
+            except httpx.TransportError as error:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    reason = process.stderr.read().strip().rpartition("\n")[2] if process.stderr else ""
+                    raise PeerError(f"{server} did not start: {reason or error}") from None
+                time.sleep(0.05)
+        yield Peer(f"bare {server}", {"hello": Target(f"http://127.0.0.1:{port}", ("hello.localhost",))})
+    finally:
+        process.terminate()
+        process.wait(20)
+        if process.stderr:
+            process.stderr.close()
+
+
 _CONFIG = """using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [{services}],
+  services = [(name = "internet", network = (allow = ["public", "private"])), {services}],
   sockets = [{sockets}],
 );
 """
-_MODULE = 'modules = [(name = "{file}", esModule = embed "{file}")], compatibilityDate = "{date}"'
-_SERVICE = f'(name = "{{name}}", worker = ({_MODULE}))'
+_SERVICE = (
+    '(name = "{name}", worker = (modules = [(name = "{file}", esModule = embed "{file}")], '
+    'compatibilityDate = "{date}", bindings = [{bindings}]))'
+)
+_BINDING = '(name = "{name}", service = "{name}")'
 _SOCKET = '(name = "{name}", address = "127.0.0.1:{port}", http = (), service = "{name}")'
+_FRONT = """export default {
+  fetch: (request, env) => env[request.headers.get("host").split(".", 1)[0]].fetch(request),
+};
+"""
+"""A workerd socket serves one worker: where host names decide, a worker with a binding to each asks them."""
 
 
-def _workerd_config(workloads: Sequence[Workload], ports: dict[str, int]) -> str:
-    return _CONFIG.format(
-        services=", ".join(
-            _SERVICE.format(name=one.name, file=one.source.name, date=COMPATIBILITY_DATE) for one in workloads
-        ),
-        sockets=", ".join(_SOCKET.format(name=name, port=port) for name, port in ports.items()),
-    )
+def _workerd_service(name: str, file: str, bindings: Sequence[str] = ()) -> str:
+    named = ", ".join(_BINDING.format(name=binding) for binding in bindings)
+    return _SERVICE.format(name=name, file=file, date=COMPATIBILITY_DATE, bindings=named)
+
+
+def _write_workerd(folder: Path, workloads: Sequence[Workload], ports: dict[str, int]) -> Path:
+    """Write the configuration and the sources it names; return the configuration's path."""
+    services = []
+    for workload in workloads:
+        source = workload.source
+        (folder / source.name).write_bytes(source.read_bytes())
+        services += [_workerd_service(name, source.name) for name in workload.app_names]
+        if workload.apps > 1:
+            (folder / "front.js").write_text(_FRONT)
+            services.append(_workerd_service(workload.name, "front.js", workload.app_names))
+    sockets = [_SOCKET.format(name=name, port=port) for name, port in ports.items()]
+    config = folder / "config.capnp"
+    config.write_text(_CONFIG.format(services=", ".join(services), sockets=", ".join(sockets)))
+    return config
 
 
 def _await_answer(target: Target, path: str, alive: subprocess.Popen[bytes], log: Path) -> None:
@@ -64,7 +108,7 @@ def _await_answer(target: Target, path: str, alive: subprocess.Popen[bytes], log
         if alive.poll() is not None:
             break
         try:
-            httpx.get(target.url + path, headers={"Host": target.host}, trust_env=False, timeout=5)
+            httpx.get(target.url + path, headers={"Host": target.hosts[0]}, trust_env=False, timeout=5)
         except httpx.TransportError:
             time.sleep(0.05)
         else:
@@ -72,8 +116,13 @@ def _await_answer(target: Target, path: str, alive: subprocess.Popen[bytes], log
     raise PeerError(f"workerd did not start:\n{log.read_text(errors='replace')}")
 
 
+def _hosts(workload: Workload) -> tuple[str, ...]:
+    return tuple(f"{name}.localhost" for name in workload.app_names)
+
+
 @contextmanager
-def workerd(workloads: Sequence[Workload]) -> Iterator[Peer]:
+def workerd(workloads: Sequence[Workload], service: str) -> Iterator[Peer]:
+    """`service`: URL of what workers may call."""
     folder = npm_project("workerd", {"workerd": WORKERD_VERSION})
     # The npm package's own script answers the path of the platform's binary, which runs without Node.js in between.
     binary = run_command(
@@ -81,18 +130,19 @@ def workerd(workloads: Sequence[Workload]) -> Iterator[Peer]:
     ).strip()
     ports = {workload.name: free_port() for workload in workloads}
     with tempfile.TemporaryDirectory() as directory:
-        for workload in workloads:
-            (Path(directory) / workload.source.name).write_bytes(workload.source.read_bytes())
-        config, log = Path(directory) / "config.capnp", Path(directory) / "log"
-        config.write_text(_workerd_config(workloads, ports))
+        log = Path(directory) / "log"
+        config = _write_workerd(Path(directory), workloads, ports)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [binary, "serve", str(config)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         try:
-            targets = {name: Target(f"http://127.0.0.1:{port}", f"{name}.localhost") for name, port in ports.items()}
+            targets = {
+                one.name: Target(f"http://127.0.0.1:{ports[one.name]}", _hosts(one), service) for one in workloads
+            }
             for workload in workloads:
-                _await_answer(targets[workload.name], workload.path, process, log)
+                target = targets[workload.name]
+                _await_answer(target, target.path(workload), process, log)
             yield Peer(f"workerd {WORKERD_VERSION}", targets)
         finally:
             process.terminate()
@@ -100,12 +150,14 @@ def workerd(workloads: Sequence[Workload]) -> Iterator[Peer]:
 
 
 @contextmanager
-def brrrd(workloads: Sequence[Workload]) -> Iterator[Peer]:
-    options = ("--workers", "1", "--max-isolates", "1")
+def brrrd(workloads: Sequence[Workload], service: str) -> Iterator[Peer]:
+    """`service`: URL of what workers may call."""
+    options = ("--workers", "1", "--max-isolates", "1", "--egress-allow", service.rpartition("/")[2])
     with tempfile.TemporaryDirectory() as directory, Node(Path(directory) / "node", *options) as node:
         for workload in workloads:
-            node.deploy({"_worker.js": workload.source.read_bytes()}, workload.name)
-        yield Peer("brrrd", {one.name: Target(node.url, f"{one.name}.localhost") for one in workloads})
+            for name in workload.app_names:
+                node.deploy({"_worker.js": workload.source.read_bytes()}, name)
+        yield Peer("brrrd", {one.name: Target(node.url, _hosts(one), service) for one in workloads})
 
 
 def require_same_answers(peers: Sequence[Peer], workloads: Sequence[Workload]) -> None:
@@ -125,9 +177,9 @@ def require_same_answers(peers: Sequence[Peer], workloads: Sequence[Workload]) -
 def _answer(target: Target, workload: Workload) -> tuple[int, str, bytes]:
     response = httpx.request(
         workload.method,
-        target.url + workload.path,
-        headers={**workload.headers, "Host": target.host},
-        content=workload.body.encode() or None,
+        target.url + target.path(workload),
+        headers={**workload.headers, "Host": target.hosts[0]},
+        content=workload.content or None,
         trust_env=False,
         timeout=30,
     )

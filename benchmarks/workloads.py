@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 
 WORKERS = Path(__file__).parent / "workers"
+SERVICE = "{service}"
+"""Stands in a path for the URL of the loopback service that the worker is to call."""
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -15,10 +17,32 @@ class Workload(msgspec.Struct, frozen=True):
     path: str = "/"
     headers: dict[str, str] = {}
     body: str = ""
+    body_bytes: int = 0
+    """Instead of `body`: that many bytes."""
+    worker: str = ""
+    """Name of the source if it is not the workload's own."""
+    apps: int = 1
+    """The source is deployed that often under different host names, which requests take in turn."""
+    connections: tuple[int, ...] = ()
+    """Numbers of connections, where only these make sense."""
 
     @property
     def source(self) -> Path:
-        return WORKERS / f"{self.name}.js"
+        return WORKERS / f"{self.worker or self.name}.js"
+
+    @property
+    def content(self) -> bytes:
+        """The request's body."""
+        return self.body.encode() or b"b" * self.body_bytes
+
+    @property
+    def app_names(self) -> list[str]:
+        """The first label of each host name."""
+        return [self.name] if self.apps == 1 else [f"{self.name}-{number}" for number in range(self.apps)]
+
+    @property
+    def calls_service(self) -> bool:
+        return SERVICE in self.path
 
 
 _ORDER = json.dumps(
@@ -43,4 +67,12 @@ HTTP_WORKLOADS = (
     Workload("page", "200-row page", path="/rows?title=Two%20hundred"),
     Workload("stream", "1 MB stream"),
     Workload("hash", "SHA-256 of 16 KiB"),
+    Workload("down-10k", "10 KB down", worker="download", path="/?bytes=10000"),
+    Workload("up-10k", "10 KB up", worker="upload", method="POST", body_bytes=10_000),
+    Workload("down-1m", "1 MB down", worker="download", path="/?bytes=1000000"),
+    Workload("up-1m", "1 MB up", worker="upload", method="POST", body_bytes=1_000_000),
+    Workload("timer", "5 ms timer", worker="timer", path="/?ms=5"),
+    Workload("slow", "50 handlers of 50 ms", worker="timer", path="/?ms=50", connections=(50,)),
+    Workload("subrequest", "subrequest", path=f"/?url={SERVICE}"),
+    Workload("apps", "200 apps in turn", worker="hello", apps=200, connections=(32,)),
 )
