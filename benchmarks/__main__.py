@@ -1,4 +1,4 @@
-"""`python -m benchmarks http|edge|databases [options]`: see `--help` of each."""
+"""`python -m benchmarks http|edge|databases|cold [options]`: see `--help` of each."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def http(
     json: JsonFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """The same workers on workerd and on brrrd: hello, json, page, stream, hash."""
+    """The same workers on workerd and on brrrd: small answers, pages, hashes, bodies, timers, subrequests, many apps."""
     from benchmarks import http as comparison
 
     comparison.run(
@@ -75,6 +75,14 @@ def databases(
     from benchmarks import databases as comparison
 
     comparison.run(only=_names(only), connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)
+
+
+@app.command()
+def cold(apps: Annotated[int, typer.Option(help="Apps per way of starting them.", min=2)] = 30) -> None:
+    """How long the first request to an app waits that was never loaded."""
+    from benchmarks import cold as comparison
+
+    comparison.run(apps=apps)
 
 
 if __name__ == "__main__":
