@@ -36,7 +36,7 @@ def http(
     json: JsonFile = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """The same workers on workerd and on brrrd: small answers, pages, hashes, bodies, timers, subrequests, many apps."""
+    """The same workers on workerd and on brrrd: answers, hashes, bodies, timers, subrequests, many apps."""
     from benchmarks import http as comparison
 
     comparison.run(

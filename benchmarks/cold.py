@@ -2,7 +2,8 @@
 
 A node is asked for many small apps, one after the other; each app's first answer is timed, and its second. What lies
 between the two is the cold start: getting an isolate, confining its process, and evaluating the app, whose own code
-costs next to nothing here. Once with the standby pool and once without. workerd is not beside it: it loads its workers as it starts.
+costs next to nothing here. Once with the standby pool and once without. workerd is not beside it: it loads its workers
+as it starts.
 """
 
 import http.client

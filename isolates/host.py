@@ -174,6 +174,10 @@ class Host:
         )
         isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
         isolate.set(native, "call", isolate.function(self._guarded(self._operations.call)))
+        modules = self._modules = Modules(isolate, platform_values=lambda: isolate.get(native, "values"))
+        isolate.set(native, "importModule", modules.import_module)
+        self._operations.read = modules.read
+        self._operations.require = lambda name: isolate.set(native, "required", modules.builtin(name))
 
     def _serve(self, load: Load) -> NoReturn:
         self._load_started = time.monotonic()
@@ -219,17 +223,12 @@ class Host:
     def _boot(self, load: Load) -> Handle:
         """Give the isolate its app and return JavaScript's event loop, a function."""
         isolate = self._isolate
-        modules = Modules(
-            isolate,
+        self._modules.open(
             self._package,
             Builtins(self._builtins, node=load.node),
-            platform_values=lambda: isolate.get(self._native, "values"),
             max_bytes=load.limits.module_mb << 20,
             on_too_large=lambda message: self._hit("module_mb", message),
         )
-        isolate.set(self._native, "importModule", modules.import_module)
-        self._operations.read = modules.read
-        self._operations.require = lambda name: isolate.set(self._native, "required", modules.builtin(name))
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
         loop = isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))

@@ -6,8 +6,8 @@ message that stays there (`Probe`, when an edge worker finds the host silent) wh
 that the host does not get to new requests either.
 """
 
+import _thread
 import select
-import threading
 import time
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def is_blocked(busy_since: float | None, now: float) -> bool:
     return busy_since is not None and now - busy_since >= BLOCKED_SECONDS
 
 
-class Relief(threading.Thread):
+class Relief:
     """Calls `relieve(busy_since)` while the turn of that time is too long and something waits in `descriptor`.
 
     `busy_since` as for the watchdog.
@@ -30,7 +30,6 @@ class Relief(threading.Thread):
     def __init__(
         self, *, descriptor: int, busy_since: Callable[[], float | None], relieve: Callable[[float], None]
     ) -> None:
-        super().__init__(name="relief", daemon=True)
         self._poller = select.poll()
         self._poller.register(descriptor, select.POLLIN)
         self._busy_since = busy_since
@@ -39,7 +38,11 @@ class Relief(threading.Thread):
     def __repr__(self) -> str:
         return "<Relief>"
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begin, without waiting for the thread to run: a request waits for this host to be ready."""
+        _thread.start_new_thread(self._run, ())
+
+    def _run(self) -> None:
         while True:
             self._poller.poll()
             busy_since, now = self._busy_since(), time.monotonic()

@@ -3,6 +3,7 @@
 A thread of its own, because the isolate's thread is in V8 then (and has let go of the GIL).
 """
 
+import _thread
 import os
 import threading
 import time
@@ -39,7 +40,7 @@ def cpu_seconds_left(busy_since: float | None, now: float, limit: float, used: C
     return left if left > 0 else limit - used()
 
 
-class Watchdog(threading.Thread):
+class Watchdog:
     """Calls `expire` once when `busy_since()` has been the same for `limit` seconds, and then exits with `status`.
 
     `busy_since` returns when the loop handed over to JavaScript, by the monotonic clock, or None while it waits. With
@@ -55,7 +56,6 @@ class Watchdog(threading.Thread):
         expire: Callable[[], None],
         cpu: CpuLimit | None = None,
     ) -> None:
-        super().__init__(name="watchdog", daemon=True)
         self._limit = limit
         self._status = status
         self._busy_since = busy_since
@@ -66,7 +66,11 @@ class Watchdog(threading.Thread):
     def __repr__(self) -> str:
         return f"<Watchdog {self._limit} s>"
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begin, without waiting for the thread to run: a request waits for this host to be ready."""
+        _thread.start_new_thread(self._run, ())
+
+    def _run(self) -> None:
         while (left := self._left()) > 0:
             if self._ending.wait(left):
                 break

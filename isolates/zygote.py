@@ -29,21 +29,25 @@ from runtime.framing import FD, ChannelError, Decoder, encode
 
 PLATFORM = Path(__file__).parent / "js" / "dist" / "platform.js"
 MODULES = PLATFORM.parent / "modules"
+REHEARSAL = "rehearsal.js"
+"""What the platform does before it is put into the snapshot, a file beside it; there need not be one."""
 _DESCRIPTORS_PER_FORK = 2
 
 
 class Zygote:
     """Forks on request, and reports every host that ended."""
 
-    def __init__(self, channel: socket.socket, platform: bytes, cache: Path, user: str) -> None:
+    def __init__(self, channel: socket.socket, platform: Path, cache: Path, user: str) -> None:
         self._channel = channel
         self._decoder: Decoder[ToZygote] = Decoder(ToZygote)
         self._descriptors: deque[int] = deque()
         self._hosts: dict[int, tuple[str, int]] = {}
         self._poller = select.poll()
         self._engine = symbols.start()
-        self._platform = platform
-        self._snapshot = snapshot.cached(self._engine, platform, cache)
+        self._platform = platform.read_bytes()
+        rehearsal = platform.with_name(REHEARSAL)
+        script = rehearsal.read_bytes() if rehearsal.exists() else b""
+        self._snapshot = snapshot.cached(self._engine, self._platform, script, cache)
         if self._snapshot is None:
             print(
                 "zygote: V8 made no start-up snapshot, so each host evaluates the platform", file=sys.stderr, flush=True
@@ -156,7 +160,7 @@ def main() -> None:
     os.environ["TZ"] = "UTC"
     try:
         cache = arguments.cache or cache_folder()
-        zygote = Zygote(socket.socket(fileno=FD), arguments.platform.read_bytes(), cache, arguments.user)
+        zygote = Zygote(socket.socket(fileno=FD), arguments.platform, cache, arguments.user)
     except (EngineError, OSError) as error:
         raise SystemExit(f"zygote: {error}") from None
     zygote.run()

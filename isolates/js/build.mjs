@@ -1,5 +1,5 @@
-// Builds dist/platform.js from src/main.ts, dist/modules/ from src/modules and unenv, and dist/licenses.txt from the
-// packages that went into them.
+// Builds dist/platform.js from src/main.ts, dist/rehearsal.js from src/rehearsal.ts, dist/modules/ from src/modules and
+// unenv, and dist/licenses.txt from the packages that went into them.
 // `--check` builds in memory and compares with what is committed.
 import { build } from 'esbuild';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -141,8 +141,19 @@ const modules = await build({
   logLevel: 'warning',
   plugins: [nodeModules],
 });
+const rehearsal = await build({
+  absWorkingDir: root,
+  entryPoints: ['src/rehearsal.ts'],
+  outfile: path.join(DIST, 'rehearsal.js'),
+  bundle: true,
+  write: false,
+  format: 'iife',
+  target: 'esnext',
+  banner: { js: '// Built from src/rehearsal.ts, which says what for: do not edit.' },
+});
 const outputs = {
   'platform.js': Buffer.from(result.outputFiles[0].contents),
+  'rehearsal.js': Buffer.from(rehearsal.outputFiles[0].contents),
   ...Object.fromEntries(
     modules.outputFiles.map((file) => [path.relative(DIST, file.path), Buffer.from(file.contents)]),
   ),

@@ -59,23 +59,10 @@ class Modules:
     `on_too_large(message)` is called, and the import fails with that.
     """
 
-    def __init__(
-        self,
-        isolate: Isolate,
-        package: Package,
-        builtins: Builtins,
-        *,
-        platform_values: Callable[[], Handle],
-        max_bytes: int,
-        on_too_large: Callable[[str], None],
-    ) -> None:
+    def __init__(self, isolate: Isolate, *, platform_values: Callable[[], Handle]) -> None:
         self._isolate = isolate
         self._engine = isolate.engine
-        self._package = package
-        self._builtins = builtins
         self._platform_values = platform_values
-        self._max_bytes = max_bytes
-        self._on_too_large = on_too_large
         self._by_target: dict[Target, Module] = {}
         self._by_script: dict[int, Module] = {}
         self._unset: list[Module] = []
@@ -92,8 +79,18 @@ class Modules:
         self._engine.set_import_callback(isolate.pointer, self._address(self._import_callback))
         self._engine.set_import_meta_callback(isolate.pointer, self._address(self._meta_callback))
 
+    def open(
+        self, package: Package, builtins: Builtins, *, max_bytes: int, on_too_large: Callable[[str], None]
+    ) -> None:
+        """Say whose modules these are. Once, and before anything is imported: a host waits for its app with all else
+        in place, since what is done then is not done while a request waits."""
+        self._package = package
+        self._builtins = builtins
+        self._max_bytes = max_bytes
+        self._on_too_large = on_too_large
+
     def __repr__(self) -> str:
-        return f"<Modules of {self._package}: {len(self._by_target)} loaded>"
+        return f"<Modules: {len(self._by_target)} loaded>"
 
     def read(self, path: str) -> bytes:
         """Return a file of the package. Raises `ResolutionError` if it is not there, not inside, or too large."""

@@ -12,6 +12,7 @@ import mmap
 import os
 import select
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -38,29 +39,38 @@ class Snapshot:
         return f"<Snapshot {self.path.name}, {self._data.raw_size} bytes>"
 
 
-def cached(engine: Engine, source: bytes, folder: Path) -> Snapshot | None:
+def cached(engine: Engine, source: bytes, rehearsal: bytes, folder: Path) -> Snapshot | None:
     """Return the snapshot of a classic script, made now unless `folder` holds it; None if V8 cannot make one.
 
-    The file's name carries the digest of script and engine, so another version never reads it.
+    `rehearsal` is a script that uses what `source` made, in a context that is thrown away: the snapshot then holds the
+    compiled code of all functions that it called. If it fails, or is empty, there is a snapshot without. The file's
+    name carries the digest of scripts and engine, so another version never reads it.
     """
-    digest = hashlib.sha256(b"\0".join((VERSION.encode(), engine.name.encode(), source))).hexdigest()[:32]
+    digest = hashlib.sha256(b"\0".join((VERSION.encode(), engine.name.encode(), source, rehearsal))).hexdigest()[:32]
     path = folder / f"platform-{digest}.snapshot"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".{path.name}.{os.getpid()}"
-        if not _make(engine, source, partial):
+        made = _make(engine, source, rehearsal, partial)
+        if not made and rehearsal:
+            made = _make(engine, source, b"", partial)
+            if made:
+                print("V8 could not rehearse the platform: first requests will be slower", file=sys.stderr, flush=True)
+        if not made:
             partial.unlink(missing_ok=True)
             return None
         partial.rename(path)
     return Snapshot(path)
 
 
-def _make(engine: Engine, source: bytes, path: Path) -> bool:
+def _make(engine: Engine, source: bytes, rehearsal: bytes, path: Path) -> bool:
     """Write the snapshot of `source` to `path` in a forked child; tell whether that worked."""
     child = os.fork()
     if child == 0:
         try:
             blob = engine.create_snapshot(_KEEP_FUNCTION_CODE, source, 0)
+            if blob.data and rehearsal:
+                blob = engine.warm_up_snapshot(blob, rehearsal)
             if blob.data:
                 path.write_bytes(ctypes.string_at(blob.data, blob.raw_size))
                 os._exit(0)

@@ -130,6 +130,11 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
         StartupData,
         (_INT, ctypes.c_char_p, _INT),
     ),
+    "warm_up_snapshot": (
+        "_ZN2v88internal30WarmUpSnapshotDataBlobInternalENS_11StartupDataEPKc",
+        StartupData,
+        (StartupData, ctypes.c_char_p),
+    ),
     # isolate
     "create_params_init": ("_ZN2v87Isolate12CreateParamsC1Ev", None, (_P,)),
     "new_default_allocator": ("_ZN2v811ArrayBuffer9Allocator19NewDefaultAllocatorEv", _P, ()),

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from isolates.zygote import PLATFORM, REHEARSAL
 from tests.isolates.driver import STUB, Zygote, is_alive
 
 HELLO = "export default () => 'hello';"
@@ -75,6 +78,39 @@ def test_a_platform_without_snapshot_is_evaluated_in_each_host(
     with Zygote(tmp_path, tmp_path / "cache", platform=platform) as zygote:
         assert zygote.fork().serve(HELLO).ask() == "hello"
     assert "no start-up snapshot" in capfd.readouterr().err
+
+
+REHEARSE = """
+import sys
+from pathlib import Path
+from isolates.v8 import symbols
+from isolates.v8.isolate import Isolate
+engine = symbols.start()
+isolate = Isolate(engine, heap_mb=64, snapshot=None, on_heap_limit=lambda size: size, on_fatal=print)
+for name in sys.argv[1:]:
+    isolate.evaluate(Path(name).read_bytes(), name)
+isolate.run_microtasks()
+isolate.evaluate("rehearsal.then(() => { end = 'through' }, (error) => { end = error.stack }); var end = 'stuck'", "t")
+isolate.run_microtasks()
+print(isolate.text(isolate.evaluate("end", "t")), flush=True)
+import os
+os._exit(0)
+"""
+
+
+def test_the_rehearsal_goes_through() -> None:
+    files = [str(PLATFORM), str(PLATFORM.with_name(REHEARSAL))]
+    done = subprocess.run([sys.executable, "-c", REHEARSE, *files], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "through\n", done.stderr
+
+
+def test_a_rehearsal_that_fails_costs_only_time(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    platform = tmp_path / "platform.js"
+    platform.write_text(STUB.read_text())
+    platform.with_name(REHEARSAL).write_text("throw new Error('fell over')")
+    with Zygote(tmp_path, tmp_path / "cache", platform=platform) as zygote:
+        assert zygote.fork().serve(HELLO).ask() == "hello"
+    assert "could not rehearse" in capfd.readouterr().err
 
 
 def test_a_missing_platform_is_one_clear_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
