@@ -130,7 +130,7 @@ def test_operations(host: Host) -> None:
               call(5, handle, put('ab')); call(5, handle, put('c')); call(6, handle);
               out.push(hex(words[1]));
               out.push(call(7, put('data/x.txt'), 0), words[1], hex(words[1]));
-              out.push(call(7, put('../x'), 0), call(3, 5, 0), call(99), call(2, -1), call(2, 1 << 30), call(6, 1234));
+              out.push(call(7, put('../x'), 0), call(3, 6, 0), call(99), call(2, -1), call(2, 1 << 30), call(6, 1234));
               return out.join();
             };""",
             "data/x.txt": "AB",
