@@ -388,6 +388,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 7
 
+    keep_audit_entries: Annotated[
+        int,
+        _number(
+            "Entries kept in the audit log, and as many again for query tokens issued. Older ones go.", 100, 10_000_000
+        ),
+    ] = 100_000
+
     drain_seconds: Annotated[
         int,
         _number(

@@ -25,6 +25,7 @@ from artifacts.store import StoreLimits
 from runtime import preconditions
 from runtime.config import Config, ConfigError, parse_address
 from runtime.control.application import application
+from runtime.control.audit import Audit
 from runtime.control.database_service import DatabaseService
 from runtime.control.deployments import Deployments
 from runtime.control.endpoint import MAX_BODY_BYTES
@@ -117,7 +118,8 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         packed_bytes=config.max_package_bytes, unpacked_bytes=config.max_unpacked_bytes, files=config.max_package_files
     )
     serving = Serving(store, Packages(data_dir.path / "packages", limits), supervisor)
-    snapshots = Snapshots(config, serving, data_dir.path)
+    audit = Audit(store, config.keep_audit_entries)
+    snapshots = Snapshots(config, serving, audit, data_dir.path)
     await snapshots.recover()
     control = _address(control_socket)
     services = Services(
@@ -125,10 +127,11 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         data_dir=data_dir,
         serving=serving,
         supervisor=supervisor,
-        deployments=Deployments(config, serving, reports.traces),
-        databases=DatabaseService(config, serving, databases_dir, token_key),
+        deployments=Deployments(config, serving, audit, reports.traces),
+        databases=DatabaseService(config, serving, audit, databases_dir, token_key),
         snapshots=snapshots,
         usage=UsageRecord(store, reports),
+        audit=audit,
         reports=reports,
         logs=logs,
         metrics=metrics.registry(metrics.NodeCollector(reports, supervisor, lambda: serving.names)),

@@ -6,6 +6,7 @@ import typer
 
 from runtime.cli import (
     apps,
+    audit,
     backup,
     crons,
     databases,
@@ -63,4 +64,5 @@ dump.register(databases.group)
 backup.register(databases.group)
 app.add_typer(databases.group, name="databases")
 logs.register(app)
+audit.register(app)
 status.register(app)

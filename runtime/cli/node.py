@@ -38,6 +38,8 @@ class Node:
             raise CommandError(f"{self.api} is no API address: it looks like {DEFAULT_API}")
         self._token = find_token(self.api, token, _default_data_dir())
         headers = {"user-agent": "brrrd-cli", "accept": "application/json"}
+        if actor := _actor():
+            headers["brrrd-actor"] = actor
         if self._token.value:
             headers["authorization"] = f"Bearer {self._token.value}"
         # Proxy variables and netrc of the environment must not decide where the operator token goes.
@@ -163,6 +165,17 @@ def _json_object(response: "httpx.Response") -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _actor() -> str:
+    """Return who uses this command, for the audit log: BRRRD_ACTOR, else the user of this machine."""
+    import getpass
+
+    try:
+        name = os.environ.get("BRRRD_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):
+        return ""  # a user without a name, as in some containers
+    return name.encode("ascii", "replace").decode()
 
 
 def _default_data_dir() -> Path | None:

@@ -1,7 +1,6 @@
 """Apps over HTTP: `/v1/projects/{project}/apps/…`."""
 
 import sqlite3
-import time
 from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
@@ -23,7 +22,7 @@ APP = APPS + "/{app}"
 async def create(call: NodeCall) -> views.OneApp:
     project = names.new_or_id(call.path("project"), "project")
     name = names.new_name(call.body.name, "app")
-    app = await call.services.serving.store.write(apps.create, project, name, time.time())
+    app = await call.services.deployments.create(project, name)
     return views.OneApp(_view(call.services, app, []))
 
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.control import (
     app_routes,
+    audit_routes,
     cron_routes,
     database_routes,
     node_routes,
@@ -30,6 +31,7 @@ ENDPOINTS: list[Endpoint] = [
     *cron_routes.ENDPOINTS,
     *database_routes.ENDPOINTS,
     *snapshot_routes.ENDPOINTS,
+    *audit_routes.ENDPOINTS,
 ]
 
 

@@ -69,7 +69,7 @@ async def rotate(call: NodeCall) -> views.DatabaseToken:
 async def query_token(call: NodeCall) -> views.QueryToken:
     database = await _find(call, to_change=True)
     body: views.QueryTokenRequest = call.body
-    token, expires = call.services.databases.query_token(
+    token, expires = await call.services.databases.query_token(
         database, body.ttl_seconds, body.audience, body.reason, body.access
     )
     return views.QueryToken(database.database_id, token, body.access, views.moment(expires))

@@ -9,9 +9,11 @@ from typing import Literal, NamedTuple
 
 from dataplane import tokens
 from runtime.config import Config
+from runtime.control.audit import Audit, of_database
 from runtime.control.problems import Problem
 from runtime.control.serving import Serving
-from runtime.state import databases, ids
+from runtime.state import audit, databases, ids
+from runtime.state.audit import Subject
 from runtime.state.databases import Database
 from runtime.supervisor import routes
 
@@ -34,9 +36,10 @@ class FileFacts(NamedTuple):
 class DatabaseService:
     """Changes of databases."""
 
-    def __init__(self, config: Config, serving: Serving, directory: Path, token_key: bytes) -> None:
+    def __init__(self, config: Config, serving: Serving, audit: Audit, directory: Path, token_key: bytes) -> None:
         self._protected = frozenset(config.protected_databases)
         self._serving = serving
+        self._audit = audit
         self._directory = directory
         self._key = token_key
 
@@ -61,9 +64,14 @@ class DatabaseService:
         """Create a database. Returns its token, which is kept nowhere; None if it was there already."""
         database_id = ids.new("db")
         token = tokens.new_database_token(database_id)
-        (database, created), _ = await self._serving.publish(
-            lambda c: databases.create(c, project, name, database_id, tokens.hash_token(token), time.time())
-        )
+
+        def change(connection: sqlite3.Connection) -> tuple[Database, bool]:
+            return databases.create(connection, project, name, database_id, tokens.hash_token(token), time.time())
+
+        def subject(made: tuple[Database, bool]) -> Subject | None:
+            return of_database(made[0]) if made[1] else None
+
+        (database, created), _ = await self._serving.publish(self._audit.noted("database.create", subject, change))
         return database, token if created else None
 
     async def find(self, key: str, *, to_change: bool = False) -> Database:
@@ -76,9 +84,11 @@ class DatabaseService:
     async def rotate(self, database: Database) -> tuple[Database, str]:
         """New token; everything issued before is dead on every edge worker when this returns."""
         token = tokens.new_database_token(database.database_id)
-        rotated, _ = await self._serving.publish(
-            lambda c: databases.rotate(c, database.database_id, tokens.hash_token(token))
-        )
+
+        def change(connection: sqlite3.Connection) -> Database:
+            return databases.rotate(connection, database.database_id, tokens.hash_token(token))
+
+        rotated, _ = await self._serving.publish(self._audit.noted("database.rotate", of_database(database), change))
         await self._close_streams(database)
         log.info("token of database %s was rotated", database.database_id)
         return rotated, token
@@ -90,10 +100,10 @@ class DatabaseService:
         except TimeoutError:
             log.warning("streams of database %s were not closed in time", database.database_id)
 
-    def query_token(
+    async def query_token(
         self, database: Database, ttl_seconds: int, audience: str, reason: str, access: Literal["rw", "ro"]
     ) -> tuple[str, float]:
-        """A token that expires by itself, and when."""
+        """A token that expires by itself, and when. The audit log has it before anybody else."""
         now = time.time()
         token = tokens.new_query_token(
             self._key,
@@ -104,6 +114,9 @@ class DatabaseService:
             access=access,
             now=now,
         )
+        about = of_database(database)
+        detail = {"ttl_seconds": ttl_seconds, "access": access, "audience": audience, "reason": reason}
+        await self._audit.note(audit.TOKENS, about, **detail)
         log.info(
             "query token for database %s: %d s, %s, audience %r, reason %r",
             database.database_id, ttl_seconds, access, audience, reason,
@@ -112,7 +125,12 @@ class DatabaseService:
 
     async def suspend(self, database: Database, suspended: bool) -> Database:
         """Refuse or allow use. Open streams of a suspended one are closed."""
-        changed, _ = await self._serving.publish(lambda c: databases.suspend(c, database.database_id, suspended))
+
+        def change(connection: sqlite3.Connection) -> Database:
+            return databases.suspend(connection, database.database_id, suspended)
+
+        action = "database.suspend" if suspended else "database.resume"
+        changed, _ = await self._serving.publish(self._audit.noted(action, of_database(database), change))
         if suspended:
             await self._close_streams(database)
         return changed
@@ -123,7 +141,7 @@ class DatabaseService:
         def change(connection: sqlite3.Connection) -> None:
             databases.delete(connection, database.database_id)
 
-        await self._serving.publish(change)
+        await self._serving.publish(self._audit.noted("database.delete", of_database(database), change))
         await self._serving.drop_files(database.database_id)
 
     async def files(self, database_id: str) -> FileFacts:

@@ -14,10 +14,12 @@ from artifacts.manifest import Manifest
 from isolates.messages import Limits
 from runtime.config import Config
 from runtime.control import names
+from runtime.control.audit import Audit, of_app
 from runtime.control.problems import Problem
 from runtime.control.serving import Serving, placement
 from runtime.state import apps, builds, domains, environment
 from runtime.state.apps import App
+from runtime.state.audit import Subject
 from runtime.state.builds import Build
 from runtime.state.domains import Domain
 from runtime.state.errors import Conflict
@@ -82,8 +84,9 @@ def default_hosts(app: App) -> list[str]:
 class Deployments:
     """Changes of apps."""
 
-    def __init__(self, config: Config, serving: Serving, traces: StackTraces) -> None:
+    def __init__(self, config: Config, serving: Serving, audit: Audit, traces: StackTraces) -> None:
         self._config = config
+        self._audit = audit
         self._traces = traces
         self._serving = serving
         self._store = serving.store
@@ -91,6 +94,14 @@ class Deployments:
 
     def __repr__(self) -> str:
         return f"<Deployments {sum(lock.locked() for lock in self._locks.values())} under way>"
+
+    async def create(self, project: str, name: str) -> App:
+        """Create an app, and its project if that is new. Raises `Conflict`."""
+
+        def change(connection: sqlite3.Connection) -> App:
+            return apps.create(connection, project, name, time.time())
+
+        return await self._store.write(self._audit.noted("app.create", of_app, change))
 
     async def deploy(self, app: App, chunks: AsyncIterator[bytes], request: Request) -> tuple[str, list[str]]:
         """Take a package and serve it. Returns build id and hosts.
@@ -118,8 +129,17 @@ class Deployments:
                     size=upload.size,
                     created=time.time(),
                 )
+                change = self._audit.noted(
+                    "app.deploy",
+                    of_app(app),
+                    lambda c: self._add_build(c, build, request.hosts),
+                    build_id=build.build_id,
+                    digest=build.digest,
+                    env_ref=build.env_ref,
+                    hosts=request.hosts,
+                )
                 async with self._lock(app.app_id):
-                    hosts = await self._swap(app.app_id, build, lambda c: self._add_build(c, build, request.hosts))
+                    hosts = await self._swap(app.app_id, build, change)
         except BaseException:
             await self._serving.release(upload.digest)
             raise
@@ -136,8 +156,14 @@ class Deployments:
                 build = await self._store.read(builds.get, app.app_id, build_id)
             if build.build_id == app.active_build:
                 return build.build_id, await self.hosts(app.app_id)
-            hosts = await self._swap(app.app_id, build, lambda c: builds.activate(c, build.app_id, build.build_id))
-            return build.build_id, hosts
+            change = self._audit.noted(
+                "app.rollback",
+                of_app(app),
+                lambda c: builds.activate(c, build.app_id, build.build_id),
+                build_id=build.build_id,
+                instead_of=app.active_build,
+            )
+            return build.build_id, await self._swap(app.app_id, build, change)
 
     async def change_environment(self, app: App, key: str, value: str | None) -> bool:
         """Set a variable, or unset it with None, and swap in a host that sees it. False: there was nothing to unset."""
@@ -150,12 +176,14 @@ class Deployments:
             if value is not None:
                 variables[key] = value
 
-            def change(connection: sqlite3.Connection) -> None:
+            def store(connection: sqlite3.Connection) -> None:
                 if value is None:
                     environment.remove(connection, app.app_id, key)
                 else:
                     environment.put(connection, app.app_id, key, value, time.time())
 
+            action = "app.environment.remove" if value is None else "app.environment.set"
+            change = self._audit.noted(action, of_app(app), store, key=key)
             if app.active_build is None:
                 await self._store.write(change)
             else:
@@ -168,21 +196,36 @@ class Deployments:
         name = names.host_name(text)
         self._refuse_data_hosts([name])
         known = await self._store.read(domains.find, name) is not None
+
+        def change(connection: sqlite3.Connection) -> Domain:
+            active = names.is_local(name)
+            return domains.attach(connection, app.app_id, name, dns_mode, active=active, now=time.time())
+
         attached, _ = await self._serving.publish(
-            lambda c: domains.attach(c, app.app_id, name, dns_mode, active=names.is_local(name), now=time.time())
+            self._audit.noted("app.domain.attach", of_app(app), change, domain=name)
         )
         return attached, not known
 
     async def finalize(self, app: App, text: str) -> Domain:
         """Serve a bound host name from now on. Raises `NotFound`."""
         name = names.host_name(text)
-        found, _ = await self._serving.publish(lambda c: domains.finalize(c, app.app_id, name))
+        found, _ = await self._serving.publish(
+            self._audit.noted(
+                "app.domain.finalize", of_app(app), lambda c: domains.finalize(c, app.app_id, name), domain=name
+            )
+        )
         return found
 
     async def detach(self, app: App, text: str) -> tuple[str, bool]:
         """Unbind a host name. False: the app did not have it."""
         name = names.host_name(text)
-        removed, _ = await self._serving.publish(lambda c: domains.remove(c, app.app_id, name))
+
+        def subject(removed: bool) -> Subject | None:
+            return of_app(app) if removed else None
+
+        removed, _ = await self._serving.publish(
+            self._audit.noted("app.domain.remove", subject, lambda c: domains.remove(c, app.app_id, name), domain=name)
+        )
         return name, removed
 
     async def delete(self, app: App) -> Removed:
@@ -191,7 +234,8 @@ class Deployments:
             hosts = await self.hosts(app.app_id)
             variables = len(await self._store.read(environment.of_app, app.app_id))
             digests = {build.digest for build in await self._store.read(builds.of_app, app.app_id)}
-            _, isolates = await self._serving.publish(lambda c: apps.delete(c, app.app_id), app_id=app.app_id)
+            change = self._audit.noted("app.delete", of_app(app), lambda c: apps.delete(c, app.app_id), hosts=hosts)
+            _, isolates = await self._serving.publish(change, app_id=app.app_id)
             artifacts = sum([await self._serving.release(digest) for digest in digests])
         self._locks.pop(app.app_id, None)
         return Removed(app, hosts, isolates, artifacts, variables)

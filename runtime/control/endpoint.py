@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from runtime.control import problems
+from runtime.control import audit, problems
 from runtime.control.problems import Problem
 
 MAX_BODY_BYTES = 1 << 20
@@ -91,6 +91,7 @@ def starlette_endpoint(endpoint: Endpoint, services: Any) -> Callable[[Request],
     """The function that Starlette calls for an endpoint."""
 
     async def respond(request: Request) -> Response:
+        audit.called_by(request)
         try:
             body = None if endpoint.body is None else _decode(await _read(request), endpoint.body)
             answer = await endpoint.handler(Call(services, request, body))

@@ -6,6 +6,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from runtime.config import Config
+from runtime.control.audit import Audit
 from runtime.control.database_service import DatabaseService
 from runtime.control.deployments import Deployments
 from runtime.control.endpoint import Call
@@ -29,6 +30,7 @@ class Services(msgspec.Struct, frozen=True):
     databases: DatabaseService
     snapshots: Snapshots
     usage: UsageRecord
+    audit: Audit
     reports: Reports
     logs: AppLogs
     metrics: CollectorRegistry

@@ -3,6 +3,7 @@
 from starlette.responses import FileResponse
 
 from runtime.control import names, views
+from runtime.control.audit import of_database
 from runtime.control.endpoint import Endpoint
 from runtime.control.problems import Problem
 from runtime.control.services import NodeCall
@@ -60,7 +61,10 @@ async def list_all(call: NodeCall) -> AllSnapshots:
 
 
 async def download(call: NodeCall) -> FileResponse:
-    snapshot = await _snapshot(call, await _find(call), call.path("snapshot"))
+    database = await _find(call)
+    snapshot = await _snapshot(call, database, call.path("snapshot"))
+    detail = {"snapshot_id": snapshot.snapshot_id}
+    await call.services.audit.note("database.snapshot-download", of_database(database), **detail)
     return FileResponse(
         call.services.snapshots.path(snapshot),
         media_type="application/vnd.sqlite3",

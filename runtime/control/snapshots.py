@@ -10,14 +10,16 @@ is noted first, since from the swap on it is the only copy. `recover` tells afte
 import asyncio
 import logging
 import shutil
+import sqlite3
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from dataplane.database import FILE_NAME
 from dataplane.messages import FromSnapshot, SnapshotFailed, SnapshotTaken
 from runtime.config import Config
+from runtime.control.audit import Audit, of_database
 from runtime.control.problems import Problem
 from runtime.control.serving import Serving
 from runtime.state import databases, ids, snapshots
@@ -52,10 +54,11 @@ def surplus(found: Sequence[Snapshot], kind: Kind, keep: int) -> list[Snapshot]:
 class Snapshots:
     """Snapshots of one node."""
 
-    def __init__(self, config: Config, serving: Serving, data_dir: Path) -> None:
+    def __init__(self, config: Config, serving: Serving, audit: Audit, data_dir: Path) -> None:
         self._interval = float(config.snapshot_seconds)
         self._keep = config.keep_snapshots
         self._serving = serving
+        self._audit = audit
         self._folder = data_dir / "snapshots"
         self._databases = data_dir / "databases"
         self._locks: dict[str, asyncio.Lock] = {}
@@ -88,7 +91,7 @@ class Snapshots:
             size = await self._copy("take", self._databases / database_id / FILE_NAME, target)
             snapshot = Snapshot(snapshot.snapshot_id, database_id, kind, snapshot.created, size)
             try:
-                await self._serving.store.write(snapshots.add, snapshot)
+                await self._serving.store.write(self._adding(snapshot))
             except NotFound:
                 await asyncio.to_thread(self._remove_folder, database_id)
                 raise
@@ -96,10 +99,25 @@ class Snapshots:
             await self._forget_surplus(database_id, kind)
             return snapshot
 
+    def _adding(self, snapshot: Snapshot) -> Callable[[sqlite3.Connection], Database]:
+        def change(connection: sqlite3.Connection) -> Database:
+            snapshots.add(connection, snapshot)
+            return databases.find(connection, snapshot.database_id)
+
+        if snapshot.kind == "scheduled":
+            return change  # the list of snapshots tells as much
+        return self._audit.noted("database.snapshot", of_database, change, snapshot_id=snapshot.snapshot_id)
+
     async def remove(self, snapshot: Snapshot) -> None:
         """Delete a snapshot."""
+
+        def change(connection: sqlite3.Connection) -> Database:
+            snapshots.remove(connection, snapshot.snapshot_id)
+            return databases.find(connection, snapshot.database_id)
+
+        noted = self._audit.noted("database.snapshot-delete", of_database, change, snapshot_id=snapshot.snapshot_id)
         async with self._lock(snapshot.database_id):
-            await self._serving.store.write(snapshots.remove, snapshot.snapshot_id)
+            await self._serving.store.write(noted)
             self.path(snapshot).unlink(missing_ok=True)
 
     async def restore(self, snapshot: Snapshot) -> Snapshot:
@@ -122,7 +140,13 @@ class Snapshots:
                 await self._serving.store.write(snapshots.remove, kept.snapshot_id)
                 raise Problem(503, f"The database is as it was: {error}.")
             size = self.path(kept).stat().st_size
-            await self._serving.store.write(snapshots.set_size, kept.snapshot_id, size)
+
+            def change(connection: sqlite3.Connection) -> Database:
+                snapshots.set_size(connection, kept.snapshot_id, size)
+                return databases.find(connection, database_id)
+
+            ids_of = {"snapshot_id": snapshot.snapshot_id, "kept": kept.snapshot_id}
+            await self._serving.store.write(self._audit.noted("database.restore", of_database, change, **ids_of))
             log.info("database %s was restored from snapshot %s", database_id, snapshot.snapshot_id)
             await self._forget_surplus(database_id, "before-restore")
             return Snapshot(kept.snapshot_id, database_id, kept.kind, kept.created, size)

@@ -1,7 +1,7 @@
 """What the control API takes and gives, as structs: the wire contract, from which `openapi.json` is made."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -260,6 +260,28 @@ class QueryToken(View, frozen=True):
 class DatabaseDeleted(View, frozen=True):
     database_id: str
     deleted: bool
+
+
+class AuditEntry(View, frozen=True):
+    number: int
+    """Grows with every entry of the node."""
+    at: str
+    action: str
+    by: str
+    """What the caller said in `Brrrd-Actor`, else `operator`; `node` for what the node did by itself."""
+    client: str
+    """Address and program of the caller."""
+    project: str
+    app: str | None
+    app_id: str | None
+    database: str | None
+    database_id: str | None
+    detail: dict[str, Any]
+    """What else there is to say: keys of variables without values, ids of builds and snapshots."""
+
+
+class AuditLog(View, frozen=True):
+    entries: list[AuditEntry]
 
 
 class ProjectView(View, frozen=True):

@@ -86,6 +86,23 @@ MIGRATIONS = [
         PRIMARY KEY (database_id, day)
     ) WITHOUT ROWID;
     """,
+    """
+    -- Names and ids as they were: entries outlive what they tell of.
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        action TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        client TEXT NOT NULL,
+        project TEXT NOT NULL,
+        app TEXT,
+        app_id TEXT,
+        database TEXT,
+        database_id TEXT,
+        detail TEXT NOT NULL
+    );
+    CREATE INDEX audit_of_action ON audit (action, number);
+    """,
 ]
 
 
