@@ -1,8 +1,8 @@
 """The servers that are compared: each serves every workload until its context ends.
 
-workerd comes from npm in the version named here; brrrd is the console script of this environment. Both get one process
-for JavaScript per worker source and one thread for HTTP: workerd is single-threaded as shipped, and brrrd runs with one
-edge worker and one isolate per app.
+workerd comes from npm in the version of `tests.workerd`; brrrd is the console script of this environment. Both get one
+process for JavaScript per worker source and one thread for HTTP: workerd is single-threaded as shipped, and brrrd runs
+with one edge worker and one isolate per app.
 """
 
 import subprocess
@@ -18,11 +18,8 @@ import httpx
 
 from benchmarks.load import Target
 from benchmarks.workloads import Workload
-from tests.node import npm_project, run_command
+from tests import workerd as workerd_package
 from tests.node_server import Node, free_port
-
-WORKERD_VERSION = "1.20261117.1"
-COMPATIBILITY_DATE = "2026-11-01"
 
 
 class Peer(NamedTuple):
@@ -83,7 +80,7 @@ _FRONT = """export default {
 
 def _workerd_service(name: str, file: str, bindings: Sequence[str] = ()) -> str:
     named = ", ".join(_BINDING.format(name=binding) for binding in bindings)
-    return _SERVICE.format(name=name, file=file, date=COMPATIBILITY_DATE, bindings=named)
+    return _SERVICE.format(name=name, file=file, date=workerd_package.COMPATIBILITY_DATE, bindings=named)
 
 
 def _write_workerd(folder: Path, workloads: Sequence[Workload], ports: dict[str, int]) -> Path:
@@ -123,18 +120,14 @@ def _hosts(workload: Workload) -> tuple[str, ...]:
 @contextmanager
 def workerd(workloads: Sequence[Workload], service: str) -> Iterator[Peer]:
     """`service`: URL of what workers may call."""
-    folder = npm_project("workerd", {"workerd": WORKERD_VERSION})
-    # The npm package's own script answers the path of the platform's binary, which runs without Node.js in between.
-    binary = run_command(
-        ("node", "-p", "require('workerd').default"), cwd=folder, env={"NODE_NO_WARNINGS": "1"}
-    ).strip()
+    binary = workerd_package.binary()
     ports = {workload.name: free_port() for workload in workloads}
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "log"
         config = _write_workerd(Path(directory), workloads, ports)
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [binary, "serve", str(config)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [str(binary), "serve", str(config)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         try:
             targets = {
@@ -143,7 +136,7 @@ def workerd(workloads: Sequence[Workload], service: str) -> Iterator[Peer]:
             for workload in workloads:
                 target = targets[workload.name]
                 _await_answer(target, target.path(workload), process, log)
-            yield Peer(f"workerd {WORKERD_VERSION}", targets)
+            yield Peer(f"workerd {workerd_package.VERSION}", targets)
         finally:
             process.terminate()
             process.wait(20)

@@ -19,6 +19,31 @@ const URL_PATTERN_CORRECTIONS = [
   ['return e&&e.ignoreCase?"ui":"u"', 'return e&&e.ignoreCase?"vi":"v"'],
 ];
 
+/**
+ * Where web-streams-polyfill differs: what is enqueued while a pipe waits for it must not be written synchronously; and the
+ * first buffer it sees, which may be a shared one, must not decide how all others are transferred.
+ */
+const STREAMS_CORRECTIONS = [
+  [
+    'let ce=e=>(ce="function"==typeof e.transfer?e=>e.transfer():"function"==typeof structuredClone?e=>structuredClone(e,{transfer:[e]}):e=>e,ce(e)),de=e=>(de="boolean"==typeof e.detached?e=>e.detached:e=>0===e.byteLength,de(e));',
+    'const ce=e=>{if("function"!=typeof e.transfer)throw new TypeError("The buffer is shared memory");return e.transfer()},de=e=>e.detached;',
+  ],
+  [
+    '_chunkSteps(t){this._state._currentWrite=f(Yt(this._state._writer,t),void 0,e),this._resolvePromise(!1)}',
+    '_chunkSteps(t){this._state._currentWrite=f(f(c(void 0),()=>Yt(this._state._writer,t)),void 0,e),this._resolvePromise(!1)}',
+  ],
+];
+
+/** The text of a bundled file with each correction, which must apply exactly once. */
+async function corrected(file, corrections) {
+  let text = await readFile(file, 'utf8');
+  for (const [old, correction] of corrections) {
+    if (text.split(old).length !== 2) throw new Error(`${file} does not hold ${old} exactly once`);
+    text = text.replace(old, () => correction);
+  }
+  return text;
+}
+
 /** Where parts of the bundled packages are replaced by our own, and large tables are kept as text until used. */
 const replacements = {
   name: 'replacements',
@@ -40,16 +65,16 @@ const replacements = {
     );
     onResolve({ filter: /^tr46-tables$/ }, () => ({ path: path.join(root, 'node_modules/tr46/index.js') }));
     onLoad({ filter: /urlpattern-polyfill\/dist\/urlpattern\.js$/ }, async ({ path: file }) => {
-      let text = await readFile(file, 'utf8');
-      for (const [old, corrected] of URL_PATTERN_CORRECTIONS) {
-        if (text.split(old).length !== 2) throw new Error(`${file} does not hold ${old} exactly once`);
-        text = text.replace(old, () => corrected);
-      }
+      const text = await corrected(file, URL_PATTERN_CORRECTIONS);
       const imports =
         `import { URL } from ${JSON.stringify(source('url/url.ts'))};\n` +
         `import { canonicalHostname, canonicalPort } from ${JSON.stringify(source('url/url_pattern_parts.ts'))};\n`;
       return { contents: imports + text, loader: 'js' };
     });
+    onLoad({ filter: /web-streams-polyfill\/dist\/ponyfill\.mjs$/ }, async ({ path: file }) => ({
+      contents: await corrected(file, STREAMS_CORRECTIONS),
+      loader: 'js',
+    }));
     onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: '' }));
     onLoad({ filter: /(mappingTable|multi-byte\.encodings)\.json$/ }, async ({ path: file }) => {
       const text = JSON.stringify(JSON.parse(await readFile(file, 'utf8')));

@@ -3,7 +3,7 @@
 import { perform, resultWord, scratchData, scratchRoom } from './native.ts';
 import { hasOwn, min, setBytes, sliceBytes, subarray } from './primordials.ts';
 import { type ReadableStream, TransformStream, type WritableStream } from './streams.ts';
-import { bytesView, defineInterface, isBufferSource, isSharedArrayBuffer, requireArguments } from './webidl.ts';
+import { bytesView, defineInterface, isBufferSource, requireArguments } from './webidl.ts';
 
 // The operations and refusals of isolates/compression.py.
 const OPEN = 64;
@@ -35,7 +35,6 @@ class Codec {
   write(chunk: unknown, enqueue: Enqueue): void {
     if (!isBufferSource(chunk)) throw new TypeError('The chunk is not a buffer source');
     const bytes = bytesView(chunk);
-    if (isSharedArrayBuffer(bytes.buffer)) throw new TypeError('The chunk is on shared memory');
     const room = scratchRoom();
     for (let at = 0; at < bytes.length;) {
       const end = min(bytes.length, at + room);

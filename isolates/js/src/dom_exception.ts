@@ -1,6 +1,6 @@
 /** DOMException (Web IDL §4.3). */
 
-import { hasOwn, ObjectDefineProperty, ObjectSetPrototypeOf } from './primordials.ts';
+import { hasOwn, ObjectDefineProperty, ObjectSetPrototypeOf, ReflectConstruct } from './primordials.ts';
 import { defineInterface, toDOMString } from './webidl.ts';
 
 const CODES: Record<string, number> = {
@@ -59,42 +59,71 @@ const CONSTANTS: Record<string, number> = {
 const captureStackTrace = (Error as unknown as { captureStackTrace(target: object, from?: unknown): void })
   .captureStackTrace;
 
-export let isDOMException: (value: object) => value is DOMException;
+/** Lets a class put its private fields on an object that another constructor made. */
+const Given = function (object: object): object {
+  return object;
+} as unknown as new (object: object) => object;
 
-export class DOMException {
+/** What only a genuine instance has. */
+class State extends Given {
   #name: string;
   #message: string;
 
-  constructor(message: string = '', options: string | { name?: string; cause?: unknown } = 'Error') {
-    this.#message = toDOMString(message);
-    if (typeof options === 'object' && options !== null) {
-      this.#name = options.name === undefined ? 'Error' : toDOMString(options.name);
-      if ('cause' in options) {
-        ObjectDefineProperty(this, 'cause', { value: options.cause, configurable: true, writable: true });
-      }
-    } else this.#name = toDOMString(options);
-    captureStackTrace(this, new.target);
+  constructor(error: object, name: string, message: string) {
+    super(error);
+    this.#name = name;
+    this.#message = message;
   }
 
-  get name(): string {
-    return this.#name;
+  static has(value: object): boolean {
+    return #name in value;
   }
 
-  get message(): string {
-    return this.#message;
+  /** Both throw a TypeError for a foreign receiver. */
+  static nameOf(self: object): string {
+    return (self as State).#name;
   }
 
-  get code(): number {
-    return hasOwn(CODES, this.#name) ? CODES[this.#name] : 0;
-  }
-
-  /** Whether a value is one, whatever its prototype is. */
-  static {
-    isDOMException = (value): value is DOMException => #name in value;
+  static messageOf(self: object): string {
+    return (self as State).#message;
   }
 }
 
-// An instance must also be an Error: `instanceof Error` holds, and it has a stack.
+/** Whether a value is one, whatever its prototype is. */
+export function isDOMException(value: object): value is DOMException {
+  return State.has(value);
+}
+
+export class DOMException {
+  constructor(message: string = '', options: string | { name?: string; cause?: unknown } = 'Error') {
+    const text = toDOMString(message);
+    const given = typeof options === 'object' && options !== null;
+    const name = !given ? toDOMString(options) : options.name === undefined ? 'Error' : toDOMString(options.name);
+    // A genuine error, with what `Error.isError` asks for.
+    const error = ReflectConstruct(Error, [], new.target) as DOMException;
+    new State(error, name, text);
+    if (given && 'cause' in options) {
+      ObjectDefineProperty(error, 'cause', { value: options.cause, configurable: true, writable: true });
+    }
+    captureStackTrace(error, new.target);
+    return error;
+  }
+
+  get name(): string {
+    return State.nameOf(this);
+  }
+
+  get message(): string {
+    return State.messageOf(this);
+  }
+
+  get code(): number {
+    const name = State.nameOf(this);
+    return hasOwn(CODES, name) ? CODES[name] : 0;
+  }
+}
+
+// `instanceof Error` holds.
 ObjectSetPrototypeOf(DOMException.prototype, Error.prototype);
 ObjectDefineProperty(DOMException.prototype, 'constructor', {
   value: DOMException,

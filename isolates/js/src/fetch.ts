@@ -282,7 +282,11 @@ function redirected(hop: Hop, status: number, location: string): Hop {
 
 async function follow(state: RequestState): Promise<Response> {
   const record = parseToRecord(state.url)!;
-  if (record.scheme === 'data') return newResponse(parseDataUrl(state.url));
+  if (record.scheme === 'data') {
+    const response = parseDataUrl(state.url);
+    if (state.method === 'HEAD') response.body = null;
+    return newResponse(response);
+  }
   if (record.scheme !== 'http' && record.scheme !== 'https') {
     throw new TypeError(`fetch failed: ${record.scheme}: URLs cannot be fetched`);
   }

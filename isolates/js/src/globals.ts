@@ -160,6 +160,7 @@ export function installGlobals(): void {
   for (const name of Object.keys(functions)) define(name, functions[name], true);
   define('console', console, false);
   defineAttribute('self', globalThis);
+  defineAttribute('crossOriginIsolated', false);
   defineAttribute('crypto', crypto);
   defineAttribute('navigator', navigator);
   defineAttribute('performance', performance);
@@ -180,8 +181,11 @@ export function finishGlobals(processEnvironment: Record<string, string>, node: 
     define('clearImmediate', clearTimeout, true);
     define('global', globalThis, false);
   }
-  // A shared WebAssembly memory's buffer would lead to it.
-  delete (SharedArrayBuffer.prototype as { constructor?: unknown }).constructor;
+  // As in browsers without cross-origin isolation, the class of shared buffers has no name on the global object, and is
+  // reached through a shared WebAssembly memory. Such memory is no clock here: an isolate has one thread, so nobody counts
+  // while code runs, and nothing of the host's is ever in it. What could block the thread is off: Atomics.wait and
+  // memory.atomic.wait throw (`allow_atomics_wait` in isolates/v8/isolate.py). What the platform copies out of buffers
+  // refuses shared ones (`bytesView`), but for the two arguments that the standards mark [AllowShared].
   for (const name of ['__brrrd_boot', '__brrrd_ring', '__timer_manager', 'SharedArrayBuffer']) remove(name);
   const atomics = Atomics as unknown as Record<string, unknown>;
   delete atomics.wait;

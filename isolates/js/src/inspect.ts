@@ -380,7 +380,8 @@ function group(
 ): string {
   let more = 0;
   const nested: string[] = items;
-  const keys = ReflectOwnKeys(value);
+  // The keys of a large array alone would fill the heap.
+  const keys = indexed && items.length >= MAX_ENTRIES ? [] : ReflectOwnKeys(value);
   if (depth > context.depth && !labelStands) return keys.length === 0 ? `${label}{}` : `[${label.trim() || 'Object'}]`;
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i];

@@ -1,5 +1,6 @@
 /** MessageChannel and MessagePort (HTML §9.4) within one isolate. */
 
+import { DOMException } from './dom_exception.ts';
 import { type Event, eventState, MessageEvent } from './events/event.ts';
 import { defineHandler, dispatch, EventTarget } from './events/event_target.ts';
 import { cloneWithTransfer, transferList } from './structured_clone.ts';
@@ -56,6 +57,7 @@ export class MessagePort extends EventTarget {
   postMessage(message: unknown, options?: unknown): void {
     requireArguments(arguments.length, 1, 'MessagePort.postMessage');
     const transfer = transferList(options);
+    if (transfer.includes(this)) throw new DOMException('A port cannot transfer itself', 'DataCloneError');
     const { value, ports } = cloneWithTransfer(message, transfer);
     const other = this.#end?.other;
     if (other === null || other === undefined) return;

@@ -24,7 +24,7 @@ export const {
   freeze: ObjectFreeze,
   keys: ObjectKeys,
 } = Object;
-export const { ownKeys: ReflectOwnKeys, apply: ReflectApply } = Reflect;
+export const { ownKeys: ReflectOwnKeys, apply: ReflectApply, construct: ReflectConstruct } = Reflect;
 export const hasOwn = Object.hasOwn;
 export const isArray = Array.isArray;
 export const { now: DateNow } = Date;

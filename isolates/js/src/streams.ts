@@ -45,6 +45,63 @@ export function isDisturbed(stream: ReadableStream<unknown>): boolean {
   return (stream as unknown as { _disturbed: boolean })._disturbed;
 }
 
+/** What becomes of one read: exactly one of the three is called. */
+interface ReadSteps {
+  _chunkSteps(chunk: unknown): void;
+  _closeSteps(): void;
+  _errorSteps(error: unknown): void;
+}
+
+const PULL_STEPS = Object.getOwnPropertySymbols(ReadableStreamDefaultController.prototype).find(
+  ({ description }) => description === '[[PullSteps]]',
+)!;
+
+/** The standard's ReadableStreamDefaultReaderRead, on a stream that has a default reader. */
+function readWith(stream: ReadableStream<unknown>, steps: ReadSteps): void {
+  const state = stream as unknown as {
+    _disturbed: boolean;
+    _state: 'readable' | 'closed' | 'errored';
+    _storedError: unknown;
+    _readableStreamController: Record<symbol, (steps: ReadSteps) => void>;
+  };
+  state._disturbed = true;
+  if (state._state === 'closed') steps._closeSteps();
+  else if (state._state === 'errored') steps._errorSteps(state._storedError);
+  else state._readableStreamController[PULL_STEPS](steps);
+}
+
+/**
+ * Hands every chunk of a stream to `take`, to its end; the stream stays locked. What `take` throws cancels the stream and
+ * rejects. No object is resolved with, as `Object.prototype.then` of app code would be asked about it.
+ */
+export async function readChunks(stream: ReadableStream<unknown>, take: (chunk: unknown) => void): Promise<void> {
+  const reader = stream.getReader();
+  let open = true;
+  while (open) {
+    let chunk: unknown;
+    await new Promise<void>((resolve, reject) => {
+      readWith(stream, {
+        _chunkSteps(value) {
+          chunk = value;
+          resolve();
+        },
+        _closeSteps() {
+          open = false;
+          resolve();
+        },
+        _errorSteps: reject,
+      });
+    });
+    if (!open) return;
+    try {
+      take(chunk);
+    } catch (error) {
+      reader.cancel(error).catch(() => {});
+      throw error;
+    }
+  }
+}
+
 export function isByteStream(stream: ReadableStream<unknown>): boolean {
   const { _readableStreamController: controller } = stream as unknown as { _readableStreamController: unknown };
   return controller instanceof ReadableByteStreamController;

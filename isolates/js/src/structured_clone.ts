@@ -17,7 +17,10 @@ import {
   ObjectGetOwnPropertyDescriptor,
   ObjectGetPrototypeOf,
   ObjectKeys,
+  setBytes,
+  sliceBytes,
   typedArrayBuffer,
+  typedArrayByteLength,
   typedArrayLength,
   typedArrayOffset,
   typedArrayTag,
@@ -45,6 +48,9 @@ const maxByteLength = uncurryThis(
   ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'maxByteLength')!.get as () => number,
 );
 const detached = uncurryThis(ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'detached')!.get as () => boolean);
+const resize = uncurryThis(
+  (ArrayBuffer.prototype as unknown as { resize(length: number): void }).resize,
+) as unknown as (buffer: ArrayBuffer, length: number) => void;
 const transferBuffer = uncurryThis(
   (ArrayBuffer.prototype as unknown as { transfer(): ArrayBuffer }).transfer,
 ) as unknown as (buffer: ArrayBuffer) => ArrayBuffer;
@@ -86,7 +92,8 @@ interface Memory {
 
 interface ViewShape {
   offset: number;
-  length: number;
+  /** Undefined when it follows the length of its buffer. */
+  length: number | undefined;
 }
 
 function clone(value: unknown, memory: Memory): unknown {
@@ -165,12 +172,50 @@ function cloneView(view: ArrayBufferView, memory: Memory): ArrayBufferView {
 function shapeOf(view: ArrayBufferView, tag: string | undefined): ViewShape {
   try {
     // Both throw for a view that is out of its buffer's bounds.
-    if (tag === undefined) return { offset: dataViewOffset(view), length: dataViewByteLength(view) };
+    if (tag === undefined) {
+      const length = dataViewByteLength(view);
+      return { offset: dataViewOffset(view), length: followsBuffer(view, tag) ? undefined : length };
+    }
     typedArrayValues(view);
   } catch {
     refuse(view, 'A view that is out of the bounds of its buffer');
   }
-  return { offset: typedArrayOffset(view), length: typedArrayLength(view) };
+  return { offset: typedArrayOffset(view), length: followsBuffer(view, tag) ? undefined : typedArrayLength(view) };
+}
+
+/** The most bytes that an element of a view can have. */
+const ELEMENT_BYTES = 8;
+
+/**
+ * Whether a view's length is that of its buffer, which nothing tells: the buffer is made longer for a moment, or, when it
+ * is as long as it may be, shorter.
+ */
+function followsBuffer(view: ArrayBufferView, tag: string | undefined): boolean {
+  const buffer = tag === undefined ? dataViewBuffer(view) : typedArrayBuffer(view);
+  if (!isArrayBuffer(buffer) || !resizable(buffer)) return false;
+  const lengthOf = tag === undefined ? dataViewByteLength : typedArrayByteLength;
+  const bytes = arrayBufferByteLength(buffer);
+  const length = lengthOf(view);
+  if (bytes + ELEMENT_BYTES <= maxByteLength(buffer)) {
+    resize(buffer, bytes + ELEMENT_BYTES);
+    const follows = lengthOf(view) !== length;
+    resize(buffer, bytes);
+    return follows;
+  }
+  if (bytes < ELEMENT_BYTES || length === 0) return false;
+  const all = new Uint8Array(buffer);
+  const last = sliceBytes(all, bytes - ELEMENT_BYTES);
+  resize(buffer, bytes - ELEMENT_BYTES);
+  let follows = true;
+  try {
+    if (tag !== undefined) typedArrayValues(view);
+    follows = lengthOf(view) < length;
+  } catch {
+    follows = false; // a view with a length of its own, which is out of bounds now
+  }
+  resize(buffer, bytes);
+  setBytes(all, last, bytes - ELEMENT_BYTES);
+  return follows;
 }
 
 /** Objects whose members are cloned too; undefined for others. */

@@ -1,6 +1,7 @@
 /** Conversions and prototype shapes of Web IDL, for the interfaces of the platform. */
 
 import {
+  arrayBufferByteLength,
   ArrayBufferIsView,
   charCodeAt,
   dataViewBuffer,
@@ -87,7 +88,6 @@ export function isArrayBuffer(value: unknown): value is ArrayBuffer {
 }
 
 export function isSharedArrayBuffer(value: unknown): boolean {
-  // Its class is withheld from apps: only a shared WebAssembly memory has such a buffer.
   if (typeof value !== 'object' || value === null || !('growable' in value)) return false;
   try {
     sharedArrayBufferByteLength(value);
@@ -105,13 +105,35 @@ export function isUint8Array(value: unknown): value is Uint8Array<ArrayBuffer> {
   return typedArrayTag(value) === 'Uint8Array';
 }
 
-/** A view of the bytes of a buffer source: not a copy. A detached one is empty. */
+/**
+ * A view of the bytes of a buffer source: not a copy. One that is detached, or out of its buffer's bounds, is empty.
+ * @throws TypeError for a view of shared memory, as Web IDL has it for all arguments that are not marked [AllowShared].
+ */
 export function bytesView(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
-  if (!ArrayBufferIsView(source)) return new Uint8Array(source);
-  if (typedArrayTag(source) !== undefined) {
-    return new Uint8Array(typedArrayBuffer(source), typedArrayOffset(source), typedArrayByteLength(source));
+  return viewOf(source, false);
+}
+
+/** As `bytesView`, for arguments that are marked [AllowShared]. */
+export function anyBytesView(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
+  return viewOf(source, true);
+}
+
+function viewOf(source: ArrayBuffer | ArrayBufferView, allowShared: boolean): Uint8Array<ArrayBuffer> {
+  if (!ArrayBufferIsView(source)) {
+    return arrayBufferByteLength(source) === 0 ? new Uint8Array(0) : new Uint8Array(source);
   }
-  return new Uint8Array(dataViewBuffer(source), dataViewOffset(source), dataViewByteLength(source));
+  const isTyped = typedArrayTag(source) !== undefined;
+  const buffer = isTyped ? typedArrayBuffer(source) : dataViewBuffer(source);
+  if (!allowShared && isSharedArrayBuffer(buffer)) throw new TypeError('The buffer is shared memory');
+  if (isTyped) {
+    const length = typedArrayByteLength(source);
+    return length === 0 ? new Uint8Array(0) : new Uint8Array(buffer, typedArrayOffset(source), length);
+  }
+  try {
+    return new Uint8Array(buffer, dataViewOffset(source), dataViewByteLength(source));
+  } catch {
+    return new Uint8Array(0);
+  }
 }
 
 export function copyBytes(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {

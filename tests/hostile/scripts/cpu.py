@@ -37,6 +37,12 @@ ATTACKS = [
     Attack("Atomics.wait on shared WebAssembly memory", THROWN, """
       const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
       Atomics.wait(new Int32Array(buffer), 0, 0);"""),
+    Attack("memory.atomic.wait of WebAssembly", THROWN, """
+      const bytes = [0,97,115,109,1,0,0,0,1,5,1,96,0,1,127,2,9,1,1,109,1,109,2,3,1,1,3,2,1,0,7,5,1,1,102,0,0,
+        10,14,1,12,0,65,0,65,0,66,127,254,1,2,0,11];
+      const m = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+      const { exports } = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(bytes)), { m: { m } });
+      exports.f();"""),
     Attack("loop after the response", FINE, """
       setTimeout(() => { for (;;); }, 0);
       return new Response("ok");"""),

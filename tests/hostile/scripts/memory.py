@@ -20,6 +20,20 @@ ATTACKS = [
     Attack("resizable buffers", _ANY, """
       const all = [];
       for (;;) { const b = new ArrayBuffer(0, { maxByteLength: 1e8 }); b.resize(1e8); all.push(b); }"""),
+    Attack("shared buffers", _ANY, """
+      const { constructor: Shared } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer;
+      const all = []; for (;;) { const b = new Shared(1e8); new Uint8Array(b).fill(1); all.push(b); }"""),
+    Attack("growable shared buffers", _ANY, """
+      const { constructor: Shared } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer;
+      const all = [];
+      for (;;) { const b = new Shared(1, { maxByteLength: 1e8 }); b.grow(1e8); new Uint8Array(b).fill(1); all.push(b); }"""),
+    Attack("shared WebAssembly memories", _ANY, """
+      const all = [];
+      for (;;) {
+        const m = new WebAssembly.Memory({ initial: 1000, maximum: 1000, shared: true });
+        new Uint8Array(m.buffer).fill(1);
+        all.push(m);
+      }"""),
     Attack("transfer of buffers", _ANY, """
       const all = [];
       for (;;) all.push(new ArrayBuffer(1e6).transfer(1e8));"""),

@@ -115,10 +115,34 @@ ATTACKS = [
       const names = ["SharedArrayBuffer", "__brrrd_boot", "__brrrd_ring", "__timer_manager", "Worker", "importScripts",
         "require", "Deno", "gc", "d8", "load", "read", "print", "quit"];
       const there = names.filter((name) => globalThis[name] !== undefined);
-      const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-      if (buffer.constructor !== Object) there.push("SharedArrayBuffer by a memory");
       if (Atomics.wait !== undefined || Atomics.waitAsync !== undefined) there.push("Atomics.wait");
       return new Response("withheld but for [" + there + "]");""", text="but for []"),
+    Attack("shared memory where none is allowed", FINE, """
+      const Shared = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer.constructor;
+      const view = new Uint8Array(new Shared(16));
+      const transform = new CompressionStream("gzip");
+      transform.readable.cancel();
+      const taken = [];
+      for (const [name, use] of Object.entries({
+        digest: () => crypto.subtle.digest("SHA-256", view),
+        importKey: () => crypto.subtle.importKey("raw", view, "AES-GCM", true, ["encrypt"]),
+        random: () => crypto.getRandomValues(view),
+        response: () => new Response(view),
+        request: () => new Request("http://a", { method: "POST", body: view }),
+        blob: () => new Blob([view]),
+        clone: () => structuredClone(view),
+        transfer: () => structuredClone(view, { transfer: [view.buffer] }),
+        message: () => new MessageChannel().port1.postMessage(view.buffer),
+        compression: () => transform.writable.getWriter().write(view),
+        enqueue: () => new ReadableStream({ type: "bytes", start(c) { c.enqueue(view); } }),
+        intoBytes: () => new ReadableStream({ type: "bytes" }).getReader({ mode: "byob" }).read(view),
+      })) {
+        try { await use(); taken.push(name); } catch {}
+      }
+      const text = new TextDecoder().decode(view) + new TextEncoder().encodeInto("a", view).written;
+      const own = new ReadableStream({ type: "bytes", start(c) { c.enqueue(new Uint8Array(3)); c.close(); } });
+      const { length } = await new Response(own).bytes();
+      return new Response("taken: [" + taken + "] " + text.length + length);""", text="taken: [] 173"),
     Attack("no fine clock", FINE, """
       const steps = new Set();
       let last = performance.now();

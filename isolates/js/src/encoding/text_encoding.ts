@@ -4,7 +4,7 @@ import { normalizeEncoding, TextDecoder as LegacyDecoder } from '@exodus/bytes/e
 import { charCodeAt, stringSlice } from '../primordials.ts';
 import { type ReadableStream, TransformStream, type WritableStream } from '../streams.ts';
 import {
-  bytesView,
+  anyBytesView,
   defineInterface,
   isBufferSource,
   isSharedArrayBuffer,
@@ -25,7 +25,7 @@ export class TextEncoder {
     return 'utf-8';
   }
 
-  encode(input?: string): Uint8Array<ArrayBuffer> {
+  encode(input: string | undefined = undefined): Uint8Array<ArrayBuffer> {
     void this.#brand;
     return input === undefined ? new Uint8Array(0) : utf8Encode(toUSVString(input));
   }
@@ -40,7 +40,7 @@ export class TextEncoder {
 }
 
 function inputBytes(input: unknown): Uint8Array {
-  if (isBufferSource(input)) return bytesView(input);
+  if (isBufferSource(input)) return anyBytesView(input);
   if (isSharedArrayBuffer(input)) return new Uint8Array(input as ArrayBuffer);
   throw new TypeError('The input is not a buffer');
 }
@@ -102,7 +102,7 @@ export class TextDecoder {
   #ignoreBOM: boolean;
   #decoder: AnyDecoder;
 
-  constructor(label: string = 'utf-8', options?: unknown) {
+  constructor(label: string = 'utf-8', options: unknown = undefined) {
     const name = toDOMString(label);
     const settings = toDictionary(options, 'The options');
     const encoding = encodingOf(name);
@@ -128,7 +128,7 @@ export class TextDecoder {
     return this.#ignoreBOM;
   }
 
-  decode(input?: unknown, options?: unknown): string {
+  decode(input: unknown = undefined, options: unknown = undefined): string {
     const decoder = this.#decoder;
     const bytes = input === undefined ? EMPTY : inputBytes(input);
     return decoder.decode(bytes, !!toDictionary(options, 'The options').stream);
@@ -184,7 +184,7 @@ export class TextDecoderStream {
   #decoder: TextDecoder;
   #transform: TransformStream<unknown, string>;
 
-  constructor(label: string = 'utf-8', options?: unknown) {
+  constructor(label: string = 'utf-8', options: unknown = undefined) {
     const decoder = new TextDecoder(label, options);
     this.#decoder = decoder;
     this.#transform = new TransformStream<unknown, string>({

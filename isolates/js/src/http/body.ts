@@ -14,7 +14,14 @@ import {
   sliceBytes,
   stringSlice,
 } from '../primordials.ts';
-import { isByteStream, isDisturbed, isReadableStream, ReadableStream, TransformStream } from '../streams.ts';
+import {
+  isByteStream,
+  isDisturbed,
+  isReadableStream,
+  readChunks,
+  ReadableStream,
+  TransformStream,
+} from '../streams.ts';
 import { structuredClone } from '../structured_clone.ts';
 import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
 import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
@@ -174,20 +181,18 @@ function cloningTransform(): TransformStream<unknown, unknown> {
   });
 }
 
-/** All bytes of a stream. @throws TypeError when a chunk is no Uint8Array. */
-async function readAll(stream: ReadableStream<unknown>): Promise<Uint8Array<ArrayBuffer>> {
-  const reader = stream.getReader();
+/** What `convert` makes of all bytes of a stream. @throws TypeError when a chunk is no Uint8Array. */
+async function readAll<T>(stream: ReadableStream<unknown>, convert: (bytes: Uint8Array<ArrayBuffer>) => T): Promise<T> {
   const chunks: Uint8Array[] = [];
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return concatBytes(chunks);
-    if (!isUint8Array(value)) {
-      const error = new TypeError('The stream gave a chunk that is not a Uint8Array');
-      void reader.cancel(error).catch(() => {});
-      throw error;
-    }
-    chunks[chunks.length] = value;
-  }
+  await readChunks(stream, (chunk) => {
+    if (!isUint8Array(chunk)) throw new TypeError('The stream gave a chunk that is not a Uint8Array');
+    chunks[chunks.length] = chunk;
+  });
+  return convert(concatBytes(chunks));
+}
+
+function unchanged<T>(value: T): T {
+  return value;
 }
 
 const USED = 'The body was already used, or is locked';
@@ -197,7 +202,7 @@ function takeBytes(body: Body | null): Promise<Uint8Array<ArrayBuffer>> {
   if (body === null) return promiseResolve(new Uint8Array(0));
   if (isUnusable(body)) return promiseReject(new TypeError(USED));
   const { source, incoming } = body;
-  if (source === null && body.stream !== null) return readAll(body.stream);
+  if (source === null && body.stream !== null) return readAll(body.stream, unchanged);
   markUsed(body);
   if (typeof source === 'string') return promiseResolve(utf8Encode(source));
   if (source !== null) return promiseResolve(sliceBytes(source));
@@ -213,7 +218,8 @@ function takeText(body: Body | null): Promise<string> | string {
     if (source !== null) return utf8DecodeWithoutMark(source);
     return incoming!.collect().then(utf8DecodeWithoutMark);
   }
-  return takeBytes(body).then(utf8DecodeWithoutMark);
+  if (!isUnusable(body)) return readAll(body.stream!, utf8DecodeWithoutMark);
+  return promiseReject(new TypeError(USED));
 }
 
 function wellFormedText(text: string): string {

@@ -125,7 +125,7 @@ export class Headers {
   #list: HeaderList = [];
   #guard: Guard = 'none';
 
-  constructor(init?: unknown) {
+  constructor(init: unknown = undefined) {
     if (init !== undefined) fillList(init, (name, value) => this.append(name, value));
   }
 

@@ -150,7 +150,7 @@ const ENUMS: Record<string, readonly string[]> = {
 export class Request {
   #state: RequestState;
 
-  constructor(input: unknown, init?: unknown, token?: unknown) {
+  constructor(input: unknown, init: unknown = undefined, token: unknown = undefined) {
     if (token === INTERNAL) {
       this.#state = input as RequestState;
       return;

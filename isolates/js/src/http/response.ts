@@ -56,7 +56,7 @@ export function hasNullBody(status: number): boolean {
 export class Response {
   #state: ResponseState;
 
-  constructor(body?: unknown, init?: unknown, token?: unknown) {
+  constructor(body: unknown = undefined, init: unknown = undefined, token: unknown = undefined) {
     if (token === INTERNAL) {
       this.#state = body as ResponseState;
       return;
@@ -114,7 +114,7 @@ export class Response {
     return newResponse(state);
   }
 
-  static json(data: unknown, init?: unknown): Response {
+  static json(data: unknown, init: unknown = undefined): Response {
     requireArguments(arguments.length, 1, 'Response.json');
     const text = JSONStringify(data);
     if (text === undefined) throw new TypeError('The value cannot be converted to JSON');

@@ -1,9 +1,10 @@
 /** PerformanceObserver (Performance Timeline standard). */
 
 import { ObjectFreeze, ReflectApply } from '../primordials.ts';
+import { DOMException } from '../dom_exception.ts';
 import { reportException } from '../report.ts';
 import { setInternalTimer } from '../timers.ts';
-import { defineInterface, INTERNAL, requireArguments, toDictionary, toDOMString } from '../webidl.ts';
+import { defineInterface, INTERNAL, isObject, requireArguments, toDictionary, toDOMString } from '../webidl.ts';
 import type { PerformanceEntry } from './entries.ts';
 import { filterEntries, findEntries, onTimelineEntry } from './timeline.ts';
 
@@ -105,8 +106,10 @@ export class PerformanceObserver {
     if (entryTypes !== undefined && buffered !== undefined) {
       throw new TypeError('The option buffered goes with type, not with entryTypes');
     }
+    if (entryTypes !== undefined && !isObject(entryTypes))
+      throw new TypeError('The option entryTypes is not a sequence');
     if (registration.single !== null && registration.single !== single) {
-      throw new TypeError('An observer cannot use both entryTypes and type');
+      throw new DOMException('An observer cannot use both entryTypes and type', 'InvalidModificationError');
     }
     const wanted = single ? [toDOMString(type)] : [...(entryTypes as Iterable<unknown>)].map(toDOMString);
     const types = wanted.filter((name) => SUPPORTED.includes(name));

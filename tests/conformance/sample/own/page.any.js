@@ -1,0 +1,2 @@
+// META: global=window
+document.title = 'no worker runs this';

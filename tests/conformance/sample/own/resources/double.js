@@ -1,0 +1,1 @@
+function double(value) { return 2 * value; }

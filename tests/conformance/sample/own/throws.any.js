@@ -1,0 +1,2 @@
+test(() => {}, 'Before it throws');
+throw new Error('on purpose');
