@@ -31,6 +31,10 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
     LOADED    host internal, stream 0; the app is ready
     LIMIT     host internal; as LOG, but head: request id, then the limit that the app's code was over
+    SUBSCRIBE host to egress; from now on this number stands for the channel whose name is the data, in UTF-8
+    UNSUBSCRIBE  host to egress; the number is free again
+    BROADCAST host to egress: data is for all other hosts of the app that subscribed to the same name; from there to
+              each of them, on its own number for that name; status: messages before this one that were dropped
     FIRE      host internal, to JavaScript; head: id of the run, cron expression, its time in ms since the epoch
     FIRED     host internal, the answer on the stream of FIRE; status: 0 it ended well, 1 it threw, 2 it took too long
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
@@ -92,6 +96,9 @@ class Type(IntEnum):
     LIMIT = 19
     FIRE = 20
     FIRED = 21
+    SUBSCRIBE = 24
+    UNSUBSCRIBE = 25
+    BROADCAST = 26
 
 
 class Frame(NamedTuple):

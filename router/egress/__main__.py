@@ -13,6 +13,7 @@ import socket
 
 import uvloop
 
+from router.egress.broadcast import Channels
 from router.egress.client import ClientExchange
 from router.egress.connection import Counters, HostConnection
 from router.egress.destination import OwnNames
@@ -90,6 +91,7 @@ class Egress:
         local = Pool(LocalConnector(settings.edge_sockets))
         tls = tls_context(settings.ca_file)
         sockets = Sockets(most_sockets())
+        channels: Channels[HostConnection] = Channels()
 
         def make(connection: HostConnection, stream: int, request: Request, request_id: bytes) -> Exchange:
             if own.include(request.destination):
@@ -100,7 +102,7 @@ class Egress:
             return ClientExchange(connection, stream, request, request_id, connection.pool)
 
         def connect() -> HostConnection:
-            connection = HostConnection(make, self._counters, self._closed, settings.ticket_key)
+            connection = HostConnection(make, self._counters, self._closed, settings.ticket_key, channels)
             self._connections.add(connection)
             return connection
 

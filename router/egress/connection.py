@@ -10,6 +10,7 @@ from typing import cast
 
 from isolates.wire import END, HEADER, HEADER_BYTES, FrameError, Type, decode
 from router.egress import headers
+from router.egress.broadcast import BroadcastError, Channels
 from router.egress.errors import EgressError
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
@@ -35,6 +36,9 @@ _DATA = int(Type.DATA)
 _CANCEL = int(Type.CANCEL)
 _WINDOW = int(Type.WINDOW)
 _IDENTIFY = int(Type.IDENTIFY)
+_SUBSCRIBE = int(Type.SUBSCRIBE)
+_UNSUBSCRIBE = int(Type.UNSUBSCRIBE)
+_BROADCAST = int(Type.BROADCAST)
 
 Start = Callable[["HostConnection", int, Request, bytes], Exchange]
 """Makes the exchange for a stream's request with its request id, local or public."""
@@ -58,9 +62,15 @@ class HostConnection(asyncio.Protocol):
     """Whose it is. There is one before anything else of the host is looked at."""
 
     def __init__(
-        self, make: Start, counters: Counters, on_close: Callable[["HostConnection"], None], ticket_key: bytes
+        self,
+        make: Start,
+        counters: Counters,
+        on_close: Callable[["HostConnection"], None],
+        ticket_key: bytes,
+        channels: "Channels[HostConnection]",
     ) -> None:
         self._ticket_key = ticket_key
+        self._channels = channels
         self._identified = False
         self._make = make
         self._counters = counters
@@ -98,6 +108,8 @@ class HostConnection(asyncio.Protocol):
         self._exchanges.clear()
         self._active.clear()
         self._waiting.clear()
+        if self._identified:
+            self._channels.leave(self.identity.app_id, self)
         self._on_close(self)
 
     def pause_writing(self) -> None:
@@ -119,6 +131,8 @@ class HostConnection(asyncio.Protocol):
                     self._identify(kind, body)
                 elif kind == _REQUEST:
                     self._requested(stream, head, body, bool(flags & END))
+                elif kind >= _SUBSCRIBE:
+                    self._broadcast(kind, stream, body)
                 elif (exchange := self._exchanges.get(stream)) is None:
                     continue
                 elif kind == _DATA:
@@ -127,7 +141,7 @@ class HostConnection(asyncio.Protocol):
                     exchange.take_window(int.from_bytes(body[:4], "little"))
                 elif kind == _CANCEL:
                     self._cancelled(exchange)
-        except (FrameError, IdentityError) as error:
+        except (FrameError, IdentityError, BroadcastError) as error:
             log.error("a host broke the frame format: %s", error)
             if self._transport is not None:
                 self._transport.abort()
@@ -158,6 +172,24 @@ class HostConnection(asyncio.Protocol):
             raise FrameError("the first frame, and no other, says whose the connection is")
         self.identity = unseal(ticket, self._ticket_key)
         self._identified = True
+
+    def _broadcast(self, kind: int, number: int, data: bytes) -> None:
+        channels, app_id, now = self._channels, self.identity.app_id, self._loop.time()
+        if kind == _SUBSCRIBE:
+            channels.subscribe(app_id, self, number, data, now)
+        elif kind == _UNSUBSCRIBE:
+            channels.unsubscribe(app_id, self, number)
+        elif kind == _BROADCAST:
+            for host, its_number in channels.receivers(app_id, self, number, len(data), now):
+                host.hear(its_number, data)
+
+    def hear(self, number: int, data: bytes) -> None:
+        """Pass on what another host of the app sent, unless this one does not read."""
+        if self._transport is None or self._transport.get_write_buffer_size() > PAUSE_BYTES:
+            self._channels.missed(self, number)
+            return
+        missed = self._channels.take_missed(self, number)
+        self.send(HEADER.pack(HEADER_BYTES + len(data), number, _BROADCAST, END, missed, 0) + data)
 
     def _requested(self, stream: int, head: bytes, body: bytes, end: bool) -> None:
         self._counters.requests += 1

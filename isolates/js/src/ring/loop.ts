@@ -5,6 +5,7 @@
 
 import { monotonic, turnStart } from '../clock.ts';
 import { setContinuation } from '../continuation.ts';
+import { broadcastLost, receiveBroadcast } from '../broadcast_channel.ts';
 import { operations } from '../crypto/host.ts';
 import { client } from '../fetch.ts';
 import { inspectError } from '../inspect.ts';
@@ -16,7 +17,7 @@ import { receiveFire } from '../scheduled.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
-import { EGRESS_CONNECTION, FIRE, HOST_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
+import { BROADCAST, EGRESS_CONNECTION, FIRE, HOST_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
 import { runTasks } from './tasks.ts';
 
 /** A turn runs at most this many timers before it looks at the sockets again. */
@@ -32,8 +33,20 @@ const host: FrameReceiver = {
   },
 };
 
+/** The egress process: answers to subrequests, and what other isolates send. */
+const egress: FrameReceiver = {
+  frame(connection, stream, type, flags, status, at, split, end) {
+    if (type === BROADCAST) receiveBroadcast(stream, status, split, end);
+    else client.frame(connection, stream, type, flags, status, at, split, end);
+  },
+  closed(connection) {
+    client.closed(connection);
+    broadcastLost();
+  },
+};
+
 function receiverOf(connection: number): FrameReceiver {
-  return connection === EGRESS_CONNECTION ? client : connection === HOST_CONNECTION ? host : server;
+  return connection === EGRESS_CONNECTION ? egress : connection === HOST_CONNECTION ? host : server;
 }
 
 /** Tells the host how long it may sleep, counted from the clock that it gave at the last poll. */

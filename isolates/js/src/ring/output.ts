@@ -26,6 +26,9 @@ export const FAILED = 18;
 export const LIMIT = 19;
 export const FIRE = 20;
 export const FIRED = 21;
+export const SUBSCRIBE = 24;
+export const UNSUBSCRIBE = 25;
+export const BROADCAST = 26;
 
 /** The last frame of this direction of a stream. */
 export const END = 1;
