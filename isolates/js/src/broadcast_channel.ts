@@ -24,6 +24,7 @@ import {
 } from './ring/output.ts';
 import { deserialize, serialize, TooLarge } from './serialize.ts';
 import { structuredClone } from './structured_clone.ts';
+import { queueTask } from './ring/tasks.ts';
 import { setInternalTimer } from './timers.ts';
 import { defineInterface, requireArguments, toDOMString } from './webidl.ts';
 
@@ -91,7 +92,7 @@ export class BroadcastChannel extends EventTarget {
     sendHeadAndBytes(EGRESS_CONNECTION, name.number, BROADCAST, END, 0, '', bytesOf(sent));
     const { channels } = name;
     for (let i = 0; i < channels.length; i++) {
-      if (channels[i] !== this) setInternalTimer(() => deliver(channels[i], () => structuredClone(sent)), 0);
+      if (channels[i] !== this) queueTask(() => deliver(channels[i], () => structuredClone(sent)));
     }
   }
 
@@ -161,7 +162,7 @@ export function receiveBroadcast(number: number, missed: number, split: number, 
   if (name === undefined || end === split) return;
   const bytes = readBytes(split, end);
   const { channels } = name;
-  for (let i = 0; i < channels.length; i++) setInternalTimer(() => deliver(channels[i], () => deserialize(bytes)), 0);
+  for (let i = 0; i < channels.length; i++) queueTask(() => deliver(channels[i], () => deserialize(bytes)));
 }
 
 /** The connection to the egress process is gone, and with it what it knew of this isolate's channels. */
