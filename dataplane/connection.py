@@ -28,7 +28,7 @@ CACHED_STATEMENTS = 100
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two calls of the progress hook: a fraction of a millisecond."""
 
-_LIMITS = {0: 128 << 20, 1: 16 << 20, 11: 0}  # value and row bytes, SQL bytes, helper threads
+_LIMIT_LENGTH, _LIMIT_SQL_LENGTH, _LIMIT_WORKER_THREADS = 0, 1, 11
 
 _SETTINGS = b"""
 PRAGMA busy_timeout=1000;
@@ -44,7 +44,15 @@ PRAGMA journal_size_limit=67108864;
 class Connection:
     """An open database file. `read_only` connections cannot change it, whatever the statement."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, max_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        max_bytes: int = 0,
+        max_row_bytes: int = 128 << 20,
+        max_sql_bytes: int = 16 << 20,
+    ) -> None:
         self.engine: Engine = load()
         self.path = path
         self.hook: Callable[[], bool] | None = None
@@ -52,6 +60,8 @@ class Connection:
         self.session_changed = False
         """Settings or temporary objects of this connection differ from those of a new one."""
         self._max_bytes = max_bytes
+        self._max_row_bytes = max_row_bytes
+        self._max_sql_bytes = max_sql_bytes
         self._refusal: str | None = None
         self._vacuum = self._writes = False
         self._statements: OrderedDict[str, Statement] = OrderedDict()
@@ -73,8 +83,9 @@ class Connection:
 
     def _configure(self, read_only: bool) -> None:
         engine, handle = self.engine, self.handle
-        for limit, value in _LIMITS.items():
-            engine.limit(handle, limit, value)
+        engine.limit(handle, _LIMIT_LENGTH, self._max_row_bytes)
+        engine.limit(handle, _LIMIT_SQL_LENGTH, self._max_sql_bytes + 1)  # it counts the final NUL; see `encode`
+        engine.limit(handle, _LIMIT_WORKER_THREADS, 0)
         self.run(_SETTINGS)
         if self._max_bytes:
             self.run(b"PRAGMA max_page_count=%d" % max(1, self._max_bytes // self._page_size()))
@@ -126,6 +137,8 @@ class Connection:
         where = f" (at offset {offset})" if offset >= 0 else ""
         if message.endswith((": syntax error", "incomplete input")) or message.startswith("unrecognized token"):
             return SqlError("SQL_PARSE_ERROR", f"SQL string could not be parsed: {message}{where}", extended)
+        if primary == "SQLITE_TOOBIG":
+            where = f" (the limit of one value or row is {self._max_row_bytes:,} bytes)"
         if primary == "SQLITE_FULL" and self._max_bytes:
             where = f" (the limit of one database is {self._max_bytes >> 20} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
@@ -170,10 +183,14 @@ class Connection:
         """Free a statement."""
         self.engine.finalize(statement.handle)
 
-    @staticmethod
-    def encode(sql: str) -> bytes:
-        """Return `sql` as `prepare_next` wants it. Raises `SqlError` for a text that SQLite would cut short."""
+    def encode(self, sql: str) -> bytes:
+        """Return `sql` as `prepare_next` wants it. Raises `SqlError` if it is too long or SQLite would cut it short."""
         text = sql.encode("utf-8", "surrogatepass")
+        if len(text) > self._max_sql_bytes:
+            limit = self._max_sql_bytes
+            raise SqlError(
+                "SQL_INPUT_ERROR", f"The SQL text has {len(text):,} bytes, the limit is {limit:,}: bind values"
+            )
         if b"\0" in text:
             raise SqlError(
                 "SQL_PARSE_ERROR", f"The SQL text contains a NUL (at offset {text.index(0)}): bind the value"

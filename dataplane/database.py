@@ -33,7 +33,7 @@ class Database:
         self.last_used = 0.0
         self.on_closed: Callable[[], None] | None = None
         """Set while it is being dropped: called when the last stream is gone."""
-        self._max_bytes = limits.max_database_bytes
+        self._limits = limits
         self._pool: dict[bool, list[Connection]] = {False: [], True: []}
         self._rows_read = self._rows_written = self._queries = 0
 
@@ -50,7 +50,14 @@ class Database:
             pass
         if not self.path.exists():
             self._create_directory()
-        return Connection(self.path, read_only=read_only, max_bytes=self._max_bytes)
+        limits = self._limits
+        return Connection(
+            self.path,
+            read_only=read_only,
+            max_bytes=limits.max_database_bytes,
+            max_row_bytes=limits.max_row_bytes,
+            max_sql_bytes=limits.max_sql_bytes,
+        )
 
     def _create_directory(self) -> None:
         folder = self.path.parent

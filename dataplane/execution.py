@@ -104,6 +104,7 @@ def _run(stream: Stream, connection: Connection, statement: Statement, values: l
             more = statement.fill(rows, stream.format.form) if sink is not None else statement.skip()
             if sink is not None and (chunk := sink(rows, statement.filled)) is not None:
                 yield chunk
+                stream.restart_clock()  # how fast the client reads is not the statement's fault
             if stream.pause_due():
                 yield Need.PAUSE
     except SqlError as error:

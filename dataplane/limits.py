@@ -15,6 +15,10 @@ class Limits(NamedTuple):
     idle_writer_seconds: float
     max_answer_bytes: int
     max_database_bytes: int = 0
+    max_row_bytes: int = 128 << 20
+    max_sql_bytes: int = 16 << 20
+    max_streams: int = 1_000
+    max_websockets: int = 1_000
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> "Limits":
@@ -27,4 +31,8 @@ class Limits(NamedTuple):
             settings.idle_writer_ms / 1000,
             settings.max_answer_bytes,
             settings.max_database_bytes,
+            settings.max_row_bytes,
+            settings.max_sql_bytes,
+            settings.max_streams,
+            settings.max_websockets,
         )

@@ -46,6 +46,14 @@ class WorkerSettings(msgspec.Struct, tag="worker_settings", frozen=True):
     """Of a pipeline or batch; a cursor has no limit."""
     max_database_bytes: int = 0
     """Size that a database may not exceed, 0 for none."""
+    max_row_bytes: int = 128 << 20
+    """Of one text, blob or row."""
+    max_sql_bytes: int = 16 << 20
+    """Of one statement's text."""
+    max_streams: int = 1_000
+    """Open at a time, for each database."""
+    max_websockets: int = 1_000
+    """The same."""
 
 
 class Drop(msgspec.Struct, tag="drop", frozen=True):

@@ -34,7 +34,6 @@ from dataplane.protobuf import ProtobufError
 from dataplane.sessions import VIOLATION, Session, SocketStream
 from dataplane.streams import Stream, Streams
 
-MAX_STREAMS_PER_DATABASE = 1000
 GOING_AWAY = 1012
 EXIT_DISK = 74
 MAX_ASIDE_PER_DATABASE = 16
@@ -130,9 +129,12 @@ class Service:
 
     def _open_session(self, peer: Peer, frame: wire.Frame, head: wire.CallHead) -> None:
         form = JSON if frame.code == wire.Route.SOCKET_JSON else PROTOBUF
+        others = sum(session.head.database_id == head.database_id for session in self._sessions if not session.closed)
         session = Session(self, peer, frame.call, head, form, frame.data[0])
         peer.calls[frame.call] = session
         self._sessions.add(session)
+        if others >= self._limits.max_websockets:
+            session.fail(VIOLATION, f"The database has {others} open WebSockets, the limit: close those not in use")
         if self._draining:
             session.fail(GOING_AWAY, "The database is restarting; try again")
 
@@ -289,9 +291,11 @@ class Service:
             database = self._databases[head.database_id] = Database(self._directory, head.database_id, self._limits)
         if database.on_closed is not None:
             raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
-        if database.streams >= MAX_STREAMS_PER_DATABASE:
+        if database.streams >= self._limits.max_streams:
             raise HttpError(
-                429, "TOO_MANY_STREAMS", f"The database has {database.streams} open streams: close those not in use"
+                429,
+                "TOO_MANY_STREAMS",
+                f"The database has {database.streams} open streams, the limit: close those not in use",
             )
         database.streams += 1
         stream = Stream(

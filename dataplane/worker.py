@@ -72,15 +72,17 @@ class Worker:
         while self._work():
             if self.service.sync():
                 continue
+            resumed = self.service.paused
+            if not self.service.resume():
+                return
             self._flush()
             now = monotonic()
             if now >= self._next_tick:
                 self._tick(now)
                 continue
-            if not self.service.resume():
-                return
             busy = self.service.active or self._exit_at is not None
-            self._receive(0 if self.service.paused else self._next_tick - now if busy else -1)
+            # What was resumed may have left something to go on with.
+            self._receive(0 if resumed else self._next_tick - now if busy else -1)
 
     def _work(self) -> bool:
         """Handle what has arrived; False if the lead was lost on the way."""

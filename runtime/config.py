@@ -334,6 +334,31 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _number("Size that no database may exceed (`SQLITE_FULL`). 0 means no limit.", 0, 1 << 47),
     ] = 0
 
+    max_row_bytes: Annotated[
+        int,
+        _number("Largest text, blob or row of a database (`SQLITE_TOOBIG`).", 1024, 512 << 20),
+    ] = 128 << 20
+
+    max_sql_bytes: Annotated[
+        int,
+        _number("Longest text of SQL in one request (`SQL_INPUT_ERROR`).", 1024, 64 << 20),
+    ] = 16 << 20
+
+    max_database_streams: Annotated[
+        int,
+        _number(
+            "SQL streams that one database may have open at a time, over HTTP and WebSockets. Requests for more get "
+            "429 (`TOO_MANY_STREAMS`).",
+            1,
+            100_000,
+        ),
+    ] = 1_000
+
+    max_database_websockets: Annotated[
+        int,
+        _number("WebSockets that one database may have open at a time. One more is closed with code 1008.", 1, 100_000),
+    ] = 1_000
+
     max_body_bytes: Annotated[
         int,
         _number("Largest request body, which is streamed, never held whole. A larger one gets 413.", 0, 1 << 40),

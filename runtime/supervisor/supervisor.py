@@ -358,6 +358,10 @@ class Supervisor:
             idle_writer_ms=self._config.contended_stream_idle_ms,
             max_answer_bytes=self._config.max_answer_bytes,
             max_database_bytes=self._config.max_database_bytes,
+            max_row_bytes=self._config.max_row_bytes,
+            max_sql_bytes=self._config.max_sql_bytes,
+            max_streams=self._config.max_database_streams,
+            max_websockets=self._config.max_database_websockets,
         )
         return Slot(
             f"database-{index}",
