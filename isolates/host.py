@@ -251,6 +251,7 @@ class Host:
                     "response_mb": load.limits.response_mb,
                     "cron_wall_ms": load.limits.cron_wall_ms,
                     "max_websockets": load.limits.max_websockets,
+                    "websocket_message_kb": load.limits.websocket_message_kb,
                 },
                 "scheduled": load.scheduled,
                 "node": load.node,

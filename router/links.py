@@ -215,7 +215,6 @@ class HostLink(asyncio.Protocol):
     def become_socket(self, stream: Stream, socket: "HostSocket") -> None:
         """The answer to `stream` was 101: its id is the WebSocket's from now on."""
         self._forget(stream)
-        socket.id, socket.link = stream.id, self
         self.sockets[socket.id] = socket
 
     def forget_socket(self, socket: "HostSocket") -> None:
@@ -403,7 +402,7 @@ class HostLink(asyncio.Protocol):
         self._connecting.cancel()
         if self._transport is not None:
             self._transport.close()
-        lost = [*self.streams.values(), *self.sockets.values()]
+        lost: list[Stream | HostSocket] = [*self.streams.values(), *self.sockets.values()]
         self.streams.clear()
         self.sockets.clear()
         for stream in lost:

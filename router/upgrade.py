@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from isolates import wire
-from isolates.wire import END, HEADER_BYTES, MORE, SOCKET_WINDOW_BYTES, FrameError, Type
+from isolates.wire import MORE, Type
 from router.app import MOST_ATTEMPTS, UNSEEN, refusal
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.exchanges import HostExchange
 from router.headers import BadResponseError, Headers, ResponseHead, request_head
-from router.links import HostLink, Loss, Stream
+from router.links import HostLink, Loss
 from router.requests import Request
 from router.responses import CLOCK
+from router.stats import Counters
 from router.websocket.connection import WebSocketConnection
 from router.websocket.deflate import Agreement, Deflate, Inflate, agree
 from router.websocket.frames import INTERNAL_ERROR, SERVICE_RESTART, Reader
 from router.websocket.handshake import accept_value, checked_key, chosen_protocol, listed
+from router.websocket.stream import SocketStream
 
 if TYPE_CHECKING:
     from router.server import EdgeProtocol
@@ -36,71 +37,48 @@ UPGRADE_FIELDS = b"\nconnection\nUpgrade\nupgrade\nwebsocket"
 """What hop-by-hop fields an app sees of such a request."""
 EARLY_BYTES = 64 << 10
 """What a client may send before it has its answer."""
-_READY_WINDOW = SOCKET_WINDOW_BYTES // 2
 _SET_HERE = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-version"))
 
 
-class HostSocket(Stream):
+class HostSocket(SocketStream):
     """The way between a WebSocket and its isolate host: a stream after its answer of 101."""
 
-    window = SOCKET_WINDOW_BYTES
-    connection: WebSocketConnection
-
-    def __init__(self, route: Route, link: HostLink) -> None:
-        self._counters = route.counters
+    def __init__(self, stream: int, link: HostLink, counters: Counters) -> None:
+        super().__init__(stream)
+        self.link: HostLink | None = link
+        """None once the stream is over."""
         self._host = link
-
-    # Far
+        self._counters = counters
+        counters.websockets += 1
 
     @property
-    def ready(self) -> bool:
-        return self.window >= _READY_WINDOW and not self._host.choked
+    def choked(self) -> bool:
+        return self._host.choked
+
+    def send_frame(self, type_: int, flags: int, status: int, data: bytes) -> None:
+        if self.link is not None:
+            self.link.send_frame(self.id, type_, flags=flags, status=status, data=data)
+
+    def forget(self) -> None:
+        self._counters.websockets -= 1
+        if self.link is not None:
+            self.link.forget_socket(self)
 
     def message(self, opcode: int, data: bytes, more: bool) -> None:
-        if self.link is not None:
-            self.window -= HEADER_BYTES + len(data)
-            self._counters.messages_in += not more
-            self.link.send_frame(self.id, Type.MESSAGE, flags=MORE if more else 0, status=opcode, data=data)
-
-    def consumed(self, count: int) -> None:
-        self._unconsumed -= count
-        self._grant += count
-        if self._grant >= SOCKET_WINDOW_BYTES // 2 and self.link is not None:
-            self.link.send_frame(self.id, Type.WINDOW, data=self._grant.to_bytes(4, "little"))
-            self._grant = 0
-
-    def ended(self, code: int, reason: bytes) -> None:
-        self._counters.websockets -= 1
-        link = self.link
-        if link is not None:
-            link.send_frame(self.id, Type.CLOSE, flags=END, status=code, data=reason)
-            link.forget_socket(self)
-
-    # from the link
+        self._counters.messages_in += not more
+        super().message(opcode, data, more)
 
     def on_frame(self, type_: int, flags: int, status: int, data: bytes) -> None:
-        """A frame of this stream. Raises `FrameError`."""
         if type_ == Type.MESSAGE:
-            self._unconsumed += HEADER_BYTES + len(data)
-            if self._unconsumed > SOCKET_WINDOW_BYTES or status not in (wire.TEXT, wire.BINARY):
-                raise FrameError(f"WebSocket {self.id} sent more than its window, or no message")
-            more = bool(flags & MORE)
-            self._counters.messages_out += not more
-            self.connection.send_message(status, data, more)
-        elif type_ == Type.WINDOW and len(data) == 4:
-            self.window += int.from_bytes(data, "little")
-            self.connection.pump()
-        elif type_ == Type.CLOSE:
-            self.connection.close(status, data)
-        elif type_ == Type.CANCEL:
-            self.connection.fail(INTERNAL_ERROR, b"The app ended the WebSocket")
-        else:
-            raise FrameError(f"frame of type {type_} on WebSocket {self.id}")
+            self._counters.messages_out += not flags & MORE
+        super().on_frame(type_, flags, status, data)
 
     def on_refused(self, status: int, code: str, detail: str) -> None:
+        """The host has ended, and said why."""
         self.connection.fail(INTERNAL_ERROR, detail.encode())
 
     def on_lost(self, loss: Loss) -> None:
+        """The host is gone."""
         if self._host.retired:
             self.connection.fail(SERVICE_RESTART, b"The app is being replaced or restarted")
         else:
@@ -239,8 +217,7 @@ class UpgradeExchange(HostExchange):
         link, connection, agreement = self.link, self.connection, self._handshake.agreement
         assert link is not None
         transport = connection.transport
-        far = HostSocket(self._route, link)
-        self._route.counters.websockets += 1
+        far = HostSocket(self.id, link, self._route.counters)
         reader = Reader(
             masked=True,
             max_message_bytes=self._route.app.websocket_message_kb << 10,

@@ -25,6 +25,7 @@ from router.egress.pool import Pool
 from router.egress.public import PublicConnector, tls_context
 from router.egress.resolver import Resolver, lane
 from router.egress.sockets import Sockets
+from router.egress.upgrade import SocketExchange
 from router.messages import Drain, EgressSettings, EgressStats, LocalNames, Ready, ToEgress
 from runtime.channel import Channel, inherited_socket
 
@@ -92,6 +93,8 @@ class Egress:
         tls = tls_context(settings.ca_file)
         sockets = Sockets(most_sockets())
         channels: Channels[HostConnection] = Channels()
+        tls_of_sockets = tls_context(settings.ca_file)
+        tls_of_sockets.set_alpn_protocols(["http/1.1"])
 
         def make(connection: HostConnection, stream: int, request: Request, request_id: bytes) -> Exchange:
             if own.include(request.destination):
@@ -101,8 +104,17 @@ class Egress:
                 connection.pool = Pool(connector, sockets, connection.identity.app_id)
             return ClientExchange(connection, stream, request, request_id, connection.pool)
 
+        def make_socket(connection: HostConnection, stream: int, request: Request, request_id: bytes) -> Exchange:
+            if own.include(request.destination):
+                return SocketExchange(connection, stream, request, request_id, local)
+            if connection.socket_pool is None:
+                # A WebSocket takes a whole connection over, which HTTP/2 has none of.
+                connector = PublicConnector(resolver, tls_of_sockets, lane(), http2=False)
+                connection.socket_pool = Pool(connector, sockets, connection.identity.app_id)
+            return SocketExchange(connection, stream, request, request_id, connection.socket_pool, sockets)
+
         def connect() -> HostConnection:
-            connection = HostConnection(make, self._counters, self._closed, settings.ticket_key, channels)
+            connection = HostConnection(make, make_socket, self._counters, self._closed, settings.ticket_key, channels)
             self._connections.add(connection)
             return connection
 
@@ -115,13 +127,17 @@ class Egress:
 
     def _closed(self, connection: HostConnection) -> None:
         self._connections.discard(connection)
-        if connection.pool is not None:
-            connection.pool.close()
+        for pool in (connection.pool, connection.socket_pool):
+            if pool is not None:
+                pool.close()
 
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(STATS_SECONDS)
             self._send_stats()
+            now = asyncio.get_running_loop().time()
+            for connection in list(self._connections):
+                connection.check_time(now)
 
     def _send_stats(self) -> None:
         now = (self._counters.requests, self._counters.refused, self._counters.failed)

@@ -4,10 +4,11 @@ The carriers are an HTTP/1.1 connection (`router.egress.http1`) and a stream of 
 (`router.egress.http2`). Which one an exchange gets is decided in `router.egress.pool`.
 """
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from router.egress.exchange import Exchange, Sender
-from router.egress.headers import Request
+from router.egress.headers import Fields, Request
 
 if TYPE_CHECKING:
     from router.egress.http1 import Connection
@@ -126,3 +127,13 @@ class ClientExchange(Exchange):
     def on_cancel(self) -> None:
         if self._carrier is not None:
             self._carrier.abort()
+
+
+class UpgradeExchange(ClientExchange):
+    """A request that asks for another protocol on its connection, which is one of HTTP/1.1."""
+
+    __slots__ = ()
+
+    def switched(self, transport: asyncio.Transport, fields: Fields, rest: bytes) -> None:
+        """The answer was 101 with these fields: take the connection over, `rest` was read of it already."""
+        raise NotImplementedError

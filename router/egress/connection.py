@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
-from isolates.wire import END, HEADER, HEADER_BYTES, FrameError, Type, decode
+from isolates.wire import END, HEADER, HEADER_BYTES, UPGRADE, FrameError, Type, decode
 from router.egress import headers
 from router.egress.broadcast import BroadcastError, Channels
 from router.egress.errors import EgressError
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
 from router.egress.pool import Pool
+from router.egress.upgrade import OutboundSocket, new_key
 from router.identity import Identity, IdentityError, unseal
 
 log = logging.getLogger("router.egress")
@@ -31,6 +32,9 @@ MAX_WAITING_BYTES = 16 << 20
 PAUSE_BYTES = 8 << 20
 """Bytes the host has not read yet above which no more of its frames are."""
 
+MAX_WEBSOCKETS = 10_000
+"""Of one host. The app's own limit (`max_websockets`) is kept in the isolate; this one holds whatever happens there."""
+
 _REQUEST = int(Type.REQUEST)
 _DATA = int(Type.DATA)
 _CANCEL = int(Type.CANCEL)
@@ -42,6 +46,9 @@ _BROADCAST = int(Type.BROADCAST)
 
 Start = Callable[["HostConnection", int, Request, bytes], Exchange]
 """Makes the exchange for a stream's request with its request id, local or public."""
+
+StartSocket = Callable[["HostConnection", int, Request, bytes], Exchange]
+"""As `Start`, for a request that asks for a WebSocket."""
 
 
 class Counters:
@@ -64,6 +71,7 @@ class HostConnection(asyncio.Protocol):
     def __init__(
         self,
         make: Start,
+        make_socket: StartSocket,
         counters: Counters,
         on_close: Callable[["HostConnection"], None],
         ticket_key: bytes,
@@ -73,6 +81,7 @@ class HostConnection(asyncio.Protocol):
         self._channels = channels
         self._identified = False
         self._make = make
+        self._make_socket = make_socket
         self._counters = counters
         self._on_close = on_close
         self._transport: asyncio.Transport | None = None
@@ -85,6 +94,12 @@ class HostConnection(asyncio.Protocol):
         self._out: list[bytes] = []
         self.pool: Pool | None = None
         """Connections to the outside that were made for this host, if any; `on_close` closes them."""
+        self.socket_pool: Pool | None = None
+        """As `pool`, for WebSockets."""
+        self.sockets: dict[int, OutboundSocket] = {}
+        """WebSockets that are open: they are no requests any more."""
+        self.choked = False
+        """The host does not read as fast as it is sent to."""
 
     def __repr__(self) -> str:
         app = self.identity.app_id if self._identified else "unknown"
@@ -110,15 +125,21 @@ class HostConnection(asyncio.Protocol):
         self._waiting.clear()
         if self._identified:
             self._channels.leave(self.identity.app_id, self)
+        for socket in list(self.sockets.values()):
+            socket.host_gone()
         self._on_close(self)
 
     def pause_writing(self) -> None:
+        self.choked = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.choked = False
         if self._transport is not None:
             self._transport.resume_reading()
+        for socket in list(self.sockets.values()):
+            socket.connection.pump()
 
     def data_received(self, data: bytes) -> None:
         if self._buffer:
@@ -126,15 +147,16 @@ class HostConnection(asyncio.Protocol):
         try:
             frames, taken = decode(data)
             self._buffer = data[taken:]
-            for stream, kind, flags, _, head, body in frames:
+            for stream, kind, flags, status, head, body in frames:
                 if not self._identified or kind == _IDENTIFY:
                     self._identify(kind, body)
                 elif kind == _REQUEST:
-                    self._requested(stream, head, body, bool(flags & END))
+                    self._requested(stream, head, body, flags)
                 elif kind >= _SUBSCRIBE:
                     self._broadcast(kind, stream, body)
                 elif (exchange := self._exchanges.get(stream)) is None:
-                    continue
+                    if (socket := self.sockets.get(stream)) is not None:
+                        socket.on_frame(kind, flags, status, body)
                 elif kind == _DATA:
                     self._body(exchange, body, bool(flags & END))
                 elif kind == _WINDOW:
@@ -191,19 +213,31 @@ class HostConnection(asyncio.Protocol):
         missed = self._channels.take_missed(self, number)
         self.send(HEADER.pack(HEADER_BYTES + len(data), number, _BROADCAST, END, missed, 0) + data)
 
-    def _requested(self, stream: int, head: bytes, body: bytes, end: bool) -> None:
+    def check_time(self, now: float) -> None:
+        """Look after WebSockets whose other side is silent; `now` is the loop's time. Called about once a second."""
+        for socket in list(self.sockets.values()):
+            socket.connection.check_time(now)
+
+    def _requested(self, stream: int, head: bytes, body: bytes, flags: int) -> None:
         self._counters.requests += 1
-        if stream in self._exchanges:
+        if stream in self._exchanges or stream in self.sockets:
             raise FrameError(f"stream {stream} was opened twice")
+        make, end = self._make, bool(flags & END)
         try:
-            request, request_id = headers.request(head, body, end)
+            if flags & UPGRADE:
+                request, request_id = headers.upgrade_request(head, new_key())
+                make, end = self._make_socket, True
+                if len(self.sockets) >= MAX_WEBSOCKETS:
+                    raise EgressError("limit", f"too many WebSockets are open, {MAX_WEBSOCKETS} may be")
+            else:
+                request, request_id = headers.request(head, body, end)
         except EgressError as error:
             self._refuse(stream, error)
             return
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + len(body) > MAX_WAITING_BYTES:
             self._refuse(stream, EgressError("limit", f"too many requests at once, {MAX_ACTIVE} are being sent"))
             return
-        exchange = self._make(self, stream, request, request_id)
+        exchange = make(self, stream, request, request_id)
         self._exchanges[stream] = exchange
         if len(self._active) < MAX_ACTIVE:
             self._active.add(stream)

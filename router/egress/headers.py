@@ -47,6 +47,22 @@ class Request:
         return f"<Request {self.method.decode()} {self.destination.scheme}://{self.destination.authority.decode()}>"
 
 
+_HANDSHAKE = frozenset(
+    (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"sec-websocket-accept")
+)
+
+
+def upgrade_request(head: bytes, key: bytes) -> tuple[Request, bytes]:
+    """As `request`, for a WebSocket: with the fields of its handshake (RFC 6455 section 4.1). Raises `EgressError`."""
+    plain, request_id = request(head, b"", True)
+    if plain.method != b"GET":
+        raise EgressError("protocol", "a WebSocket is asked for with GET")
+    fields = [field for field in plain.fields if field[0] not in _HANDSHAKE]
+    fields += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+    fields += [(b"sec-websocket-version", b"13"), (b"sec-websocket-key", key)]
+    return Request(plain.method, plain.destination, fields, plain.length), request_id
+
+
 def request(head: bytes, data: bytes, end: bool) -> tuple[Request, bytes]:
     """Return what a REQUEST frame asks for, and its request id. Raises `EgressError` (protocol)."""
     parts = head.split(b"\n")

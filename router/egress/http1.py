@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 
 from isolates.wire import MAX_HEAD_BYTES
-from router.egress.client import IDLE_SECONDS, SILENCE_SECONDS, ClientExchange, Home
+from router.egress.client import IDLE_SECONDS, SILENCE_SECONDS, ClientExchange, Home, UpgradeExchange
 from router.egress.errors import EgressError
 from router.egress.headers import HOP_BY_HOP, has_body
 
@@ -156,7 +156,10 @@ class Connection(asyncio.Protocol):
         self._last_active = self._loop.time()
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except httptools.HttpParserUpgrade as pause:
+            self._switch(exchange, data[pause.args[0] :])
+            return
+        except httptools.HttpParserError as error:
             host = exchange.request.destination.host
             self.give_up(EgressError("protocol", f"{host} gave no valid HTTP response: {error}"))
             return
@@ -166,6 +169,17 @@ class Connection(asyncio.Protocol):
                 self.give_up(EgressError("protocol", f"the response's head is over {MAX_HEAD_BYTES:,} bytes"))
             return
         self._deliver()
+
+    def _switch(self, exchange: ClientExchange, rest: bytes) -> None:
+        """The server answered 101: the connection is not this class's any more, if that was asked for."""
+        transport, fields = self._transport, self._fields
+        if transport is None or not isinstance(exchange, UpgradeExchange) or self._parser.get_status_code() != 101:
+            host = exchange.request.destination.host
+            self.give_up(EgressError("protocol", f"{host} answered with another protocol"))
+            return
+        self._transport = self._exchange = None
+        self._pool.forget(self)
+        exchange.switched(transport, fields, rest)
 
     def _deliver(self) -> None:
         """Pass on what one read has brought, in as few frames as possible."""
@@ -237,7 +251,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._head_done:
             self._body_done = True
-        else:
+        elif self._parser.get_status_code() != 101:
             # An interim response (RFC 9110 section 15.2): the final one is still to come.
             self._reset()
 

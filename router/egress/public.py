@@ -48,19 +48,20 @@ def tls_context(more_authorities: str = "") -> ssl.SSLContext:
 class PublicConnector:
     """Connects where the resolver's policy permits. One per host connection: apps never share a connection.
 
-    `lane` bounds the app's lookups of names.
+    `lane` bounds the app's lookups of names; without `http2` nobody takes HTTP/2, which `tls` must not offer then.
     """
 
-    def __init__(self, resolver: Resolver, tls: ssl.SSLContext, lane: Lane) -> None:
+    def __init__(self, resolver: Resolver, tls: ssl.SSLContext, lane: Lane, *, http2: bool = True) -> None:
         self._resolver = resolver
         self._tls = tls
         self._lane = lane
+        self._http2 = http2
 
     def key(self, destination: Destination) -> Hashable:
         return destination.scheme, destination.host, destination.port
 
     def may_be_http2(self, destination: Destination) -> bool:
-        return destination.scheme == "https"
+        return self._http2 and destination.scheme == "https"
 
     def head(self, request: Request, request_id: bytes) -> bytes:
         return public_head(request)

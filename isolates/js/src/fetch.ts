@@ -34,7 +34,7 @@ import {
 } from './ring/output.ts';
 import { parseToRecord } from './url/url.ts';
 import { serializeURL, serializeURLOrigin } from 'whatwg-url/state-machine';
-import { FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
+import { countPending, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
 import { socketOver } from './websocket/websocket.ts';
 
 const MAX_REDIRECTS = 20;
@@ -70,6 +70,8 @@ class Call implements OutgoingOwner {
   incoming: IncomingBody | null = null;
   closed = false;
   removeAbort: (() => void) | null = null;
+  /** It counts as a WebSocket that is being opened. */
+  upgrade = false;
   /** Takes the WebSocket that was opened. */
   onSocket: ((wire: Wire, protocol: string) => void) | null = null;
   readonly #resolve: (state: ResponseState) => void;
@@ -99,6 +101,7 @@ class Call implements OutgoingOwner {
     if (this.closed) return;
     this.closed = true;
     calls.delete(this.stream);
+    if (this.upgrade) countPending(-1);
     this.removeAbort?.();
     this.outgoing?.close(reason);
     if (reason === undefined) return;
@@ -198,8 +201,15 @@ function sendHop(hop: Hop, state: RequestState, onSocket: TakeSocket | null = nu
       call.end(new TypeError(`fetch failed: the request's headers are over ${MAX_HEAD_BYTES} bytes`));
       return;
     }
-    if (hop.upgrade && !hasRoom(currentRequestId())) call.end(new TypeError(`fetch failed: ${FULL}`));
-    else if (body === null) sendHead(EGRESS_CONNECTION, call.stream, REQUEST, hop.upgrade ? UPGRADE : END, 0, head);
+    if (hop.upgrade) {
+      if (!hasRoom(currentRequestId())) {
+        call.end(new TypeError(`fetch failed: ${FULL}`));
+        return;
+      }
+      call.upgrade = true;
+      countPending(1);
+    }
+    if (body === null) sendHead(EGRESS_CONNECTION, call.stream, REQUEST, hop.upgrade ? UPGRADE : END, 0, head);
     else if (body.source !== null) sendSource(call, head, body.source);
     else {
       sendHead(EGRESS_CONNECTION, call.stream, REQUEST, 0, 0, head);

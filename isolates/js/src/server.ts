@@ -59,6 +59,8 @@ export interface ServerLimits {
   cron_wall_ms?: number;
   /** Absent: a thousand. */
   max_websockets?: number;
+  /** Absent: 1024. */
+  websocket_message_kb?: number;
 }
 
 /** The edge answers at the deadline itself; the host drops what is left a little later. */
@@ -82,7 +84,7 @@ export function configureServer(limits: ServerLimits, env: unknown): void {
   wallMs = limits.wall_ms;
   if (limits.response_mb) maxResponseBytes = limits.response_mb * 1_048_576;
   admission = new Admission<Exchange>(limits.max_concurrent_requests, limits.queue_ms);
-  if (limits.max_websockets !== undefined) configureSockets(limits.max_websockets);
+  configureSockets(limits.max_websockets ?? 1000, (limits.websocket_message_kb ?? 1024) << 10);
   environment = env;
 }
 

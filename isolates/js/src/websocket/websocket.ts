@@ -359,8 +359,11 @@ function connect(core: Core, url: string, protocols: string[]): void {
     serializeURL(record),
     protocols,
     (wire, protocol) => {
-      if (core.state === CONNECTING) core.open(wire, protocol);
-      else wire.abort('closed before it was open');
+      if (core.state !== CONNECTING) wire.abort('closed before it was open');
+      else if (protocols.length > 0 && protocol === '') {
+        wire.abort('no subprotocol');
+        queueTask(() => core.failed());
+      } else core.open(wire, protocol);
     },
     (reason) => {
       log(WARN, `The WebSocket to ${core.url} could not be opened: ${reason}`);

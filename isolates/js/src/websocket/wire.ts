@@ -34,6 +34,7 @@ export type Message = string | Uint8Array<ArrayBuffer>;
 
 export const ABNORMAL = 1006;
 const NO_STATUS = 1005;
+const TOO_BIG = 1009;
 const TRY_LATER = 1013;
 
 /** Where a WebSocket's messages go. */
@@ -61,19 +62,28 @@ export const MAX_BUFFERED_BYTES = 16 << 20;
 const BUFFER_LIMIT = 'websocket_buffer';
 
 let limit = 1000;
+let maxMessageBytes = 1 << 20;
 let open = 0;
 
 /** Called at boot. */
-export function configureSockets(maxWebSockets: number): void {
+export function configureSockets(maxWebSockets: number, maxBytes: number): void {
   limit = maxWebSockets;
+  maxMessageBytes = maxBytes;
 }
 
 const LIMIT = 'max_websockets';
 export const FULL = 'The app has as many WebSockets open as it may (limit max_websockets); try again later';
 
+/** Those that the app has begun to open. */
+let pending = 0;
+
+export function countPending(change: 1 | -1): void {
+  pending += change;
+}
+
 /** Whether one more may be opened; if not, the app's log has been told. */
 export function hasRoom(requestId: string): boolean {
-  if (open < limit) return true;
+  if (open + pending < limit) return true;
   limitHit(LIMIT, `A WebSocket was refused: ${limit} are open (limit max_websockets)`, requestId);
   return false;
 }
@@ -101,6 +111,7 @@ export class Wire implements Far {
   #closing: { code: number; reason: string } | null = null;
   #closed = false;
   #pieces: Uint8Array[] = [];
+  #size = 0;
   #consumed = 0;
   /** Cost of pieces that came before anybody took messages. */
   #held = 0;
@@ -187,6 +198,12 @@ export class Wire implements Far {
 
   #piece(bytes: Uint8Array, flags: number, status: number, cost: number): void {
     this.#pieces[this.#pieces.length] = bytes;
+    this.#size += bytes.length;
+    if (this.#size > maxMessageBytes) {
+      // An edge worker sees to this itself; what others send is measured here.
+      this.#fail(TOO_BIG, `A message is larger than ${maxMessageBytes} bytes`);
+      return;
+    }
     if ((flags & MORE) !== 0) {
       // A message may be larger than the window: what is here of it makes room for the rest.
       if (this.near !== null && this.near.accepting) this.consumed(cost);
@@ -195,6 +212,7 @@ export class Wire implements Far {
     }
     const content = concatBytes(this.#pieces);
     this.#pieces = [];
+    this.#size = 0;
     this.#deliver(status === TEXT ? utf8Decode(content) : content, cost);
   }
 
@@ -234,7 +252,12 @@ export class Wire implements Far {
       `${sentence} (limit websocket_buffer); look at bufferedAmount before sending`,
       this.#requestId,
     );
-    sendText(this.#connection, this.#stream, CLOSE, TRY_LATER, '', 'The receiver is too far behind');
+    this.#fail(TRY_LATER, 'The receiver is too far behind');
+  }
+
+  /** Tells the other side why, and waits for nothing. */
+  #fail(code: number, reason: string): void {
+    sendText(this.#connection, this.#stream, CLOSE, code, '', reason);
     this.#end(ABNORMAL, '');
   }
 
