@@ -145,13 +145,14 @@ class Writer {
     if (kind !== null) this.#builtin(value, kind);
     else if (isArray(value)) this.#array(value as unknown[]);
     else if (ArrayBufferIsView(value)) this.#viewOf(value);
-    else if (isError(value)) this.#error(value as Error);
-    else if (isBlob(value)) this.#blob(value);
+    // Before other errors: it is one, but keeps its name and message elsewhere.
     else if (isDOMException(value)) {
       this.#byte(DOM_EXCEPTION);
       this.#text(value.message);
       this.#text(value.name);
-    } else if (Object.getPrototypeOf(value) === Object.prototype) {
+    } else if (isError(value)) this.#error(value as Error);
+    else if (isBlob(value)) this.#blob(value);
+    else if (Object.getPrototypeOf(value) === Object.prototype) {
       this.#byte(OBJECT);
       this.#members(value, ObjectKeys(value));
     } else refuse('A value of this type');
