@@ -27,7 +27,9 @@ class Call:
         "number",
         "parked_since",
         "peer",
+        "received",
         "route",
+        "sent",
         "started",
         "stream",
         "work",
@@ -55,6 +57,10 @@ class Call:
         """Monotonic time at which it began to run without interruption."""
         self.began = 0.0
         """Monotonic time at which its request was complete."""
+        self.received = 0
+        """Bytes of its request."""
+        self.sent = 0
+        """Bytes of its answer so far."""
 
     def __repr__(self) -> str:
         return f"<Call {self.number} of {self.head.database_id} [{'aside' if self.aside else 'leading'}]>"
@@ -86,7 +92,9 @@ class Call:
         flags = wire.END if last else 0
         kind = wire.Type.DATA if self.answered else wire.Type.ANSWER
         self.answered = True
-        self.credit -= len(body)
+        size = len(body)
+        self.credit -= size
+        self.sent += size
         self.peer.send(
             wire.encode_body(self.number, kind, body, flags=flags, code=0 if kind is wire.Type.DATA else status)
         )

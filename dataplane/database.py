@@ -1,4 +1,4 @@
-"""One database of a worker: its file, its pool of idle connections, whose turn it is to write, its counters."""
+"""One database of a worker: its file, its pool of idle connections, whose turn it is to write."""
 
 import os
 from collections import deque
@@ -9,8 +9,8 @@ from dataplane.calls import Call
 from dataplane.commits import Commits
 from dataplane.connection import Connection
 from dataplane.limits import Limits
-from dataplane.messages import DatabaseStats
 from dataplane.streams import Stream
+from dataplane.usage import Usage
 from dataplane.writers import Writers
 
 FILE_NAME = "data.db"
@@ -20,7 +20,7 @@ _POOLED_CONNECTIONS = 8
 class Database:
     """State of an open database. `take` may be called by any SQL thread, everything else by the leader only."""
 
-    def __init__(self, directory: Path, database_id: str, limits: Limits) -> None:
+    def __init__(self, directory: Path, database_id: str, limits: Limits, usage: Usage) -> None:
         self.database_id = database_id
         self.path = directory / database_id / FILE_NAME
         self.writers: Writers[Stream] = Writers(limits)
@@ -35,7 +35,7 @@ class Database:
         """Set while it is being dropped: called when the last stream is gone."""
         self._limits = limits
         self._pool: dict[bool, list[Connection]] = {False: [], True: []}
-        self._rows_read = self._rows_written = self._queries = 0
+        self.usage = usage
 
     def __repr__(self) -> str:
         pooled = sum(map(len, self._pool.values()))
@@ -78,27 +78,20 @@ class Database:
         else:
             connection.close()
 
-    def count(self, stream: Stream) -> None:
-        """Add what a stream has counted, and start its counters anew."""
-        self._rows_read += stream.rows_read
-        self._rows_written += stream.rows_written
-        self._queries += stream.queries
-        stream.rows_read = stream.rows_written = stream.queries = 0
-
-    def stats(self) -> DatabaseStats:
-        """Return the counters; the size is that of the file and its WAL."""
-        size = 0
-        for path in (self.path, self.path.with_name(FILE_NAME + "-wal")):
-            try:
-                size += path.stat().st_size
-            except FileNotFoundError:
-                continue
-        commits = self.commits
-        return DatabaseStats(self._rows_read, self._rows_written, self._queries, size, commits.commits, commits.syncs)
-
     def close(self) -> None:
         """Close idle connections; the last one checkpoints the WAL."""
         for pool in self._pool.values():
             while pool:
                 pool.pop().close()
         self.commits.close()
+
+
+def storage(path: Path) -> int:
+    """Bytes of a database file and its WAL."""
+    size = 0
+    for file in (path, path.with_name(path.name + "-wal")):
+        try:
+            size += file.stat().st_size
+        except FileNotFoundError:
+            continue
+    return size

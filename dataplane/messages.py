@@ -110,6 +110,10 @@ class DatabaseStats(msgspec.Struct, frozen=True):
     rows_read: int
     rows_written: int
     queries: int
+    received_bytes: int
+    """Of requests: SQL and arguments as they came, without HTTP."""
+    sent_bytes: int
+    """Of answers, before compression and without HTTP."""
     storage_bytes: int
     commits: int = 0
     """Acknowledged requests that have committed something."""
@@ -122,6 +126,7 @@ class WorkerStats(msgspec.Struct, tag="worker_stats", frozen=True):
 
     streams: int
     databases: dict[str, DatabaseStats]
+    """Those that were used since the last report; what was said of the others still holds."""
 
 
 ToWorker = WorkerSettings | Drop | Replace | Drain

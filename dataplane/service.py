@@ -20,19 +20,20 @@ from dataplane import execution, hrana, snapshots, wire
 from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
 from dataplane.calls import Call
 from dataplane.commits import FAST_SECONDS
-from dataplane.database import Database
+from dataplane.database import FILE_NAME, Database, storage
 from dataplane.dump import dump
 from dataplane.errors import HttpError
 from dataplane.execution import Need
 from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
 from dataplane.lead import SLOW_SECONDS, Lead
 from dataplane.limits import Limits
-from dataplane.messages import WorkerStats
+from dataplane.messages import DatabaseStats, WorkerStats
 from dataplane.paused import Paused
 from dataplane.peers import Peer
 from dataplane.protobuf import ProtobufError
 from dataplane.sessions import VIOLATION, Session, SocketStream
 from dataplane.streams import Stream, Streams
+from dataplane.usage import Usage
 
 GOING_AWAY = 1012
 EXIT_DISK = 74
@@ -85,6 +86,9 @@ class Service:
         self._sockets_ready: deque[SocketStream] = deque()
         self._draining = False
         self._changed = False
+        self._usage: dict[str, Usage] = {}
+        self._used: set[str] = set()
+        """Databases with calls that ended since the last report."""
 
     def __repr__(self) -> str:
         return f"<Service {len(self._databases)} databases, {self._streams!r}, {len(self._running)} calls>"
@@ -225,6 +229,7 @@ class Service:
         self._changed = True
         body = call.body[0] if len(call.body) == 1 else b"".join(call.body)
         call.body = []
+        call.received = len(body)
         try:
             call.work = self._work(call, body)
         except (msgspec.MsgspecError, ProtobufError) as error:
@@ -283,12 +288,18 @@ class Service:
         call.stream = stream
         return stream
 
+    def _open(self, database_id: str) -> Database:
+        usage = self._usage.get(database_id)
+        if usage is None:
+            usage = self._usage[database_id] = Usage()
+        return Database(self._directory, database_id, self._limits, usage)
+
     def open_stream(self, head: wire.CallHead) -> Stream:
         """Make a new stream. Raises `HttpError`."""
         self._refuse_if_gone(head)
         database = self._databases.get(head.database_id)
         if database is None:
-            database = self._databases[head.database_id] = Database(self._directory, head.database_id, self._limits)
+            database = self._databases[head.database_id] = self._open(head.database_id)
         if database.on_closed is not None:
             raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
         if database.streams >= self._limits.max_streams:
@@ -460,7 +471,11 @@ class Service:
             call.ended()
             return
         self._waiting_for_turn.pop(stream, None)
-        stream.database.count(stream)
+        usage = stream.database.usage
+        usage.take(stream)
+        usage.received += call.received
+        usage.sent += call.sent
+        self._used.add(stream.database.database_id)
         stream.busy = False
         stream.last_used = stream.database.last_used = monotonic()
         if stream.closing or call.cancelled:
@@ -533,6 +548,7 @@ class Service:
         for session in list(self._sessions):
             session.check(now)
             if session.closed:
+                self._count(session)
                 self._sessions.discard(session)
         for call in list(self._running):
             if call.parked_since is not None and now - call.parked_since > CLIENT_STALL_SECONDS:
@@ -573,14 +589,14 @@ class Service:
 
     def replace(self, database_id: str, replacement: str, kept: str, done: Callable[[str | None], None]) -> None:
         """Close every stream of a database and swap its file; then call `done` with what went wrong, or None."""
-        path = Database(self._directory, database_id, self._limits).path
+        path = self._directory / database_id / FILE_NAME
         self.drop(database_id, delete=False, done=lambda: done(snapshots.swap(path, Path(replacement), Path(kept))))
 
     def drop(self, database_id: str, *, delete: bool, done: Callable[[], None]) -> None:
         """Close every stream of a database, delete its files if asked to, then call `done`."""
         if delete:
             self._deleted.add(database_id)
-        database = self._databases.get(database_id) or Database(self._directory, database_id, self._limits)
+        database = self._databases.get(database_id) or self._open(database_id)
 
         earlier = database.on_closed
 
@@ -590,6 +606,7 @@ class Service:
             self._databases.pop(database_id, None)
             database.close()
             if delete:
+                self._usage.pop(database_id, None)
                 shutil.rmtree(self._directory / database_id, ignore_errors=True)
             done()
 
@@ -624,11 +641,37 @@ class Service:
                 database.close()
 
     def take_stats(self) -> WorkerStats | None:
-        """Return the counters if something changed since the last call."""
+        """Return the counters of databases that were used since the last call, None if nothing changed at all."""
         if not self._changed:
             return None
         self._changed = False
+        for session in self._sessions:
+            self._count(session)
+        used, self._used = self._used, set()
         return WorkerStats(
             streams=len(self._streams),
-            databases={name: database.stats() for name, database in self._databases.items()},
+            databases={name: self._stats(name, self._usage[name]) for name in used if name in self._usage},
+        )
+
+    def _count(self, session: Session) -> None:
+        """Add the messages of a WebSocket since the last call to what its database has used."""
+        usage = self._usage.get(session.head.database_id)
+        if usage is not None and (session.received or session.sent):
+            usage.received += session.received
+            usage.sent += session.sent
+            session.received = session.sent = 0
+            self._used.add(session.head.database_id)
+
+    def _stats(self, database_id: str, usage: Usage) -> DatabaseStats:
+        database = self._databases.get(database_id)
+        commits = database.commits if database is not None else None
+        return DatabaseStats(
+            rows_read=usage.rows_read,
+            rows_written=usage.rows_written,
+            queries=usage.queries,
+            received_bytes=usage.received,
+            sent_bytes=usage.sent,
+            storage_bytes=storage(self._directory / database_id / FILE_NAME),
+            commits=commits.commits if commits is not None else 0,
+            syncs=commits.syncs if commits is not None else 0,
         )

@@ -236,6 +236,10 @@ class Session:
         self.version = version
         self.credit = wire.WINDOW_BYTES
         self.closed = False
+        self.received = 0
+        """Bytes of messages since the service last counted them."""
+        self.sent = 0
+        """The same of answers."""
         self.cursors: dict[int, SocketCursor] = {}
         self.cursor_streams: dict[int, SocketStream] = {}
         self.waiting: list[SocketStream] = []
@@ -271,6 +275,7 @@ class Session:
     def _receive(self, data: bytes) -> None:
         if self.closed:
             return
+        self.received += len(data)
         try:
             message = self._format.decode_client_message(data)
         except (msgspec.MsgspecError, ValueError) as error:
@@ -346,6 +351,7 @@ class Session:
         kind = wire.Type.DATA if self._answered else wire.Type.ANSWER
         self._answered = True
         self.credit -= len(data)
+        self.sent += len(data)
         self.peer.send(wire.encode_body(self.number, kind, data, flags=wire.MESSAGE))
 
     def respond(self, request_id: int, response: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from runtime.cli.options import (
     confirm,
     one_of,
 )
-from runtime.cli.tables import details, plain, table
+from runtime.cli.tables import details, plain, size, table
 
 if TYPE_CHECKING:
     from runtime.cli.hrana import Remote
@@ -90,11 +90,35 @@ def show(
 
 @client_command(group, "usage")
 def usage(
-    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+    node: Node,
+    name: DatabaseArgument = None,
+    database: DatabaseOption = None,
+    project: ProjectOption = DEFAULT_PROJECT,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=0, max=1000, help="How many days to show.")] = 7,
 ) -> Shown:
-    """Show what a database has used: rows read and written, queries, storage."""
-    answer = node.get(_path(node, project, one_of(name, database, "database"), "usage"))
-    return Shown(answer, lambda: plain(answer["usage"]))
+    """Show what a database has used: since the node started, and by day (UTC)."""
+    answer = node.get(_path(node, project, one_of(name, database, "database"), "usage"), days=days)
+    return Shown(answer, lambda: _usage(answer["usage"]))
+
+
+def _usage(used: dict[str, Any]) -> Any:
+    from rich.console import Group
+
+    totals = plain({key: value for key, value in used.items() if key != "days"})
+    titles = ["DAY", "QUERIES>", "ROWS READ>", "ROWS WRITTEN>", "RECEIVED>", "SENT>", "STORAGE>"]
+    rows = (
+        (
+            day["day"],
+            day["queries"],
+            day["rows_read"],
+            day["rows_written"],
+            size(day["received_bytes"]),
+            size(day["sent_bytes"]),
+            size(day["storage_bytes"]),
+        )
+        for day in used["days"]
+    )
+    return Group(totals, "", table(titles, rows, "Not used on any of these days."))
 
 
 @client_command(group, "rotate")

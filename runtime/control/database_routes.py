@@ -1,7 +1,7 @@
 """Databases over HTTP: `/v1/projects/{project}/databases` and `/v1/databases/{database}/…`."""
 
 from runtime.control import names, views
-from runtime.control.endpoint import Answered, Endpoint
+from runtime.control.endpoint import Answered, Endpoint, Parameter
 from runtime.control.services import NodeCall, Services
 from runtime.state import databases
 from runtime.state import usage as usage_by_day
@@ -9,6 +9,8 @@ from runtime.state.databases import Database
 
 OF_PROJECT = "/v1/projects/{project}/databases"
 ONE = "/v1/databases/{database}"
+DEFAULT_DAYS = 90
+MOST_DAYS = 1000
 
 
 async def create(call: NodeCall) -> Answered:
@@ -38,6 +40,7 @@ async def usage(call: NodeCall) -> views.Usage:
     services = call.services
     database = await _find(call)
     key = database.database_id
+    days = call.number("days", DEFAULT_DAYS, 0, MOST_DAYS) or 0
     await services.usage.write()
     counted = services.reports.usage.sums([key])[key]
     return views.Usage(
@@ -46,9 +49,11 @@ async def usage(call: NodeCall) -> views.Usage:
             rows_read=int(counted.get("rows_read", 0)),
             rows_written=int(counted.get("rows_written", 0)),
             queries=int(counted.get("queries", 0)),
+            received_bytes=int(counted.get("received_bytes", 0)),
+            sent_bytes=int(counted.get("sent_bytes", 0)),
             storage_bytes=(await services.databases.files(key)).storage_bytes,
             since=views.moment(services.started),
-            days=await services.serving.store.read(usage_by_day.days, key),
+            days=await services.serving.store.read(usage_by_day.days, key, days),
         )
     )
 
@@ -93,7 +98,10 @@ ENDPOINTS = [
     Endpoint("GET", OF_PROJECT, list_all, "Databases of a project", views.Databases),
     Endpoint("GET", ONE, show, "One database", views.OneDatabase),
     Endpoint("DELETE", ONE, delete, "Delete a database and its files", views.DatabaseDeleted),
-    Endpoint("GET", ONE + "/usage", usage, "What a database has used", views.Usage),
+    Endpoint(
+        "GET", ONE + "/usage", usage, "What a database has used", views.Usage,
+        query=(Parameter("days", f"How many of the newest days, 0 to {MOST_DAYS}; default {DEFAULT_DAYS}"),),
+    ),
     Endpoint(
         "POST", ONE + "/token/rotate", rotate, "New token; all tokens issued before are dead at once",
         views.DatabaseToken, views.Nothing,

@@ -11,10 +11,15 @@ from runtime.state.store import Store
 from runtime.state.usage import Day
 from runtime.telemetry.reports import Reports
 
-SECONDS = 60.0
+SECONDS = 10.0
 """Between two writes: what a crash of the node may lose of the count."""
-_COUNTERS = ("rows_read", "rows_written", "queries")
+_COUNTERS = ("rows_read", "rows_written", "queries", "received_bytes", "sent_bytes")
 log = logging.getLogger("brrrd.control")
+
+
+def _grown(before: int, now: int) -> int:
+    """How much a counter grew; one that is smaller than before began anew."""
+    return now - before if now >= before else now
 
 
 class UsageRecord:
@@ -36,7 +41,7 @@ class UsageRecord:
         for key, counted in sums.items():
             now = {name: int(counted.get(name, 0)) for name in _COUNTERS}
             before = self._written.get(key, {})
-            grown = {name: max(0, count - before.get(name, 0)) for name, count in now.items()}
+            grown = {name: _grown(before.get(name, 0), count) for name, count in now.items()}
             self._written[key] = now
             if any(grown.values()):
                 used[key] = Day(day, **grown, storage_bytes=storage.get(key, 0))
@@ -50,7 +55,7 @@ class UsageRecord:
             await self._store.write(usage.add, used)
 
     async def run(self) -> None:
-        """Write every minute, for ever."""
+        """Write again and again, for ever."""
         while True:
             await asyncio.sleep(SECONDS)
             try:

@@ -233,6 +233,10 @@ class UsageView(View, frozen=True):
     rows_read: int
     rows_written: int
     queries: int
+    received_bytes: int
+    """Of requests, without HTTP."""
+    sent_bytes: int
+    """Of answers before compression, without HTTP."""
     storage_bytes: int
     since: str
     """Counters start here: when the node started."""

@@ -103,6 +103,10 @@ MIGRATIONS = [
     );
     CREATE INDEX audit_of_action ON audit (action, number);
     """,
+    """
+    ALTER TABLE database_usage ADD COLUMN received_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE database_usage ADD COLUMN sent_bytes INTEGER NOT NULL DEFAULT 0;
+    """,
 ]
 
 

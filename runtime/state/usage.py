@@ -16,6 +16,10 @@ class Day(msgspec.Struct, frozen=True):
     queries: int
     storage_bytes: int
     """The last known size on that day."""
+    received_bytes: int = 0
+    """Of requests, without HTTP."""
+    sent_bytes: int = 0
+    """Of answers before compression, without HTTP."""
 
 
 def add(connection: sqlite3.Connection, used: Mapping[str, Day]) -> None:
@@ -23,22 +27,24 @@ def add(connection: sqlite3.Connection, used: Mapping[str, Day]) -> None:
     connection.executemany(
         """
         INSERT INTO database_usage
-        SELECT database_id, :day, :rows_read, :rows_written, :queries, :storage_bytes
+        SELECT database_id, :day, :rows_read, :rows_written, :queries, :storage_bytes, :received_bytes, :sent_bytes
         FROM databases WHERE database_id = :database_id
         ON CONFLICT (database_id, day) DO UPDATE SET
             rows_read = rows_read + excluded.rows_read,
             rows_written = rows_written + excluded.rows_written,
             queries = queries + excluded.queries,
+            received_bytes = received_bytes + excluded.received_bytes,
+            sent_bytes = sent_bytes + excluded.sent_bytes,
             storage_bytes = excluded.storage_bytes
         """,
         [{"database_id": key, **msgspec.structs.asdict(day)} for key, day in used.items()],
     )
 
 
-def days(connection: sqlite3.Connection, database_id: str, most: int = 90) -> list[Day]:
+def days(connection: sqlite3.Connection, database_id: str, most: int) -> list[Day]:
     """The newest days of a database, newest first."""
     rows = connection.execute(
-        "SELECT day, rows_read, rows_written, queries, storage_bytes FROM database_usage "
+        "SELECT day, rows_read, rows_written, queries, storage_bytes, received_bytes, sent_bytes FROM database_usage "
         "WHERE database_id = ? ORDER BY day DESC LIMIT ?",
         (database_id, most),
     )

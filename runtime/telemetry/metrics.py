@@ -118,6 +118,8 @@ class NodeCollector(Collector):
             ("rows_read", "Rows read."),
             ("rows_written", "Rows written."),
             ("queries", "Statements run."),
+            ("received_bytes", "Bytes of requests, without HTTP."),
+            ("sent_bytes", "Bytes of answers before compression, without HTTP."),
         ):
             counter = CounterMetricFamily(f"brrrd_database_{name}", text, labels=labels)
             for key, counters in sums.items():

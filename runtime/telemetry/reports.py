@@ -70,8 +70,10 @@ class Reports:
                 "rows_read": value.rows_read,
                 "rows_written": value.rows_written,
                 "queries": value.queries,
+                "received_bytes": value.received_bytes,
+                "sent_bytes": value.sent_bytes,
             }
-        self.usage.report(worker, counters)
+        self.usage.update(worker, counters)
 
     def database_worker_restarted(self, worker: int) -> None:
         """A database worker died."""

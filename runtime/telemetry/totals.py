@@ -23,6 +23,10 @@ class Totals(Generic[Source]):
         """What `source` counted since its start: key to counter to value."""
         self._running[source] = counters
 
+    def update(self, source: Source, counters: Mapping[str, Mapping[str, float]]) -> None:
+        """As `report`, of some keys only: what `source` said of the others still holds."""
+        self._running[source] = {**self._running.get(source, {}), **counters}
+
     def ended(self, source: Source) -> None:
         """`source` counts no more; its successor starts from zero."""
         _add(self._ended, self._running.pop(source, {}))

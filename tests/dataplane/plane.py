@@ -16,7 +16,18 @@ import httpx
 import uvicorn
 
 from dataplane.front import DataPlane
-from dataplane.messages import Catalog, Database, Drain, Drop, Dropped, FromWorker, Ready, WorkerSettings, WorkerStats
+from dataplane.messages import (
+    Catalog,
+    Database,
+    DatabaseStats,
+    Drain,
+    Drop,
+    Dropped,
+    FromWorker,
+    Ready,
+    WorkerSettings,
+    WorkerStats,
+)
 from dataplane.tokens import hash_token, new_database_token
 from runtime.channel import FD, Channel
 
@@ -33,6 +44,7 @@ class WorkerProcess:
         self.directory = directory
         self.messages: asyncio.Queue[FromWorker] = asyncio.Queue()
         self.closed = asyncio.Event()
+        self._known: dict[str, DatabaseStats] = {}
         self._listener = listener
         self._limits = limits
 
@@ -50,11 +62,17 @@ class WorkerProcess:
         )
         theirs.close()
         self.closed = asyncio.Event()
-        self.channel: Channel[FromWorker] = await Channel.open(
-            ours, FromWorker, self.messages.put_nowait, self.closed.set
-        )
+        self.channel: Channel[FromWorker] = await Channel.open(ours, FromWorker, self._take, self.closed.set)
+        self._known = {}
         self.channel.send(WorkerSettings(0, listener, str(self.directory), **self._limits))
         await self.expect(Ready)
+
+    def _take(self, message: FromWorker) -> None:
+        # Reports are of what was used since the one before; tests look at everything.
+        if isinstance(message, WorkerStats):
+            self._known |= message.databases
+            message = WorkerStats(message.streams, dict(self._known))
+        self.messages.put_nowait(message)
 
     async def expect(self, kind: type[Message], where: Callable[[Message], bool] = lambda _: True) -> Message:
         """Return the next message of a kind that fits; others are passed over."""

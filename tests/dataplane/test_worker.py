@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 from typing import Any
 
 import httpx
@@ -26,6 +27,35 @@ async def test_counters_of_each_database_are_reported(plane: Plane) -> None:
     assert stats.databases[MAIN].rows_read >= 2
     assert stats.databases[MAIN].storage_bytes > 0
     assert OTHER not in stats.databases
+
+
+async def test_bytes_are_counted_over_http_and_websockets(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.execute(f"INSERT INTO t VALUES ('{'x' * 10_000}')")
+    await plane.execute("SELECT a, a FROM t")
+    before = (await plane.worker.stats(lambda stats: stats.databases[MAIN].sent_bytes >= 20_000)).databases[MAIN]
+    assert 10_000 <= before.received_bytes < 12_000
+    assert before.sent_bytes < 22_000
+    code = """
+import asyncio, os, libsql_client
+async def main():
+    async with libsql_client.create_client(os.environ["URL"], auth_token=os.environ["TOKEN"]) as client:
+        await client.execute("SELECT a, ? FROM t", ["y" * 5000])
+asyncio.run(main())
+"""
+    environment = {"URL": plane.url().replace("http", "ws"), "TOKEN": plane.tokens[MAIN]}
+    client = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=environment)
+    assert await client.wait() == 0
+    sent, received = before.sent_bytes + 15_000, before.received_bytes + 5_000
+    after = (await plane.worker.stats(lambda stats: stats.databases[MAIN].sent_bytes >= sent)).databases[MAIN]
+    assert received <= after.received_bytes < received + 2_000
+
+
+async def test_counters_last_longer_than_the_open_database(plane: Plane) -> None:
+    await plane.execute("SELECT 1")
+    await plane.worker.drop(MAIN, delete=False)
+    await plane.execute("SELECT 1")
+    await plane.worker.stats(lambda stats: stats.databases[MAIN].queries == 2)
 
 
 async def test_drop_closes_streams_and_deletes_the_files(plane: Plane) -> None:
@@ -56,7 +86,7 @@ async def test_drain_finishes_what_runs_rolls_back_the_rest_and_exits(plane: Pla
     slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000) SELECT count(*) FROM n"
     running = asyncio.create_task(plane.values(slow))
     await asyncio.sleep(0.2)
-    assert await plane.worker.drain() == 0
+    assert await plane.worker.drain(15_000) == 0
     assert await running == [[5_000_000]]
     await plane.worker.restart()
     assert await plane.values("SELECT count(*) FROM t") == [[0]]
