@@ -2,7 +2,7 @@
 
 Its main thread prepares an isolate, waits for `Load`, boots the platform and stays in the ring's loop until it ends.
 It opens no network socket: edge workers connect to the listening socket it was given, and it connects to the egress
-process. It ends by `os._exit`, always.
+and the cache process. It ends by `os._exit`, always.
 """
 
 import json
@@ -37,7 +37,7 @@ from isolates.operations import Operations
 from isolates.package import Package
 from isolates.process import bound_memory
 from isolates.relief import Relief
-from isolates.ring import BUFFER_BYTES, Counters, Ring
+from isolates.ring import BUFFER_BYTES, CACHE, EGRESS, Counters, Ring
 from isolates.sandbox.layers import Sandbox
 from isolates.v8.builtins import Builtins
 from isolates.v8.errors import JavaScriptError, Terminated
@@ -100,7 +100,7 @@ class Host:
         self._watchdog: Watchdog
         self._link = Link(channel)
         self._listener = listener
-        self._egress_socket = ""
+        self._services: dict[int, str] = {}
         self._ticket = b""
         self._log_budget = LogBudget(time.monotonic())
         self._load_started = 0.0
@@ -162,7 +162,7 @@ class Host:
             run_tasks=isolate.run_tasks,
             on_frames=self._on_frames,
             on_due=self._on_due,
-            connect_egress=self._connect_egress,
+            connect=self._connect,
         )
         self._ring.watch(self._link.descriptor, self._on_channel)
         self._operations = Operations(
@@ -215,7 +215,9 @@ class Host:
         try:
             self._package = Package(load.directory)
             bound_memory(load.limits.memory_mb)
-            self._egress_socket = self._sandbox.enter(self._package.descriptor, load.egress_socket, parent=self._zygote)
+            sockets = [load.egress_socket, load.cache_socket]
+            paths = self._sandbox.enter(self._package.descriptor, sockets, parent=self._zygote)
+            self._services = dict(zip((EGRESS, CACHE), paths, strict=True))
         except OSError as error:
             self._fail(f"the host could not be confined: {error}")
             self._exit(EXIT_BROKEN)
@@ -394,10 +396,10 @@ class Host:
                 return
             self._ring.add_edge(sock)
 
-    def _connect_egress(self) -> socket.socket:
+    def _connect(self, number: int) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.connect(self._egress_socket)
+            sock.connect(self._services[number])
             # Before anything of JavaScript's: what comes first says who this is.
             sock.sendall(wire.encode(0, wire.Type.IDENTIFY, data=self._ticket))
         except OSError:

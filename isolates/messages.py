@@ -84,6 +84,8 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     limits: Limits
     egress_socket: str
     """Path of the egress process's listening socket; the host connects to it and sends REQUEST frames (`wire.py`)."""
+    cache_socket: str = ""
+    """Path of the cache process's listening socket, in the same folder."""
     ticket: bytes = b""
     """What the host shows to the node's services, which tells whose it is; opaque here."""
     node: bool = False

@@ -12,8 +12,8 @@ integers little-endian, the first `HEADER_BYTES` of each a header:
     scratch used by `operations.py`
 
 A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connection 0 is the host, 1 the egress process,
-others are edge workers; a segment without frames says that the connection closed, and of the host that operations
-which it runs on threads are done.
+2 the cache process, others are edge workers; a segment without frames says that the connection closed, and of the host
+that operations which it runs on threads are done.
 """
 
 import math
@@ -36,7 +36,8 @@ DRAINING = 2
 MORE_WORK = 1
 HOST = 0
 EGRESS = 1
-FIRST_EDGE = 2
+CACHE = 2
+FIRST_EDGE = 3
 SEGMENT_BYTES = 8
 ACTIVITY_SECONDS = 1.0
 """After a turn the host is called within this time: for statistics, and for tasks that V8 put off."""
@@ -75,8 +76,8 @@ class Ring:
 
     `run_microtasks()` and `run_tasks()` are the isolate's. `on_frames(view)` gets the frames for connection 0.
     `on_due(now)` is called when the time that it last returned is reached, at most a second after any activity, and
-    after `interrupt`; times are seconds of the monotonic clock. `connect_egress()` returns a connected socket or raises
-    OSError.
+    after `interrupt`; times are seconds of the monotonic clock. `connect(number)` returns a socket connected to the
+    egress or the cache process, or raises OSError.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Ring:
         run_tasks: Callable[[], bool],
         on_frames: Callable[[memoryview], None],
         on_due: Callable[[float], float],
-        connect_egress: Callable[[], socket.socket],
+        connect: Callable[[int], socket.socket],
     ) -> None:
         self._input, self._output = buffers
         self._last_position = len(self._input) - MIN_ROOM
@@ -95,7 +96,7 @@ class Ring:
         self._run_task = run_tasks
         self._on_frames = on_frames
         self._on_due = on_due
-        self._connect_egress = connect_egress
+        self._connect = connect
         self._poller = select.epoll()
         self._poll = self._poller.poll
         self._watched: dict[int, Callable[[], None]] = {}
@@ -287,8 +288,8 @@ class Ring:
                     self._not_sent(connection)
             elif number == HOST:
                 self._on_frames(output[start:position])
-            elif number == EGRESS:
-                self._send_egress(output[start:position])
+            elif number < FIRST_EDGE:
+                self._send_service(number, output[start:position])
         _U32.pack_into(output, 0, 0)
 
     # -- the parts of a turn
@@ -400,14 +401,14 @@ class Ring:
         else:
             self._poller.modify(connection.descriptor, select.EPOLLIN | select.EPOLLOUT)
 
-    def _send_egress(self, data: memoryview) -> None:
-        """Connect to the egress process on the first frame; if that fails, JavaScript hears that it closed."""
+    def _send_service(self, number: int, data: memoryview) -> None:
+        """Connect to a service on the first frame; if that fails, JavaScript hears that it closed."""
         try:
-            sock = self._connect_egress()
+            sock = self._connect(number)
         except OSError:
-            self._closed.append(EGRESS)
+            self._closed.append(number)
             return
-        connection = self._add(EGRESS, sock)
+        connection = self._add(number, sock)
         if not connection.send(data):
             self._not_sent(connection)
 

@@ -176,5 +176,61 @@ class EgressStats(msgspec.Struct, tag="egress_stats", frozen=True):
     failed: int
 
 
+class CacheSettings(msgspec.Struct, tag="cache_settings", frozen=True):
+    """First message to the cache process."""
+
+    listen_fd: int
+    """Listening Unix socket that isolate hosts connect to."""
+    directory: str
+    """Its folder, made if it is not there."""
+    app_bytes: int
+    """What one app may store; 0: nothing is stored."""
+    total_bytes: int
+    entry_bytes: int
+    """Largest body of one entry."""
+    app_ids: list[str]
+    """All apps there are: what others have stored is removed."""
+    ticket_key: bytes
+    """As in `EgressSettings`."""
+
+
+class EmptyCache(msgspec.Struct, tag="empty_cache", frozen=True):
+    """Remove all that an app has stored. Answered by `CacheEmptied` with the same number."""
+
+    app_id: str
+    number: int
+    for_good: bool = False
+    """The app was deleted: store nothing for it from now on."""
+
+
+class CacheEmptied(msgspec.Struct, tag="cache_emptied", frozen=True):
+    number: int
+    entries: int
+    """How many there were; -1: they could not be removed."""
+    bytes: int
+
+
+class AppCacheStats(msgspec.Struct, frozen=True):
+    """What one app did with its caches since the process started, and what it has stored now."""
+
+    hits: int
+    misses: int
+    stores: int
+    refused: int
+    """Calls that a limit, or the disk, did not allow."""
+    evicted: int
+    """Entries removed for want of room."""
+    entries: int
+    bytes: int
+
+
+class CacheStats(msgspec.Struct, tag="cache_stats", frozen=True):
+    """Sent every second while something changed, with the apps for which it did."""
+
+    apps: dict[str, AppCacheStats]
+
+
 ToEgress = EgressSettings | LocalNames | Drain
 FromEgress = Ready | EgressStats
+ToCache = CacheSettings | EmptyCache | Drain
+FromCache = Ready | CacheEmptied | CacheStats

@@ -272,6 +272,31 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _number("Largest module, or other file, that an app's code may import.", 1, 1024),
     ] = 64
 
+    cache_mb: Annotated[
+        int,
+        _number(
+            "Disk space for what one app keeps with the Cache API; over it, what was not used for longest goes. "
+            "0: nothing is stored, and nothing found.",
+            0,
+            1 << 20,
+        ),
+    ] = 256
+
+    cache_total_mb: Annotated[
+        int,
+        _number(
+            "The same for all apps together; over it, the app that has stored the most gives way. The index on disk "
+            "may take some of it for good.",
+            1,
+            1 << 30,
+        ),
+    ] = 4096
+
+    cache_entry_mb: Annotated[
+        int,
+        _number("Largest body that an app may keep with the Cache API. A larger one fails its `put`.", 1, 1 << 20),
+    ] = 128
+
     isolate_user: Annotated[
         str,
         _text(

@@ -6,6 +6,7 @@
                packages/       artifact store and cache (`artifacts.store`)
                databases/      database files (`dataplane.worker`)
                snapshots/      copies of them (`runtime.control.snapshots`)
+               responses/      what apps keep with the Cache API (`router.cache`); may be removed while no node runs
                logs/           app logs (`runtime.telemetry`)
                cache/          V8 start-up snapshot; may be removed while no node runs
                run/            Unix sockets; elsewhere when the path would be too long for one

@@ -28,6 +28,7 @@ BRRRD = Path(sys.executable).parent / "brrrd"
 KINDS = {
     "edge": "router.worker",
     "egress": "router.egress",
+    "cache": "router.cache",
     "zygote": "isolates.zygote",
     "database": "dataplane.worker",
 }

@@ -20,7 +20,7 @@ from isolates.sandbox import account, kernel, landlock, seccomp
 from isolates.sandbox.account import Account
 
 OPEN_FILES = 1024
-"""Descriptors of one host: a connection per edge worker, the egress process, the package, and spare."""
+"""Descriptors of one host: a connection per edge worker and service, the package, and spare."""
 PROCESSES = 4096
 """Processes and threads of the account that hosts share; a host may start threads only."""
 
@@ -43,18 +43,21 @@ class Sandbox:
     filter: bytes = b""
     """Program for seccomp, see `seccomp.for_process`; empty: do without."""
 
-    def enter(self, package: int, egress_socket: str, *, parent: int) -> str:
+    def enter(self, package: int, sockets: list[str], *, parent: int) -> list[str]:
         """Lock this process up, with `package` (a folder's descriptor) as all of the file system that it can open.
 
-        Called on the only thread; threads started later are held too. Returns the path under which the egress socket
-        is reached from now on. The process still dies with its `parent`. Raises `OSError`.
+        Called on the only thread; threads started later are held too. Returns the paths under which the Unix sockets
+        of services, which are in one folder, are reached from now on. The process still dies with its `parent`.
+        Raises `OSError`.
         """
         bound_resources(own_account=self.account is not None)
         if self.account is not None:
-            folder, egress_socket = os.path.split(egress_socket)
+            folder = os.path.dirname(sockets[0])  # noqa: PTH120 as in `account`
+            sockets = [os.path.basename(path) for path in sockets]  # noqa: PTH119
             # The folders above are closed to the account: relative paths from here are all that it can look up.
             os.chdir(folder)
-            account.lend(egress_socket, self.account)
+            for path in sockets:
+                account.lend(path, self.account)
             account.become(self.account)
         else:
             kernel.drop_capabilities()
@@ -65,7 +68,7 @@ class Sandbox:
             landlock.restrict(self.landlock, package)
         if self.filter:
             kernel.install_filter(seccomp.for_process(self.filter, os.getpid()))
-        return egress_socket
+        return sockets
 
 
 def bound_resources(*, own_account: bool) -> None:

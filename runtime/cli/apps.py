@@ -16,6 +16,7 @@ CLEANED_UP = {
     "isolates": "running isolate hosts",
     "artifacts": "packages",
     "environment": "variables",
+    "cached": "cached responses",
 }
 
 
@@ -65,6 +66,18 @@ def delete(
 def _deleted(answer: dict[str, Any], name: str) -> str:
     counts = ", ".join(f"{answer.get(key)} {noun}" for key, noun in CLEANED_UP.items())
     return f"Deleted app {name}: {counts}."
+
+
+@client_command(group, "purge")
+def purge(
+    node: Node, name: AppArgument = None, app: AppOption = None, project: ProjectOption = DEFAULT_PROJECT
+) -> Shown:
+    """Remove all that an app keeps with the Cache API."""
+    name = one_of(name, app, "app")
+    answer = node.delete(path_of("projects", project, "apps", name, "cache"))
+    return Shown(
+        answer, lambda: f"Removed {answer['entries']} cached responses of app {name}, {size(answer['bytes'])}."
+    )
 
 
 @client_command(group, "builds")

@@ -1,5 +1,6 @@
 """Apps over HTTP: `/v1/projects/{project}/apps/…`."""
 
+import logging
 import sqlite3
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,8 @@ from runtime.state import apps, builds, domains, environment
 from runtime.state.apps import App
 from runtime.state.domains import Domain
 from runtime.telemetry.app_logs import LINES_IN_MEMORY
+
+log = logging.getLogger("brrrd.control")
 
 APPS = "/v1/projects/{project}/apps"
 APP = APPS + "/{app}"
@@ -55,8 +58,29 @@ async def delete(call: NodeCall) -> views.DeletedApp:
         isolates=removed.isolates,
         artifacts=removed.artifacts,
         environment=removed.environment,
+        cached=await _forget_cached(services, removed.app),
         hosts=removed.hosts,
     )
+
+
+async def purge(call: NodeCall) -> views.CacheEmptied:
+    app = await _app(call)
+    try:
+        emptied = await call.services.supervisor.empty_cache(app.app_id, for_good=False)
+    except TimeoutError:
+        raise Problem(503, "The cache process does not answer at the moment; see the node's log.") from None
+    if emptied.entries < 0:
+        raise Problem(503, "The disk did not let the cache be emptied; see the node's log.")
+    return views.CacheEmptied(app.app_id, emptied.entries, emptied.bytes)
+
+
+async def _forget_cached(services: Services, app: App) -> int:
+    """Remove what a deleted app has stored; returns how many entries."""
+    try:
+        return max(0, (await services.supervisor.empty_cache(app.app_id, for_good=True)).entries)
+    except TimeoutError:
+        log.warning("the cache process does not answer; what app %s has stored goes at its next start", app.name)
+        return 0
 
 
 async def deploy(call: NodeCall) -> views.Deployed:
@@ -155,6 +179,7 @@ ENDPOINTS = [
     Endpoint("GET", APPS, list_all, "Apps of a project", views.Apps),
     Endpoint("GET", APP, show, "One app", views.OneApp),
     Endpoint("DELETE", APP, delete, "Delete an app with builds, environment and hosts", views.DeletedApp),
+    Endpoint("DELETE", APP + "/cache", purge, "Remove all that an app keeps with the Cache API", views.CacheEmptied),
     Endpoint(
         "POST",
         APP + "/deployments",

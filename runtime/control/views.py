@@ -89,7 +89,16 @@ class DeletedApp(View, frozen=True):
     """Packages removed from the disk."""
     environment: int
     """Variables removed."""
+    cached: int
+    """Entries of the Cache API removed."""
     hosts: list[str]
+
+
+class CacheEmptied(View, frozen=True):
+    app_id: str
+    entries: int
+    """Entries of the Cache API removed."""
+    bytes: int
 
 
 class Deployed(View, frozen=True):

@@ -77,6 +77,7 @@ class IsolateHosts:
         self._free_slots = list(range(SLOTS))
         self._revival: asyncio.TimerHandle | None = None
         self._egress_socket = run_dir / "egress.s"
+        self._cache_socket = run_dir / "cache.s"
         self._ticket_key = ticket_key
         self._on_change = on_change
         self._publish = publish
@@ -248,6 +249,7 @@ class IsolateHosts:
             environment=placement.environment,
             limits=placement.limits,
             egress_socket=str(self._egress_socket),
+            cache_socket=str(self._cache_socket),
             ticket=seal(Identity(placement.app_id, placement.build_id), self._ticket_key),
             node=placement.node,
             scheduled=bool(placement.crons),

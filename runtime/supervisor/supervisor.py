@@ -27,6 +27,7 @@ from runtime.supervisor.sockets import listen_tcp, listen_unix
 APPLY_SECONDS = 5.0
 """An edge worker that has not taken a table by then is replaced; its successor starts with the newest one."""
 DROP_SECONDS = 10.0
+EMPTY_SECONDS = 30.0
 REPLACE_SECONDS = 45.0
 """Longer than a statement may run, since those of the database have to end first."""
 
@@ -40,6 +41,8 @@ class Telemetry(HostTelemetry, CronTelemetry, Protocol):
     def edge_restarted(self, worker: int) -> None: ...
     def egress_stats(self, stats: router.EgressStats) -> None: ...
     def egress_restarted(self) -> None: ...
+    def cache_stats(self, stats: router.CacheStats) -> None: ...
+    def cache_restarted(self) -> None: ...
     def database_stats(self, worker: int, stats: dataplane.WorkerStats) -> None: ...
     def database_worker_restarted(self, worker: int) -> None: ...
 
@@ -60,6 +63,7 @@ class Supervisor:
         self.public_db_url = config.public_db_url or self._own_url()
         self._edge_unix = [listen_unix(run_dir / f"edge{i}.s") for i in range(config.edge_workers())]
         self._egress_unix = listen_unix(run_dir / "egress.s")
+        self._cache_unix = listen_unix(run_dir / "cache.s")
         self._database_unix = [listen_unix(run_dir / f"db{i}.s") for i in range(config.database_worker_count())]
         self._versions = {"routes": 0, "catalog": 0}
         self._applied = Applied()
@@ -67,6 +71,7 @@ class Supervisor:
         self._dirty = False
         self._pushing: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
+        self._emptying: dict[int, asyncio.Future[router.CacheEmptied]] = {}
         self._replacing: dict[str, asyncio.Future[str | None]] = {}
         self._ticket_key = secrets.token_bytes(32)
         self._occupancy_fd = shared_memory(config.edge_workers())
@@ -86,6 +91,7 @@ class Supervisor:
         self.crons = CronRuns(self.hosts, telemetry, lambda app_id: self._desired.apps.get(app_id))
         self.edges = [self._edge_slot(i) for i in range(config.edge_workers())]
         self.egress = self._egress_slot()
+        self.cache = self._cache_slot()
         self.databases = [self._database_slot(i) for i in range(config.database_worker_count())]
 
     def __repr__(self) -> str:
@@ -93,7 +99,7 @@ class Supervisor:
 
     def slots(self) -> list[Slot]:
         """Every kept process, for status and readiness."""
-        return [*self.edges, self.egress, self.hosts.zygote.slot, *self.databases]
+        return [*self.edges, self.egress, self.cache, self.hosts.zygote.slot, *self.databases]
 
     @property
     def ready(self) -> bool:
@@ -184,6 +190,24 @@ class Supervisor:
             slot.send(dataplane.Drop(database_id, delete))
             await asyncio.shield(future)
 
+    async def empty_cache(self, app_id: str, *, for_good: bool) -> router.CacheEmptied:
+        """Remove all that an app has stored with the Cache API; `for_good`: the app is deleted.
+
+        Raises `TimeoutError`.
+        """
+        async with asyncio.timeout(EMPTY_SECONDS):
+            await self.cache.ready.wait()
+            number = len(self._emptying) + 1
+            while number in self._emptying:
+                number += 1
+            future = self._emptying[number] = asyncio.get_running_loop().create_future()
+            try:
+                self.cache.send(router.EmptyCache(app_id, number, for_good))
+                emptied: router.CacheEmptied = await future
+                return emptied
+            finally:
+                del self._emptying[number]
+
     async def replace_database(self, database_id: str, replacement: str, kept: str) -> str | None:
         """Close a database's streams and swap its file; returns why that was not possible. Raises `TimeoutError`."""
         slot = self.databases[routes.worker_of(database_id, len(self.databases))]
@@ -205,9 +229,10 @@ class Supervisor:
         await asyncio.gather(
             self.hosts.stop(min(grace_ms, 5000)),
             self.egress.stop(router.Drain(1000), 2),
+            self.cache.stop(router.Drain(1000), 5),
             *(slot.stop(dataplane.Drain(min(grace_ms, 5000)), 6) for slot in self.databases),
         )
-        for sock in [*self._edge_unix, self._egress_unix, *self._database_unix]:
+        for sock in [*self._edge_unix, self._egress_unix, self._cache_unix, *self._database_unix]:
             sock.close()
 
     def kill(self) -> None:
@@ -345,6 +370,39 @@ class Supervisor:
             self.egress.came_up()
         else:
             self._telemetry.egress_stats(message)
+
+    def _cache_slot(self) -> Slot:
+        return Slot(
+            "cache",
+            "router.cache",
+            router.FromCache,
+            fds=[self._cache_unix.fileno()],
+            first=lambda: [self._cache_settings()],
+            on_message=self._from_cache,
+            on_down=self._telemetry.cache_restarted,
+        )
+
+    def _cache_settings(self) -> router.CacheSettings:
+        config = self._config
+        return router.CacheSettings(
+            listen_fd=4,
+            directory=str(self._data_dir / "responses"),
+            app_bytes=config.cache_mb << 20,
+            total_bytes=config.cache_total_mb << 20,
+            entry_bytes=config.cache_entry_mb << 20,
+            app_ids=self.app_ids(),
+            ticket_key=self._ticket_key,
+        )
+
+    def _from_cache(self, message: router.FromCache) -> None:
+        if isinstance(message, router.Ready):
+            self.cache.came_up()
+        elif isinstance(message, router.CacheStats):
+            self._telemetry.cache_stats(message)
+        else:
+            future = self._emptying.get(message.number)
+            if future is not None and not future.done():
+                future.set_result(message)
 
     def _database_slot(self, index: int) -> Slot:
         settings = dataplane.WorkerSettings(

@@ -30,6 +30,7 @@ class NodeCollector(Collector):
         yield from self._hosts()
         yield from self._databases()
         yield from self._egress()
+        yield from self._cache()
 
     def _labels(self, key: str) -> list[str]:
         return list(self._names().get(key, ("", key)))
@@ -141,6 +142,27 @@ class NodeCollector(Collector):
             ("failed", "Outbound requests that failed."),
         ):
             yield CounterMetricFamily(f"brrrd_egress_{name}", text, value=sums.get(name, 0))
+
+    def _cache(self) -> Iterable[Metric]:
+        labels = ["project", "app"]
+        sums = self._reports.cache.sums()
+        for name, text in (
+            ("hits", "Lookups in the Cache API that found an entry."),
+            ("misses", "Lookups in the Cache API that found none."),
+            ("stores", "Responses that were put into the Cache API."),
+            ("refused", "Calls of the Cache API that a limit or the disk did not allow."),
+            ("evicted", "Entries removed to stay within the limits."),
+        ):
+            counter = CounterMetricFamily(f"brrrd_cache_{name}", text, labels=labels)
+            for key, counters in sums.items():
+                counter.add_metric(self._labels(key), counters.get(name, 0))
+            yield counter
+        entries = GaugeMetricFamily("brrrd_cache_entries", "Entries in the Cache API.", labels=labels)
+        size = GaugeMetricFamily("brrrd_cache_bytes", "Bytes of entries in the Cache API.", labels=labels)
+        for app_id, (count, stored) in self._reports.cached.items():
+            entries.add_metric(self._labels(app_id), count)
+            size.add_metric(self._labels(app_id), stored)
+        yield from (entries, size)
 
 
 def registry(collector: NodeCollector) -> CollectorRegistry:

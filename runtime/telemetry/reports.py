@@ -25,6 +25,10 @@ class Reports:
         self.usage: Totals[int] = Totals()
         self.hosts: Totals[str] = Totals()
         self.egress: Totals[int] = Totals()
+        self.cache: Totals[int] = Totals()
+        self.cached: dict[str, tuple[int, int]] = {}
+        """App to its entries in the Cache API, and their bytes."""
+        self._cache_counters: dict[str, dict[str, float]] = {}
         self.edges: dict[int, tuple[int, int]] = {}
         """Edge worker to its open connections and requests in flight."""
         self.streams: dict[int, int] = {}
@@ -59,6 +63,24 @@ class Reports:
     def egress_restarted(self) -> None:
         """The egress process died."""
         self.egress.ended(0)
+
+    def cache_stats(self, stats: router.CacheStats) -> None:
+        """Called about once a second while something changes, with the apps for which it does."""
+        for app_id, figures in stats.apps.items():
+            self._cache_counters[app_id] = {
+                "hits": figures.hits,
+                "misses": figures.misses,
+                "stores": figures.stores,
+                "refused": figures.refused,
+                "evicted": figures.evicted,
+            }
+            self.cached[app_id] = (figures.entries, figures.bytes)
+        self.cache.report(0, self._cache_counters)
+
+    def cache_restarted(self) -> None:
+        """The cache process died."""
+        self._cache_counters = {}
+        self.cache.ended(0)
 
     def database_stats(self, worker: int, stats: dataplane.WorkerStats) -> None:
         """Called about once a second per database worker."""
@@ -120,6 +142,9 @@ class Reports:
         """The app was deleted."""
         self.traces.forget(app_id)
         self.apps.forget(app_id)
+        self._cache_counters.pop(app_id, None)
+        self.cached.pop(app_id, None)
+        self.cache.forget(app_id)
         self.hosts.forget(app_id)
         self.retired.pop(app_id, None)
         self.crons.pop(app_id, None)

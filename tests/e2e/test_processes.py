@@ -44,7 +44,7 @@ def healing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, di
         yield node, stand_up(node)
 
 
-@pytest.mark.parametrize("kind", ["host", "edge", "egress", "zygote", "database"])
+@pytest.mark.parametrize("kind", ["host", "edge", "egress", "cache", "zygote", "database"])
 def test_a_killed_process_is_replaced(healing: tuple[Node, dict[str, str]], kind: str) -> None:
     node, database = healing
     victims = node.processes(kind)
@@ -68,7 +68,7 @@ def test_no_process_outlives_a_killed_supervisor(start_node: Callable[..., Node]
     node = start_node("--workers", "2")
     stand_up(node)
     family = node.processes()
-    assert {"edge", "egress", "zygote", "host", "database"} <= {process.kind for process in family}
+    assert {"edge", "egress", "cache", "zygote", "host", "database"} <= {process.kind for process in family}
     node.kill()
     eventually(PATIENCE_SECONDS, lambda: not [process for process in family if process.is_alive()])
 

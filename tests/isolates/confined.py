@@ -123,7 +123,7 @@ def main() -> None:
     supervisor = os.getppid()
     sandbox, containment = layers.prepare("nobody")
     package = Package(directory)
-    egress = sandbox.enter(package.descriptor, egress, parent=supervisor)
+    [egress] = sandbox.enter(package.descriptor, [egress], parent=supervisor)
     results = {name: outcome(attempt) for name, attempt in attempts(package, egress, supervisor).items()}
     print(json.dumps({"missing": containment.missing, "user": os.geteuid(), "results": results}))
 

@@ -134,6 +134,7 @@ class Host:
             "environment": {},
             "limits": limits or Limits(),
             "egress_socket": str(self.folder / "egress.sock"),
+            "cache_socket": str(self.folder / "cache.sock"),
         }
         self.end.send(Load(**(load | settings)))
 

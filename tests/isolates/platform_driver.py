@@ -18,8 +18,9 @@ from isolates.wire import Frame, Type
 
 BUNDLE = Path(__file__).parents[2] / "isolates" / "js" / "dist" / "platform.js"
 HEADER_BYTES = 64
-EDGE = 2
+EDGE = 3
 EGRESS = 1
+CACHE = 2
 
 NATIVE = """
 globalThis.__make = (app, config, useRing) => {

@@ -74,7 +74,7 @@ def test_a_closed_connection_is_told_to_javascript(host: Host) -> None:
     deadline = time.monotonic() + 5
     while not (closed := first.ask()) and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert closed == "3 "
+    assert closed == "4 "
 
 
 def test_a_broken_frame_closes_the_connection_alone(host: Host) -> None:

@@ -135,15 +135,23 @@ class Host(asyncio.Protocol):
         window: bool = True,
     ) -> Fetch:
         """Send a REQUEST. With `window`, the response's window is opened as it is read."""
+        head = "\n".join([method, url, "req-1", *(part for field in headers for part in field)]).encode("latin-1")
+        return self.open(head, data, end=end, window=window)
+
+    def open(self, head: bytes, data: bytes = b"", *, end: bool = True, window: bool = True) -> Fetch:
+        """Send a REQUEST with this head, see `start`."""
         stream, self._next = self._next, self._next + 1
         fetch = self._fetches[stream] = Fetch(self, stream, window=window)
-        head = "\n".join([method, url, "req-1", *(part for field in headers for part in field)]).encode("latin-1")
         self.write(encode(stream, Type.REQUEST, flags=END if end else 0, head=head, data=data))
         return fetch
 
     async def fetch(self, method: str, url: str, headers: Iterable[tuple[str, str]] = (), data: bytes = b"") -> Answer:
         """Send a request and return what it came to."""
-        fetch = self.start(method, url, headers, data)
+        return await self.result(self.start(method, url, headers, data))
+
+    @staticmethod
+    async def result(fetch: Fetch) -> Answer:
+        """Return what a request came to."""
         async with asyncio.timeout(20):
             await fetch.done.wait()
         return fetch.answer
@@ -223,11 +231,17 @@ async def egress(
 class Child:
     """The started process; `subprocess` has no way to give a child descriptors under numbers of one's choice."""
 
-    def __init__(self, control: socket.socket, listening: socket.socket, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        listening: socket.socket,
+        environment: dict[str, str],
+        module: str = "router.egress",
+    ) -> None:
         moves = [(os.POSIX_SPAWN_DUP2, control.fileno(), FD), (os.POSIX_SPAWN_DUP2, listening.fileno(), LISTEN_FD)]
         self.pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-m", "router.egress"],
+            [sys.executable, "-m", module],
             {**os.environ, **environment},
             file_actions=moves,
         )

@@ -259,7 +259,7 @@ def test_status_names_every_process(api: Node) -> None:
     status = api.control("GET", "/v1/status").json()
     assert status["ready"] is True
     assert [process["name"] for process in status["processes"]] == [
-        "edge-0", "edge-1", "egress", "zygote", "database-0",
+        "edge-0", "edge-1", "egress", "cache", "zygote", "database-0",
     ]  # fmt: skip
     assert {process["state"] for process in status["processes"]} == {"ready"}
 

@@ -4,6 +4,8 @@ import { AsyncLocalStorage } from './async_context.ts';
 import { atob, btoa } from './base64.ts';
 import { Blob, File } from './blob.ts';
 import { BroadcastChannel } from './broadcast_channel.ts';
+import { Cache } from './cache/cache.ts';
+import { caches, CacheStorage } from './cache/cache_storage.ts';
 import { CompressionStream, DecompressionStream } from './compression.ts';
 import { console } from './console.ts';
 import { Crypto, crypto } from './crypto/crypto.ts';
@@ -43,6 +45,8 @@ const interfaces: Record<string, unknown> = {
   AsyncLocalStorage,
   Blob,
   BroadcastChannel,
+  Cache,
+  CacheStorage,
   CloseEvent,
   CompressionStream,
   Crypto,
@@ -160,6 +164,7 @@ export function installGlobals(): void {
   for (const name of Object.keys(functions)) define(name, functions[name], true);
   define('console', console, false);
   defineAttribute('self', globalThis);
+  defineAttribute('caches', caches);
   defineAttribute('crossOriginIsolated', false);
   defineAttribute('crypto', crypto);
   defineAttribute('navigator', navigator);

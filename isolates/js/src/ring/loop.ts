@@ -6,6 +6,7 @@
 import { monotonic, turnStart } from '../clock.ts';
 import { setContinuation } from '../continuation.ts';
 import { broadcastLost, receiveBroadcast } from '../broadcast_channel.ts';
+import { cacheClient } from '../cache/calls.ts';
 import { operations } from '../crypto/host.ts';
 import { client } from '../fetch.ts';
 import { inspectError } from '../inspect.ts';
@@ -17,7 +18,15 @@ import { receiveFire } from '../scheduled.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
-import { BROADCAST, EGRESS_CONNECTION, FIRE, HOST_CONNECTION, setMoreWork, setNextTimer } from './output.ts';
+import {
+  BROADCAST,
+  CACHE_CONNECTION,
+  EGRESS_CONNECTION,
+  FIRE,
+  HOST_CONNECTION,
+  setMoreWork,
+  setNextTimer,
+} from './output.ts';
 import { runTasks } from './tasks.ts';
 
 /** A turn runs at most this many timers before it looks at the sockets again. */
@@ -46,7 +55,8 @@ const egress: FrameReceiver = {
 };
 
 function receiverOf(connection: number): FrameReceiver {
-  return connection === EGRESS_CONNECTION ? egress : connection === HOST_CONNECTION ? host : server;
+  if (connection > CACHE_CONNECTION) return server;
+  return connection === EGRESS_CONNECTION ? egress : connection === HOST_CONNECTION ? host : cacheClient;
 }
 
 /** Tells the host how long it may sleep, counted from the clock that it gave at the last poll. */

@@ -49,6 +49,7 @@ const SEGMENT_HEADER_BYTES = 8;
 
 export const HOST_CONNECTION = 0;
 export const EGRESS_CONNECTION = 1;
+export const CACHE_CONNECTION = 2;
 
 /** Positions of the counters in the header, in u32. */
 export const Counter = {
