@@ -33,8 +33,8 @@ from router.headers import (
     split,
 )
 from router.hosts import BadHostError, authority
-from router.links import Loss, Stream
 from router.request_ids import RequestIds, acceptable
+from router.stream import Loss, Stream
 
 log = logging.getLogger("router.app")
 

@@ -15,9 +15,10 @@ from router.app import UNREADABLE_FILE, UNSEEN, lost, refusal
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.headers import BadResponseError, request_head
-from router.links import HostLink, Loss, Stream
+from router.links import HostLink
 from router.requests import Request
 from router.responses import CLOCK, Lines, asgi_lines, lines_of, status_line
+from router.stream import Loss, Stream
 
 if TYPE_CHECKING:
     from router.server import EdgeProtocol

@@ -1,18 +1,26 @@
 """One connection from this edge worker to an isolate host, and the requests that run on it.
 
 `HostLink` is the edge's end of `isolates.wire`: it numbers streams, joins what is sent within one turn of the event
-loop into one write, decodes all that arrived in one pass, keeps both flow-control windows and the deadline. `Stream` is
-one request; whoever answers a client subclasses it (`router.app`, `router.server`) and is called back. Nothing here
-knows of HTTP beyond what frames carry, and no callback may block or raise.
+loop into one write, decodes all that arrived in one pass, and keeps the deadline. Nothing here knows of HTTP beyond
+what frames carry.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from isolates.wire import END, HEADER, HEADER_BYTES, MAX_DATA_BYTES, UPGRADE, WINDOW_BYTES, FrameError, Type, decode
+from isolates.wire import (
+    END,
+    HEADER,
+    HEADER_BYTES,
+    UPGRADE,
+    WINDOW_BYTES,
+    FrameError,
+    Type,
+)
+from router.frames import LARGE_BYTES, FrameReader
+from router.stream import Loss, Stream
 
 if TYPE_CHECKING:
     from router.upgrade import HostSocket
@@ -29,100 +37,6 @@ _GOAWAY = int(Type.GOAWAY)
 _BUSY = int(Type.BUSY)
 _pack = HEADER.pack
 _MAX_ID = 0xFFFFFFFF
-
-
-class Loss(Enum):
-    """Why a stream ended without its answer being complete."""
-
-    HOST = "the isolate host's connection is gone"
-    CANCELLED = "the app's response stream failed"
-    DEADLINE = "the request took longer than wall_ms"
-
-
-class Stream:
-    """One request at a host. Made idle; `HostLink.open` starts it.
-
-    Subclasses answer the client in the callbacks below. After `on_refused`, `on_lost`, or a callback with `end` true,
-    the stream is over and none comes any more. Defaults are at the class: most requests never change them.
-    """
-
-    id = 0
-    link: "HostLink | None" = None
-    """The link while the stream is open on it, else None."""
-    opened = 0.0
-    """Monotonic seconds at which the stream was opened."""
-    window = WINDOW_BYTES
-    """Bytes of request body that may be sent."""
-    _pending: bytes = b""
-    _pending_end = False
-    _sent_end = False
-    _unconsumed = 0
-    _grant = 0
-
-    def on_response(self, status: int, head: bytes, data: bytes, end: bool) -> None:
-        """The response began; `head` as in RESPONSE frames, `data` the first bytes of the body."""
-        raise NotImplementedError
-
-    def on_data(self, data: bytes, end: bool) -> None:
-        """More bytes of the response body. Call `consumed` once the client took them."""
-        raise NotImplementedError
-
-    def on_refused(self, status: int, code: str, detail: str) -> None:
-        """The host answers with an error of its own: the app did not, or could not, answer."""
-        raise NotImplementedError
-
-    def on_lost(self, loss: Loss) -> None:
-        """The answer will never be complete."""
-        raise NotImplementedError
-
-    def on_window(self) -> None:
-        """All of the request body given so far is on its way: more may be read from the client."""
-        raise NotImplementedError
-
-    def send_body(self, data: bytes, end: bool) -> bool:
-        """Pass on bytes of the request body. False: read no more from the client before `on_window`.
-
-        What the window does not allow yet is kept. Does nothing once the stream is over.
-        """
-        if self.link is None:
-            return True
-        self._pending = self._pending + data if self._pending else data
-        self._pending_end = end
-        self._flush_body(self.link)
-        return not self._pending
-
-    def consumed(self, count: int) -> None:
-        """Tell that `count` bytes of the response body have left for the client: the host may send as many more."""
-        if self.link is None:
-            return
-        self._unconsumed -= count
-        self._grant += count
-        if self._grant >= WINDOW_BYTES // 2:
-            self.link.send_frame(self.id, _WINDOW, data=self._grant.to_bytes(4, "little"))
-            self._grant = 0
-
-    def cancel(self, why: str) -> None:
-        """Tell the host to stop; no callback comes any more."""
-        if self.link is not None:
-            self.link.cancel(self, why)
-
-    def _flush_body(self, link: "HostLink") -> None:
-        while True:
-            count = min(len(self._pending), self.window, MAX_DATA_BYTES)
-            last = count == len(self._pending)
-            if not count and not (last and self._pending_end and not self._sent_end):
-                return
-            piece, self._pending = self._pending[:count], self._pending[count:]
-            self.window -= count
-            self._sent_end = last and self._pending_end
-            link.send_frame(self.id, _DATA, flags=END if self._sent_end else 0, data=piece)
-
-    def _granted(self, count: int, link: "HostLink") -> None:
-        self.window += count
-        if self._pending or (self._pending_end and not self._sent_end):
-            self._flush_body(link)
-            if not self._pending:
-                self.on_window()
 
 
 class HostLink(asyncio.Protocol):
@@ -144,9 +58,11 @@ class HostLink(asyncio.Protocol):
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
+        self._apart = False
+        """Something in `_out` is too large to be copied once more."""
         self._scheduled = False
-        self._partial = b""
+        self._reader = FrameReader()
         self._next_id = 0
         self.usable = False
         """Whether new requests may be opened: connected, and neither gone nor retired nor blocked."""
@@ -234,6 +150,18 @@ class HostLink(asyncio.Protocol):
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
+    def send_data(self, stream_id: int, body: bytes, at: int, count: int, flags: int) -> None:
+        """Queue `count` bytes of a body, from `at` on. Large ones are not copied."""
+        header = _pack(HEADER_BYTES + count, stream_id, _DATA, flags, 0, 0)
+        if count < LARGE_BYTES:
+            self._out.append(header + body[at : at + count])
+        else:
+            self._out += (header, memoryview(body)[at : at + count])
+            self._apart = True
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
     def cancel(self, stream: Stream, why: str) -> None:
         """Forget `stream` and tell the host."""
         if self._forget(stream):
@@ -278,13 +206,9 @@ class HostLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        if self._partial:
-            data = self._partial + data
         try:
-            frames, used = decode(data)
-            self._partial = data[used:] if used < len(data) else b""
             streams = self.streams
-            for stream_id, type_, flags, status, head, body in frames:
+            for stream_id, type_, flags, status, head, body in self._reader.feed(data):
                 stream = streams.get(stream_id)
                 if stream is not None:
                     if type_ == _RESPONSE and flags & END and stream._sent_end:
@@ -378,7 +302,11 @@ class HostLink(asyncio.Protocol):
         self._scheduled = False
         if self._transport is not None and self._out:
             out = self._out
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            if self._apart:
+                self._transport.writelines(out)
+                self._apart = False
+            else:
+                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
 
     async def _connect(self) -> None:

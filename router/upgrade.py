@@ -18,10 +18,11 @@ from router.dispatch import Route
 from router.errors import EdgeError
 from router.exchanges import HostExchange
 from router.headers import BadResponseError, Headers, ResponseHead, request_head
-from router.links import HostLink, Loss
+from router.links import HostLink
 from router.requests import Request
 from router.responses import CLOCK
 from router.stats import Counters
+from router.stream import Loss
 from router.websocket.connection import WebSocketConnection
 from router.websocket.deflate import Agreement, Deflate, Inflate, agree
 from router.websocket.frames import INTERNAL_ERROR, SERVICE_RESTART, Reader

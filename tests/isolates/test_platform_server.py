@@ -152,6 +152,17 @@ def test_a_request_body_in_many_frames_is_granted_as_it_is_consumed() -> None:
         assert platform.responses[1].body == b"300000"
 
 
+@pytest.mark.parametrize("length", [None, "6", "3", "9", "0", "1000000000000", "word"])
+def test_a_body_arrives_whole_whatever_its_length_is_said_to_be(length: str | None) -> None:
+    headers = [("content-length", length)] if length else []
+    with Platform(handler("return new Response(await request.arrayBuffer())")) as platform:
+        platform.turn(request(1, method="POST", headers=headers, body=b"a", end=False))
+        for piece in (b"bc", b"d", b"", b"e"):
+            platform.turn(data(1, piece))
+        platform.turn(data(1, b"f", end=True))
+        assert platform.responses[1].body == b"abcdef"
+
+
 def test_a_request_body_that_is_not_read_is_not_granted() -> None:
     with Platform(handler("await new Promise(() => {})")) as platform:
         platform.turn(request(1, method="POST", body=b"x" * 60000, end=False))

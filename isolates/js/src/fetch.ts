@@ -109,7 +109,8 @@ class Call implements OutgoingOwner {
     this.#reject(reason);
   }
 
-  response(status: number, head: string, data: Uint8Array<ArrayBuffer>, last: boolean): void {
+  /** The first bytes of the body are at `[at, end)` of the ring's input. */
+  response(status: number, head: string, at: number, end: number, last: boolean): void {
     const fields = stringSplit(head, '\n');
     const list: HeaderList = [];
     for (let i = 1; i + 1 < fields.length; i += 2) listAppend(list, fields[i], fields[i + 1]);
@@ -119,11 +120,11 @@ class Call implements OutgoingOwner {
       return;
     }
     if (!hasNullBody(status)) {
-      if (last) body = new Body(data);
+      if (last) body = new Body(readBytes(at, end));
       else {
-        this.incoming = new IncomingBody(EGRESS_CONNECTION, this.stream, true);
+        this.incoming = new IncomingBody(EGRESS_CONNECTION, this.stream, true, listGet(list, 'content-length'));
         this.incoming.onCancel = () => this.end();
-        if (data.length > 0) this.incoming.push(data, false);
+        if (end > at) this.incoming.arrived(at, end, false);
         body = new Body(null, this.incoming);
       }
     }
@@ -153,9 +154,9 @@ export const client: FrameReceiver = {
       return;
     }
     const last = (flags & END) !== 0;
-    if (type === RESPONSE) call.response(status, readLatin1(at, split), readBytes(split, end), last);
+    if (type === RESPONSE) call.response(status, readLatin1(at, split), split, end, last);
     else if (type === DATA) {
-      call.incoming?.push(readBytes(split, end), last);
+      call.incoming?.arrived(split, end, last);
       if (last) call.end();
     } else if (type === WINDOW) call.outgoing?.grant(readUint32(split));
     else if (type === REFUSE) {

@@ -11,7 +11,7 @@ import { setContinuation, type Flow, type Origin, type Stores } from './continua
 import { DOMException } from './dom_exception.ts';
 import { abortSignal, type AbortSignal, newSignal } from './events/abort.ts';
 import { bodyLength, Body, isUnusable, markUsed, streamOf } from './http/body.ts';
-import { listHas } from './http/headers.ts';
+import { listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
 import { hasNullBody, responseState, type ResponseState, webSockets } from './http/response.ts';
@@ -20,7 +20,7 @@ import { type Entry, InFlight } from './in_flight.ts';
 import { ERROR, limitHit, log } from './log.ts';
 import { charCodeAt, SafeWeakSet, stringSlice, stringSplit, subarray } from './primordials.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
-import { type FrameReceiver, readBytes, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
+import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
 import { BodyTooLarge, Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
 import {
   CANCEL,
@@ -428,9 +428,10 @@ function receiveRequest(
   const verdict = admission.admit(exchange, exchange.arrived);
   if (verdict === START || verdict === WAIT) {
     if ((flags & END) === 0) {
-      exchange.incoming = new IncomingBody(connection, stream, false);
+      const { list } = exchange.request;
+      exchange.incoming = new IncomingBody(connection, stream, false, listGet(list, 'content-length'));
       exchange.request.body = new Body(null, exchange.incoming);
-      if (end > split) exchange.incoming.push(readBytes(split, end), false);
+      if (end > split) exchange.incoming.arrived(split, end, false);
       inFlight.add(exchange);
     } else if (end > split) exchange.request.body = new Body(readTextOrBytes(split, end));
   }
@@ -473,7 +474,7 @@ export const server: FrameReceiver = {
     }
     const exchange = inFlight.find(connection, stream);
     if (exchange === undefined) socketFrame(connection, stream, type, flags, status, split, end);
-    else if (type === DATA) exchange.incoming?.push(readBytes(split, end), (flags & END) !== 0);
+    else if (type === DATA) exchange.incoming?.arrived(split, end, (flags & END) !== 0);
     else if (type === WINDOW) {
       if (exchange.outgoing === null) exchange.granted += readUint32(split);
       else exchange.outgoing.grant(readUint32(split));

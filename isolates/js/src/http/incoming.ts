@@ -4,12 +4,16 @@
  */
 
 import { concatBytes } from '../blob.ts';
-import { promiseReject, promiseResolve } from '../primordials.ts';
+import { promiseReject, promiseResolve, setBytes, sliceBytes } from '../primordials.ts';
+import { copyBytes, readBytes } from '../ring/input.ts';
 import { sendCancel, sendWindow } from '../ring/output.ts';
 import { ReadableStream } from '../streams.ts';
 
 /** Granting in small pieces would cost a frame each. */
 const GRANT_BYTES = 64 << 10;
+
+/** A body that says to be no larger is collected in one piece: an array per frame costs V8 two page faults a kilobyte. */
+const MAX_EXPECTED_BYTES = 4 << 20;
 
 interface ByteController {
   enqueue(chunk: Uint8Array): void;
@@ -22,7 +26,11 @@ export class IncomingBody {
   readonly #connection: number;
   readonly #stream: number;
   readonly #cancelRemote: boolean;
+  readonly #expected: number;
   #chunks: Uint8Array<ArrayBuffer>[] = [];
+  /** Where a body of known size is collected, and how far it is filled. */
+  #whole: Uint8Array<ArrayBuffer> | null = null;
+  #filled = 0;
   #ended = false;
   #failed = false;
   #error: unknown = undefined;
@@ -32,11 +40,15 @@ export class IncomingBody {
   #collecting: { resolve(bytes: Uint8Array<ArrayBuffer>): void; reject(reason: unknown): void } | null = null;
   #onCancel: (() => void) | null = null;
 
-  /** `cancelRemote`: cancelling the body sends CANCEL (a subrequest's response), else it is only ignored. */
-  constructor(connection: number, stream: number, cancelRemote: boolean) {
+  /**
+   * `cancelRemote`: cancelling the body sends CANCEL (a subrequest's response), else it is only ignored.
+   * `length`: the Content-Length, which need not be true.
+   */
+  constructor(connection: number, stream: number, cancelRemote: boolean, length: string | null) {
     this.#connection = connection;
     this.#stream = stream;
     this.#cancelRemote = cancelRemote;
+    this.#expected = length === null ? NaN : +length;
   }
 
   /** Called when the app cancels the body before its end. */
@@ -48,9 +60,23 @@ export class IncomingBody {
     return this.#ended;
   }
 
-  /** Bytes that arrived; `bytes` is the body's to keep. */
-  push(bytes: Uint8Array<ArrayBuffer>, last: boolean): void {
+  /** Bytes arrived, which are at `[at, end)` of the ring's input. */
+  arrived(at: number, end: number, last: boolean): void {
     if (this.#ended || this.#failed) return;
+    const whole = this.#whole;
+    if (whole === null || this.#chunks.length > 0 || this.#filled + (end - at) > whole.length) {
+      this.#push(readBytes(at, end), last);
+      return;
+    }
+    copyBytes(at, end, whole, this.#filled);
+    this.#filled += end - at;
+    if (last) {
+      this.#ended = true;
+      this.#finishCollecting();
+    } else this.#consume(end - at);
+  }
+
+  #push(bytes: Uint8Array<ArrayBuffer>, last: boolean): void {
     if (last) this.#ended = true;
     if (this.#collecting !== null) {
       if (bytes.length > 0) this.#chunks[this.#chunks.length] = bytes;
@@ -69,6 +95,7 @@ export class IncomingBody {
     this.#failed = true;
     this.#error = reason;
     this.#chunks = [];
+    this.#whole = null;
     this.#controller?.error(reason);
     this.#controller = null;
     this.#collecting?.reject(reason);
@@ -81,6 +108,15 @@ export class IncomingBody {
     if (this.#ended) return promiseResolve(this.#take());
     let held = 0;
     for (let i = 0; i < this.#chunks.length; i++) held += this.#chunks[i].length;
+    if (this.#expected > held && this.#expected <= MAX_EXPECTED_BYTES) {
+      const whole = new Uint8Array(this.#expected);
+      for (let i = 0; i < this.#chunks.length; i++) {
+        setBytes(whole, this.#chunks[i], this.#filled);
+        this.#filled += this.#chunks[i].length;
+      }
+      this.#chunks = [];
+      this.#whole = whole;
+    }
     this.#consume(held);
     return new Promise((resolve, reject) => {
       this.#collecting = { resolve, reject };
@@ -145,6 +181,13 @@ export class IncomingBody {
   #take(): Uint8Array<ArrayBuffer> {
     const chunks = this.#chunks;
     this.#chunks = [];
+    const whole = this.#whole;
+    if (whole !== null) {
+      this.#whole = null;
+      if (this.#filled === whole.length && chunks.length === 0) return whole;
+      // The length was not true.
+      return concatBytes([sliceBytes(whole, 0, this.#filled), ...chunks]);
+    }
     return chunks.length === 1 ? chunks[0] : concatBytes(chunks);
   }
 

@@ -9,7 +9,7 @@
 
 import { latin1Decode } from '../encoding/latin1.ts';
 import { setClock } from '../clock.ts';
-import { sliceBytes } from '../primordials.ts';
+import { setBytes, sliceBytes, subarray } from '../primordials.ts';
 import { type NativeCodec, RING_HEADER_BYTES } from './memory.ts';
 import { FRAME_HEADER_BYTES } from './output.ts';
 
@@ -109,6 +109,11 @@ export function readLatin1(at: number, end: number): string {
 /** A copy of the bytes at `[at, end)`. */
 export function readBytes(at: number, end: number): Uint8Array<ArrayBuffer> {
   return sliceBytes(bytes, at, end);
+}
+
+/** Copies the bytes at `[at, end)` into `target` from `offset` on. */
+export function copyBytes(at: number, end: number, target: Uint8Array, offset: number): void {
+  setBytes(target, subarray(bytes, at, end), offset);
 }
 
 /**
