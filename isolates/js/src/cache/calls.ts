@@ -9,7 +9,7 @@ import { Body, markUsed, streamOf } from '../http/body.ts';
 import { IncomingBody } from '../http/incoming.ts';
 import { limitHit } from '../log.ts';
 import { promiseResolve, SafeMap, stringSplit, subarray } from '../primordials.ts';
-import { type FrameReceiver, readBytes, readLatin1, readTextOrBytes, readUint32 } from '../ring/input.ts';
+import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from '../ring/input.ts';
 import { Outgoing, type OutgoingOwner } from '../ring/outgoing.ts';
 import {
   CACHE_CONNECTION,
@@ -81,7 +81,7 @@ class Call implements OutgoingOwner {
 
   /** A body that comes in frames; a list has no head before it. */
   opened(status: number, head: string): void {
-    this.incoming = new IncomingBody(CACHE_CONNECTION, this.stream, true);
+    this.incoming = new IncomingBody(CACHE_CONNECTION, this.stream, true, null);
     this.incoming.onCancel = () => this.end();
     this.answered(status, head, new Body(null, this.incoming), false);
   }
@@ -110,7 +110,7 @@ export const cacheClient: FrameReceiver = {
       else call.opened(status, readLatin1(at, split));
     } else if (type === DATA) {
       if (call.incoming === null) call.opened(200, '');
-      call.incoming!.push(readBytes(split, end), last);
+      call.incoming!.arrived(split, end, last);
       if (last) call.end();
     } else if (type === WINDOW) call.outgoing?.grant(readUint32(split));
     else if (type === REFUSE) {
