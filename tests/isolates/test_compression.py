@@ -3,14 +3,16 @@
 import gzip
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
+import brotli
 import pytest
 
-from isolates.compression import MAX_STREAMS, CompressionOp, Refusal, Streams
+from isolates.compression import MAX_BROTLI_STREAMS, MAX_STREAMS, CompressionOp, Refusal, Streams
 from tests.isolates.driver import Host, Zygote
 
-GZIP, DEFLATE, RAW = 1, 2, 3
+GZIP, DEFLATE, RAW, BROTLI = 1, 2, 3, 4
 DECOMPRESS = 1
 
 
@@ -78,10 +80,42 @@ def test_data_after_the_end_is_refused_once_what_was_before_it_was_given() -> No
     assert machine.write(stream, zlib.compress(b"hello") + b"!") == (Refusal.BAD_DATA, b"hello")
 
 
-def test_a_bomb_is_not_in_memory_at_once() -> None:
+def test_brotli_is_compressed_and_decompressed() -> None:
+    machine, data = Machine(room=64), b"hello world" * 5000
+    stream = machine.open(BROTLI)
+    packed = machine.write(stream, data[:60])[1] + machine.write(stream, data[60:100])[1] + machine.finish(stream)[1]
+    assert brotli.decompress(packed) == data[:100]
+    stream = machine.open(BROTLI, DECOMPRESS)
+    output, packed = b"", brotli.compress(data)
+    for at in range(0, len(packed), 7):
+        status, piece = machine.write(stream, packed[at : at + 7])
+        assert status == 0
+        output += piece
+    assert (status, output + machine.finish(stream)[1]) == (0, data)
+
+
+def test_brotli_that_ends_early_or_goes_on_after_its_end_is_refused() -> None:
+    machine, packed = Machine(), brotli.compress(b"hello")
+    early, late, empty = (machine.open(BROTLI, DECOMPRESS) for _ in range(3))
+    assert machine.write(early, packed[:-2])[0] == 0
+    assert machine.finish(early)[0] == Refusal.BAD_DATA
+    assert machine.write(late, packed) == (0, b"hello")
+    assert machine.write(late, b"!")[0] == Refusal.BAD_DATA
+    assert machine.finish(empty)[0] == Refusal.BAD_DATA
+
+
+def test_brotli_streams_have_a_bound_of_their_own() -> None:
+    machine = Machine()
+    assert all(machine.open(BROTLI) > 0 for _ in range(MAX_BROTLI_STREAMS))
+    assert machine.open(BROTLI) == Refusal.TOO_MANY
+    assert machine.open(GZIP) > 0
+
+
+@pytest.mark.parametrize(("format_", "pack"), [(DEFLATE, zlib.compress), (BROTLI, partial(brotli.compress, quality=1))])
+def test_a_bomb_is_not_in_memory_at_once(format_: int, pack: Callable[[bytes], bytes]) -> None:
     machine = Machine(room=1 << 16)
-    stream = machine.open(DEFLATE, DECOMPRESS)
-    bomb = zlib.compress(bytes(50_000_000))
+    stream = machine.open(format_, DECOMPRESS)
+    bomb = pack(bytes(50_000_000))
     tracemalloc.start()
     machine.buffer[: len(bomb)] = bomb
     machine.streams.run(CompressionOp.WRITE, stream, len(bomb))
@@ -115,7 +149,7 @@ def handler(body: str) -> str:
     return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};"
 
 
-@pytest.mark.parametrize("name", ["gzip", "deflate", "deflate-raw"])
+@pytest.mark.parametrize("name", ["gzip", "deflate", "deflate-raw", "brotli"])
 def test_what_is_compressed_decompresses_to_the_same(host: Host, name: str) -> None:
     edge = host.serve(
         handler(f"""

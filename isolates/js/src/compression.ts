@@ -14,7 +14,7 @@ const CLOSE = 68;
 const BAD_DATA = -32;
 const TOO_MANY = -33;
 
-const FORMATS: Record<string, number> = { gzip: 1, deflate: 2, 'deflate-raw': 3 };
+const FORMATS: Record<string, number> = { gzip: 1, deflate: 2, 'deflate-raw': 3, brotli: 4 };
 
 type Enqueue = (chunk: Uint8Array<ArrayBuffer>) => void;
 
