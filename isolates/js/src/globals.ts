@@ -125,6 +125,14 @@ const functions: Record<string, unknown> = {
   removeEventListener: EventTarget.prototype.removeEventListener,
 };
 
+/** HTML's "special error event handling": `onerror` of a global object gets five arguments, and cancels with true. */
+function runErrorHandler(callback: (...args: unknown[]) => unknown, target: unknown, event: Event): void {
+  if (event instanceof ErrorEvent) {
+    const { message, filename, lineno, colno, error } = event;
+    if (ReflectApply(callback, target, [message, filename, lineno, colno, error]) === true) event.preventDefault();
+  } else if (ReflectApply(callback, target, [event]) === false) event.preventDefault();
+}
+
 /** A read-only attribute of the global object that app code may still replace. */
 function defineAttribute(name: string, value: unknown): void {
   ObjectDefineProperty(globalThis, name, {
@@ -169,7 +177,7 @@ export function installGlobals(): void {
   defineAttribute('crypto', crypto);
   defineAttribute('navigator', navigator);
   defineAttribute('performance', performance);
-  defineHandler(globalThis as unknown as EventTarget, 'error');
+  defineHandler(globalThis as unknown as EventTarget, 'error', undefined, runErrorHandler);
   defineHandler(globalThis as unknown as EventTarget, 'unhandledrejection');
   defineHandler(globalThis as unknown as EventTarget, 'rejectionhandled');
 }

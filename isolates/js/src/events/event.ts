@@ -218,6 +218,25 @@ export class MessageEvent extends Event {
   get ports(): readonly unknown[] {
     return this.#ports;
   }
+  initMessageEvent(
+    type: string,
+    bubbles = false,
+    cancelable = false,
+    data: unknown = null,
+    origin = '',
+    lastEventId = '',
+    source: unknown = null,
+    ports: Iterable<unknown> = [],
+  ): void {
+    requireArguments(arguments.length, 1, 'initMessageEvent');
+    if (eventState(this).dispatching) return;
+    this.initEvent(type, bubbles, cancelable);
+    this.#data = data;
+    this.#origin = toDOMString(origin);
+    this.#lastEventId = toDOMString(lastEventId);
+    this.#source = source;
+    this.#ports = Object.freeze([...ports]);
+  }
 }
 
 export class PromiseRejectionEvent extends Event {

@@ -156,8 +156,22 @@ export function dispatch(target: EventTarget, event: Event): boolean {
   return !state.canceled;
 }
 
-/** Defines the event handler attribute `on<type>` (HTML: event handlers) on a prototype. */
-export function defineHandler(prototype: EventTarget, type: string, onSet?: (target: EventTarget) => void): void {
+type HandlerFunction = (this: unknown, ...args: unknown[]) => unknown;
+
+function runHandler(callback: HandlerFunction, target: unknown, event: Event): void {
+  if (ReflectApply(callback, target, [event]) === false) event.preventDefault();
+}
+
+/**
+ * Defines the event handler attribute `on<type>` (HTML: event handlers) on a prototype. `run` calls a handler and
+ * cancels the event if it says so.
+ */
+export function defineHandler(
+  prototype: EventTarget,
+  type: string,
+  onSet?: (target: EventTarget) => void,
+  run = runHandler,
+): void {
   const handlers = new WeakMap<object, { callback: unknown; listener: (this: unknown, event: Event) => void }>();
   const name = `on${type}`;
   const accessors = {
@@ -179,7 +193,7 @@ export function defineHandler(prototype: EventTarget, type: string, onSet?: (tar
           listener(this: unknown, event: Event) {
             const current = entry.callback;
             if (typeof current !== 'function') return;
-            if (ReflectApply(current, this, [event]) === false) event.preventDefault();
+            run(current as HandlerFunction, this, event);
           },
         };
         handlers.set(target, entry);
