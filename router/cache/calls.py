@@ -88,6 +88,8 @@ def call(head: bytes) -> Call:
         raise CallError("quota", f"a URL of {len(url)} bytes is over the cache's limit of {MAX_URL_BYTES} bytes")
     if len(cache) > MAX_NAME_BYTES:
         raise CallError("quota", f"the name of a cache is over the limit of {MAX_NAME_BYTES} bytes")
+    if operation != b"put" and len(rest) % 2:
+        raise CallError("protocol", "the call is malformed")
     return Call(operation, cache, url, flags, rest)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from router.identity import Identity, seal
@@ -93,11 +93,11 @@ class Cache:
         self.emptied: asyncio.Queue[CacheEmptied] = asyncio.Queue()
         self.changed = asyncio.Event()
         self.closed = asyncio.Event()
-        self._path = path
+        self.path = path
 
     async def app(self, app_id: str = "app-1") -> App:
         ticket = seal(Identity(app_id, "build-1"), TICKET_KEY)
-        _, host = await asyncio.get_running_loop().create_unix_connection(lambda: Host(ticket), self._path)
+        _, host = await asyncio.get_running_loop().create_unix_connection(lambda: Host(ticket), self.path)
         return App(host)
 
     async def until(self, app_id: str, **figures: int) -> None:
@@ -106,6 +106,13 @@ class Cache:
             while any(getattr(self.stats.get(app_id), name, None) != value for name, value in figures.items()):
                 self.changed.clear()
                 await self.changed.wait()
+
+    @staticmethod
+    async def eventually(condition: Callable[[], bool]) -> None:
+        """Wait until something holds that nobody tells."""
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
     def files(self) -> list[Path]:
         """Bodies on the disk."""

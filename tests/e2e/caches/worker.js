@@ -11,6 +11,7 @@ export default {
     const name = decodeURIComponent(url.pathname.slice(1));
     if (name === 'origin') return origin(request, url);
     if (name === 'site') return site(request, env, ctx);
+    if (name === 'has') return new Response(String((await caches.default.match(url.search.slice(1))) !== undefined));
     const run = all[name];
     if (run === undefined) return new Response(`no case ${name}`, { status: 404 });
     const cacheName = `case ${name}`;
