@@ -97,6 +97,8 @@ class EdgeError(Exception):
         ]
         if self.retry_after is not None:
             fields.append((b"retry-after", b"%d" % self.retry_after))
+        if self.status == 426:
+            fields.append((b"sec-websocket-version", b"13"))
         if self.status == 405:
             fields.append((b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
         return ErrorAnswer(self.status, fields, body)

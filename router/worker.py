@@ -10,6 +10,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -144,9 +145,16 @@ def _follow_parent() -> None:
     signal.signal(signal.SIGTERM, _exit_on_signal)
 
 
+def _raise_open_files() -> None:
+    """Connections are descriptors, and WebSockets stay: the usual soft bound of 1,024 is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(make_data_plane: MakeDataPlane) -> None:
     """Be an edge worker until drained."""
     _follow_parent()
+    _raise_open_files()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(levelname)s %(message)s")
     with contextlib.suppress(asyncio.CancelledError):
         uvloop.run(Worker(make_data_plane).run(inherited_socket()))

@@ -203,8 +203,10 @@ class WebSocketConnection(asyncio.Protocol):
             if now - self._since > CLOSE_SECONDS:
                 self._transport.abort()
         elif not self._reading:
-            # It may have said much that nobody has looked at yet.
-            self._heard = now
+            # It may have said much that nobody has looked at yet, its leaving included; that shows in writing.
+            if now - self._heard > PING_SECONDS:
+                self._heard = now
+                self._write(Opcode.PING, b"")
         elif now - self._heard > PING_SECONDS + PONG_SECONDS:
             self._transport.abort()
         elif now - self._heard <= PING_SECONDS:
