@@ -49,7 +49,10 @@ class Assets(Strict, frozen=True):
 
 
 class Limits(Strict, frozen=True):
-    """What the app may use, in place of the node's setting. `cpu_ms` and `response_mb` can only be stricter than it."""
+    """What the app may use, in place of the node's setting.
+
+    `cpu_ms`, `response_mb` and those of subrequests can only be stricter than it.
+    """
 
     wall_ms: Annotated[int, msgspec.Meta(ge=1, le=900_000)] | None = None
     """Milliseconds a request may take, its response stream included. 504 after it."""
@@ -75,6 +78,19 @@ class Limits(Strict, frozen=True):
 
     websocket_message_kb: Annotated[int, msgspec.Meta(ge=1, le=65_536)] | None = None
     """KiB of one WebSocket message that arrives. A larger one closes its WebSocket with code 1009."""
+
+    subrequests: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """Outgoing requests that one request, or one run of a cron, may make, redirects included. `fetch` throws then."""
+
+    max_concurrent_subrequests: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    """Outgoing requests at once, over all isolates; more wait for their turn, and `fetch` throws when too many wait."""
+
+    subrequest_ms: Annotated[int, msgspec.Meta(ge=1, le=86_400_000)] | None = None
+    """Milliseconds that an outgoing request may take, its response included, to the second. `fetch`, or reading the
+    response, throws after it."""
+
+    subrequest_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] | None = None
+    """MiB of one outgoing request's body, and of its response's, decoded. `fetch`, or reading, throws over it."""
 
     max_isolates: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     """Isolates that may serve the app at the same time; each has its own memory. The node's own bound holds too."""

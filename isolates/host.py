@@ -254,6 +254,7 @@ class Host:
                     "cron_wall_ms": load.limits.cron_wall_ms,
                     "max_websockets": load.limits.max_websockets,
                     "websocket_message_kb": load.limits.websocket_message_kb,
+                    "subrequests": load.limits.subrequests,
                 },
                 "scheduled": load.scheduled,
                 "node": load.node,

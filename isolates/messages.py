@@ -30,6 +30,14 @@ class Limits(msgspec.Struct, frozen=True):
     """Open at once in one isolate, of clients and to others."""
     websocket_message_kb: int = 1024
     """One message that arrives."""
+    subrequests: int = 1000
+    """That one request, or run of a cron, may make; 0: no limit."""
+    max_concurrent_subrequests: int = 200
+    """At once, over all isolates of the app. This and the next two are kept by the egress process."""
+    subrequest_ms: int = 300_000
+    """One subrequest, its response included; 0: no limit."""
+    subrequest_mb: int = 0
+    """Body of one subrequest, and of its response; 0: no limit."""
 
 
 # supervisor -> zygote

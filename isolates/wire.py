@@ -16,9 +16,11 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     REQUEST   method, absolute URL, request id, then header name and value in turn; data: first bytes of the body
     RESPONSE  reason phrase (may be empty), then header name and value in turn; data: first bytes of the body
     DATA      no head; data: bytes of the body, possibly none when END is set
-    CANCEL    one field, why: the receiver stops all work on the stream and sends nothing more on it
+    CANCEL    why: the receiver stops all work on the stream and sends nothing more on it; from the egress process, if a
+              limit of the app's is the cause, then its name
     WINDOW    no head; data: u32, that many more bytes of body may be sent to the sender of this frame
-    REFUSE    code, then detail; instead of RESPONSE: the request was not, or could not be, answered by the app
+    REFUSE    code, then detail; instead of RESPONSE: the request was not, or could not be, answered by the app; from
+              the egress process, if a limit of the app's is the cause, then its name
     GOAWAY    stream 0; the host takes no new requests on this connection, what is in flight goes on; with a head
               (code, then detail, as for REFUSE) the host is about to end, and that is why
     IDENTIFY  stream 0; no head; data: the host's ticket (`router.identity`): the first frame, and only the first, on a

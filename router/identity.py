@@ -14,11 +14,23 @@ import msgspec
 _SEAL_BYTES = 32
 
 
+class SubrequestLimits(msgspec.Struct, frozen=True):
+    """What the app may ask of the egress process."""
+
+    concurrent: int = 200
+    """Requests under way at once, over all of its isolates."""
+    milliseconds: int = 300_000
+    """One request, its response included; 0: no limit."""
+    megabytes: int = 0
+    """Body of one request, and of one response; 0: no limit."""
+
+
 class Identity(msgspec.Struct, frozen=True):
     """What a service may rely on about a host."""
 
     app_id: str
     build_id: str
+    limits: SubrequestLimits = SubrequestLimits()
 
 
 class IdentityError(Exception):

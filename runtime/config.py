@@ -267,6 +267,55 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 1024
 
+    subrequests: Annotated[
+        int,
+        _number(
+            "Outgoing requests that one request of an app, or one run of a cron, may make; a manifest may set less. "
+            "`fetch` throws after that. 0: any number, or what the manifest sets.",
+            0,
+            1_000_000,
+        ),
+    ] = 1000
+
+    max_concurrent_subrequests: Annotated[
+        int,
+        _number(
+            "Outgoing requests of one app at once, over all of its isolates; a manifest may set less. More wait for "
+            "their turn, and `fetch` throws when too many wait.",
+            1,
+            10_000,
+        ),
+    ] = 200
+
+    subrequest_ms: Annotated[
+        int,
+        _number(
+            "Longest time for one outgoing request, its response included, looked at once a second; a manifest may "
+            "set less. 0: any time, or what the manifest sets.",
+            0,
+            86_400_000,
+        ),
+    ] = 300_000
+
+    subrequest_mb: Annotated[
+        int,
+        _number(
+            "Largest body of one outgoing request, and of its response after decoding; a manifest may set less. "
+            "0: any size, or what the manifest sets.",
+            0,
+            1 << 20,
+        ),
+    ] = 0
+
+    limit_ceilings: Annotated[
+        list[str],
+        _text(
+            "The most that manifests may set, as `NAME=VALUE`: `wall_ms=60000`, `memory_mb=512`. NAME is any of a "
+            "manifest's `limits`. A build whose manifest sets more is refused, by the name of the limit. Limits that "
+            "are not listed are bounded by the format of manifests alone. Builds that are deployed already stay."
+        ),
+    ] = []
+
     module_mb: Annotated[
         int,
         _number("Largest module, or other file, that an app's code may import.", 1, 1024),
@@ -471,6 +520,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("public_db_url must not end with a slash")
         if self.public_db_url and not self.public_db_url.startswith(("http://", "https://")):
             raise ValueError("public_db_url must start with http:// or https://")
+        self.ceilings()
         if self.max_isolates and self.min_isolates > self.max_isolates:
             raise ValueError("min_isolates must not be more than max_isolates")
 
@@ -485,6 +535,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         wildcards = ("", "0.0.0.0", "::")  # noqa: S104 not a bind
         names = (f"[{host}]" if ":" in host and not host.startswith("[") else host.lower() for host in hosts)
         return list(dict.fromkeys(name for name in names if name.strip("[]") not in wildcards))
+
+    def ceilings(self) -> dict[str, int]:
+        """`limit_ceilings` by name. Raises `ValueError`."""
+        found = {}
+        for entry in self.limit_ceilings:
+            name, _, value = (part.strip() for part in entry.partition("="))
+            if not name or not value.isascii() or not value.isdigit():
+                raise ValueError(f"limit_ceilings: expected NAME=VALUE, as in wall_ms=60000, not {entry!r}")
+            found[name] = int(value)
+        return found
 
     def edge_scheme(self) -> str:
         """http, or https if the edge's listener speaks TLS."""

@@ -7,6 +7,7 @@ some process dies. Must not change anything.
 import ssl
 from ipaddress import ip_network
 
+from artifacts.manifest import Limits
 from router.egress.policy import AddressPolicy, AllowRuleError
 from router.tls import server_tls
 from runtime.config import Config, ConfigError
@@ -23,8 +24,19 @@ def check(config: Config) -> None:
             ip_network(network, strict=False)
         except ValueError:
             raise ConfigError(f"trusted_proxies: {network!r} is not a network such as 10.0.0.0/8") from None
+    _check_ceilings(config)
     _check_listener(config)
     _check_authorities(config)
+
+
+def _check_ceilings(config: Config) -> None:
+    for name, most in config.ceilings().items():
+        if name not in Limits.__struct_fields__:
+            known = ", ".join(Limits.__struct_fields__)
+            raise ConfigError(f"limit_ceilings: {name!r} is none of a manifest's limits, which are {known}")
+        own = getattr(config, name)
+        if own > most:
+            raise ConfigError(f"limit_ceilings: {name} is {most}, but without a manifest an app has {own}: see {name}")
 
 
 def _check_listener(config: Config) -> None:

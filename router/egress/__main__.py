@@ -23,7 +23,8 @@ from router.egress.local import LocalConnector
 from router.egress.policy import AddressPolicy
 from router.egress.pool import Pool
 from router.egress.public import PublicConnector, tls_context
-from router.egress.resolver import Resolver, lane
+from router.egress.resolver import Resolver
+from router.egress.share import Shares
 from router.egress.sockets import Sockets
 from router.egress.upgrade import SocketExchange
 from router.messages import Drain, EgressSettings, EgressStats, LocalNames, Ready, ToEgress
@@ -91,7 +92,7 @@ class Egress:
         own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
         local = Pool(LocalConnector(settings.edge_sockets))
         tls = tls_context(settings.ca_file)
-        sockets = Sockets(most_sockets())
+        sockets, shares = Sockets(most_sockets()), Shares()
         channels: Channels[HostConnection] = Channels()
         tls_of_sockets = tls_context(settings.ca_file)
         tls_of_sockets.set_alpn_protocols(["http/1.1"])
@@ -100,7 +101,8 @@ class Egress:
             if own.include(request.destination):
                 return ClientExchange(connection, stream, request, request_id, local)
             if connection.pool is None:
-                connector = PublicConnector(resolver, tls, lane())
+                assert connection.share is not None
+                connector = PublicConnector(resolver, tls, connection.share.lane)
                 connection.pool = Pool(connector, sockets, connection.identity.app_id)
             return ClientExchange(connection, stream, request, request_id, connection.pool)
 
@@ -109,12 +111,15 @@ class Egress:
                 return SocketExchange(connection, stream, request, request_id, local)
             if connection.socket_pool is None:
                 # A WebSocket takes a whole connection over, which HTTP/2 has none of.
-                connector = PublicConnector(resolver, tls_of_sockets, lane(), http2=False)
+                assert connection.share is not None
+                connector = PublicConnector(resolver, tls_of_sockets, connection.share.lane, http2=False)
                 connection.socket_pool = Pool(connector, sockets, connection.identity.app_id)
             return SocketExchange(connection, stream, request, request_id, connection.socket_pool, sockets)
 
         def connect() -> HostConnection:
-            connection = HostConnection(make, make_socket, self._counters, self._closed, settings.ticket_key, channels)
+            connection = HostConnection(
+                make, make_socket, self._counters, shares, self._closed, settings.ticket_key, channels
+            )
             self._connections.add(connection)
             return connection
 

@@ -1,30 +1,30 @@
 """A host's connection to the egress process: frames in, exchanges, frames out.
 
-One per isolate host, so one per app build: its limits are the app's, and it holds no connections that another app uses.
+One per isolate host, so one per app build: it holds no connections that another app uses. What the app's hosts have
+together, its limits above all, is in `router.egress.share`.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from isolates.wire import END, HEADER, HEADER_BYTES, UPGRADE, FrameError, Type, decode
+from isolates.wire import END, HEADER, HEADER_BYTES, UPGRADE, Frame, FrameError, Type, decode
 from router.egress import headers
 from router.egress.broadcast import BroadcastError, Channels
 from router.egress.errors import EgressError
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
 from router.egress.pool import Pool
+from router.egress.share import Share, Shares
 from router.egress.upgrade import OutboundSocket, new_key
 from router.identity import Identity, IdentityError, unseal
 
 log = logging.getLogger("router.egress")
 
-MAX_ACTIVE = 100
-"""Requests of one host under way at once."""
-
 MAX_WAITING = 1000
-"""Further ones that wait for their turn; above that they are refused."""
+"""Requests of one host that wait for their turn, over `max_concurrent_subrequests`; above that they are refused."""
 
 MAX_WAITING_BYTES = 16 << 20
 """Of their bodies, all together."""
@@ -34,6 +34,8 @@ PAUSE_BYTES = 8 << 20
 
 MAX_WEBSOCKETS = 10_000
 """Of one host. The app's own limit (`max_websockets`) is kept in the isolate; this one holds whatever happens there."""
+FRAMES_PER_TURN = 64
+"""Frames of one host that are looked at before others get their turn: a few milliseconds, if all are requests."""
 
 _REQUEST = int(Type.REQUEST)
 _DATA = int(Type.DATA)
@@ -73,13 +75,14 @@ class HostConnection(asyncio.Protocol):
         make: Start,
         make_socket: StartSocket,
         counters: Counters,
+        shares: Shares,
         on_close: Callable[["HostConnection"], None],
         ticket_key: bytes,
         channels: "Channels[HostConnection]",
     ) -> None:
         self._ticket_key = ticket_key
+        self._shares = shares
         self._channels = channels
-        self._identified = False
         self._make = make
         self._make_socket = make_socket
         self._counters = counters
@@ -90,8 +93,11 @@ class HostConnection(asyncio.Protocol):
         self._active: set[int] = set()
         self._waiting: dict[int, list[tuple[bytes, bool]]] = {}
         self._waiting_bytes = 0
+        self._frames: deque[Frame] = deque()
         self._buffer = b""
         self._out: list[bytes] = []
+        self.share: Share | None = None
+        """The app's, from the first frame on."""
         self.pool: Pool | None = None
         """Connections to the outside that were made for this host, if any; `on_close` closes them."""
         self.socket_pool: Pool | None = None
@@ -102,7 +108,7 @@ class HostConnection(asyncio.Protocol):
         """The host does not read as fast as it is sent to."""
 
     def __repr__(self) -> str:
-        app = self.identity.app_id if self._identified else "unknown"
+        app = self.identity.app_id if self.share is not None else "unknown"
         return f"<HostConnection of {app} [{len(self._active)} active, {len(self._waiting)} waiting]>"
 
     @property
@@ -120,11 +126,16 @@ class HostConnection(asyncio.Protocol):
             exchange.over = True
             if stream in self._active:
                 exchange.on_cancel()
+        share, self.share = self.share, None
+        if share is not None:
+            for _ in self._active:
+                share.release()
+            self._shares.leave(self.identity.app_id, self)
+            self._channels.leave(self.identity.app_id, self)
         self._exchanges.clear()
         self._active.clear()
         self._waiting.clear()
-        if self._identified:
-            self._channels.leave(self.identity.app_id, self)
+        self._frames.clear()
         for socket in list(self.sockets.values()):
             socket.host_gone()
         self._on_close(self)
@@ -136,7 +147,7 @@ class HostConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.choked = False
-        if self._transport is not None:
+        if self._transport is not None and not self._frames:
             self._transport.resume_reading()
         for socket in list(self.sockets.values()):
             socket.connection.pump()
@@ -146,9 +157,22 @@ class HostConnection(asyncio.Protocol):
             data = self._buffer + data
         try:
             frames, taken = decode(data)
-            self._buffer = data[taken:]
-            for stream, kind, flags, status, head, body in frames:
-                if not self._identified or kind == _IDENTIFY:
+        except FrameError as error:
+            self._break(error)
+            return
+        self._buffer = data[taken:]
+        begun = bool(self._frames)
+        self._frames += frames
+        if not begun:
+            self._read()
+
+    def _read(self) -> None:
+        """Look at the frames that have arrived, in portions, so that an app with very many holds up no other."""
+        frames = self._frames
+        try:
+            for _ in range(min(len(frames), FRAMES_PER_TURN)):
+                stream, kind, flags, status, head, body = frames.popleft()
+                if self.share is None or kind == _IDENTIFY:
                     self._identify(kind, body)
                 elif kind == _REQUEST:
                     self._requested(stream, head, body, flags)
@@ -164,9 +188,24 @@ class HostConnection(asyncio.Protocol):
                 elif kind == _CANCEL:
                     self._cancelled(exchange)
         except (FrameError, IdentityError, BroadcastError) as error:
-            log.error("a host broke the frame format: %s", error)
-            if self._transport is not None:
-                self._transport.abort()
+            self._break(error)
+            return
+        if frames and self._transport is not None:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is None:
+            return
+        self._read()
+        if not self._frames and not self.choked:
+            self._transport.resume_reading()
+
+    def _break(self, error: Exception) -> None:
+        log.error("a host broke the frame format: %s", error)
+        self._frames.clear()
+        if self._transport is not None:
+            self._transport.abort()
 
     def close(self) -> None:
         """Close once what is queued has been sent."""
@@ -190,10 +229,22 @@ class HostConnection(asyncio.Protocol):
         self._forget(exchange)
 
     def _identify(self, kind: int, ticket: bytes) -> None:
-        if self._identified or kind != _IDENTIFY:
+        if self.share is not None or kind != _IDENTIFY:
             raise FrameError("the first frame, and no other, says whose the connection is")
         self.identity = unseal(ticket, self._ticket_key)
-        self._identified = True
+        self.share = self._shares.join(self.identity.app_id, self.identity.limits)
+
+    def _give_up_late(self, now: float) -> None:
+        """End requests that are over the time they may take."""
+        milliseconds = self.identity.limits.milliseconds if self.share is not None else 0
+        if not milliseconds:
+            return
+        began_before = now - milliseconds / 1000
+        for stream in list(self._active):
+            exchange = self._exchanges[stream]
+            if exchange.began < began_before:
+                text = f"the request took longer than the limit subrequest_ms = {milliseconds}"
+                exchange.abandon(EgressError("limit", text, "subrequest_ms"))
 
     def _broadcast(self, kind: int, number: int, data: bytes) -> None:
         channels, app_id, now = self._channels, self.identity.app_id, self._loop.time()
@@ -214,7 +265,11 @@ class HostConnection(asyncio.Protocol):
         self.send(HEADER.pack(HEADER_BYTES + len(data), number, _BROADCAST, END, missed, 0) + data)
 
     def check_time(self, now: float) -> None:
-        """Look after WebSockets whose other side is silent; `now` is the loop's time. Called about once a second."""
+        """Look after requests that take too long and WebSockets whose other side is silent, about once a second.
+
+        `now` is the loop's time.
+        """
+        self._give_up_late(now)
         for socket in list(self.sockets.values()):
             socket.connection.check_time(now)
 
@@ -234,17 +289,32 @@ class HostConnection(asyncio.Protocol):
         except EgressError as error:
             self._refuse(stream, error)
             return
+        assert self.share is not None
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + len(body) > MAX_WAITING_BYTES:
-            self._refuse(stream, EgressError("limit", f"too many requests at once, {MAX_ACTIVE} are being sent"))
+            self._refuse(stream, self._too_many())
             return
         exchange = make(self, stream, request, request_id)
         self._exchanges[stream] = exchange
-        if len(self._active) < MAX_ACTIVE:
-            self._active.add(stream)
-            exchange.begin(body, end)
+        if self.identity.limits.megabytes:
+            exchange.most_bytes = self.identity.limits.megabytes << 20
+        if not self.share.full and not self._waiting:
+            self._start(exchange, body, end)
         else:
             self._waiting[stream] = [(body, end)]
             self._waiting_bytes += len(body)
+            self.share.wait(self)
+
+    def _start(self, exchange: Exchange, body: bytes, end: bool) -> None:
+        assert self.share is not None
+        self._active.add(exchange.stream)
+        self.share.active += 1
+        exchange.began = self._loop.time()
+        exchange.begin(body, end)
+
+    def _too_many(self) -> EgressError:
+        most = self.identity.limits.concurrent
+        text = f"too many requests wait already, over the limit max_concurrent_subrequests = {most}"
+        return EgressError("limit", text, "max_concurrent_subrequests")
 
     def _body(self, exchange: Exchange, data: bytes, end: bool) -> None:
         pieces = self._waiting.get(exchange.stream)
@@ -254,19 +324,19 @@ class HostConnection(asyncio.Protocol):
         pieces.append((data, end))
         self._waiting_bytes += len(data)
         if self._waiting_bytes > MAX_WAITING_BYTES:
-            exchange.refuse(EgressError("limit", f"too many requests at once, {MAX_ACTIVE} are being sent"))
+            exchange.refuse(self._too_many())
 
-    def _next(self) -> None:
-        """Begin requests that have waited, now that others are over."""
-        while self._waiting and len(self._active) < MAX_ACTIVE:
+    def begin_next(self) -> bool:
+        """Begin the request that has waited longest; False: none waits any more."""
+        if self._waiting:
             stream = next(iter(self._waiting))
             (body, end), *more = self._take_waiting(stream)
             exchange = self._exchanges[stream]
-            self._active.add(stream)
-            exchange.begin(body, end)
+            self._start(exchange, body, end)
             for body, end in more:
                 if not exchange.over:
                     exchange.take_body(body, end)
+        return bool(self._waiting)
 
     def _take_waiting(self, stream: int) -> list[tuple[bytes, bool]]:
         pieces = self._waiting.pop(stream)
@@ -275,7 +345,7 @@ class HostConnection(asyncio.Protocol):
 
     def _refuse(self, stream: int, error: EgressError) -> None:
         self._counters.failed += 1
-        head = f"{error.code}\n{error.detail}".encode("latin-1", "replace")
+        head = error.fields(error.code)
         length = HEADER_BYTES + len(head)
         self.send(HEADER.pack(length, stream, int(Type.REFUSE), 0, 502, len(head)) + head)
 
@@ -288,12 +358,12 @@ class HostConnection(asyncio.Protocol):
     def _forget(self, exchange: Exchange) -> None:
         stream = exchange.stream
         self._exchanges.pop(stream, None)
-        self._active.discard(stream)
-        if stream in self._waiting:
+        if stream in self._active:
+            self._active.remove(stream)
+            if self.share is not None:
+                self.share.release()
+        elif stream in self._waiting:
             self._take_waiting(stream)
-        if self._waiting:
-            # Not at once: a request that fails as soon as it begins would come back here, once for each that waits.
-            self._loop.call_soon(self._next)
 
     def _flush(self) -> None:
         out, self._out = self._out, []

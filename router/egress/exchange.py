@@ -19,6 +19,8 @@ _WINDOW = int(Type.WINDOW)
 _REFUSE = int(Type.REFUSE)
 _pack = HEADER.pack
 
+UNLIMITED = 1 << 62
+
 
 class Sender(Protocol):
     """What an exchange needs of the connection it runs on."""
@@ -37,8 +39,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_ahead", "_decoder", "_ended", "_granted", "_head", "_head_sent", "_received", "_sender", "_unconsumed"),
-        *("over", "request", "stream", "window"),
+        *("_ahead", "_decoder", "_ended", "_granted", "_head", "_head_sent", "_received", "_sender", "_sent"),
+        *("_unconsumed", "began", "most_bytes", "over", "request", "stream", "window"),
     )
 
     def __init__(self, sender: Sender, stream: int, request: Request) -> None:
@@ -48,7 +50,12 @@ class Exchange:
         self.window = WINDOW_BYTES
         """Bytes of response body that may still be sent."""
         self.over = False
+        self.began = 0.0
+        """When its turn came, by the loop's clock; 0.0: it still waits."""
+        self.most_bytes = UNLIMITED
+        """Of either body."""
         self._received = 0
+        self._sent = 0
         self._unconsumed = 0
         self._granted = 0
         self._head: tuple[int, bytes, Fields] | None = None
@@ -92,6 +99,8 @@ class Exchange:
         length = self.request.length
         if self._unconsumed > WINDOW_BYTES:
             self.abandon(EgressError("protocol", "more of the request body was sent than the window allows"))
+        elif self._received > self.most_bytes:
+            self.abandon(self._too_large("request"))
         elif length is not None and (self._received > length or (end and self._received < length)):
             self.abandon(EgressError("protocol", "the request body is not as long as its Content-Length says"))
         else:
@@ -138,7 +147,7 @@ class Exchange:
         """Answer that there is no response, or break off the one that has begun."""
         if self.over:
             return
-        head = (error.detail if self._head_sent else f"{error.code}\n{error.detail}").encode("latin-1", "replace")
+        head = error.fields() if self._head_sent else error.fields(error.code)
         kind, status = (_CANCEL, 0) if self._head_sent else (_REFUSE, 502)
         self._sender.send(_pack(HEADER_BYTES + len(head), self.stream, kind, 0, status, len(head)) + head)
         self._finish(error)
@@ -180,8 +189,15 @@ class Exchange:
         self._head_sent = True
         self._send(_RESPONSE, status, head, data, end)
 
+    def _too_large(self, what: str) -> EgressError:
+        megabytes = self.most_bytes >> 20
+        return EgressError("limit", f"the {what}'s body is over the limit subrequest_mb = {megabytes}", "subrequest_mb")
+
     def _send(self, kind: int, status: int, head: bytes, data: bytes, end: bool) -> None:
         self.window -= len(data)
+        self._sent += len(data)
+        if self._sent > self.most_bytes:
+            raise self._too_large("response")
         length = HEADER_BYTES + len(head) + len(data)
         self._sender.send(_pack(length, self.stream, kind, END if end else 0, status, len(head)) + head + data)
         if end:

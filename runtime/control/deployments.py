@@ -10,11 +10,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
-from artifacts.manifest import Manifest
-from isolates.messages import Limits
 from runtime.config import Config
 from runtime.control import names
 from runtime.control.audit import Audit, of_app
+from runtime.control.limits import limits
 from runtime.control.problems import Problem
 from runtime.control.serving import Serving, placement
 from runtime.state import apps, builds, domains, environment
@@ -48,30 +47,6 @@ class Removed(NamedTuple):
     isolates: int
     artifacts: int
     environment: int
-
-
-def limits(config: Config, manifest: Manifest, max_concurrent_requests: int | None) -> Limits:
-    """The call's value, else the manifest's, else the node's; a limit that is off by default bounds every manifest."""
-    own = manifest.limits
-    return Limits(
-        wall_ms=own.wall_ms or config.wall_ms,
-        memory_mb=own.memory_mb or config.memory_mb,
-        max_concurrent_requests=max_concurrent_requests
-        or own.max_concurrent_requests
-        or config.max_concurrent_requests,
-        queue_ms=config.queue_ms,
-        cpu_ms=_stricter(own.cpu_ms, config.cpu_ms),
-        response_mb=_stricter(own.response_mb, config.response_mb),
-        module_mb=config.module_mb,
-        cron_wall_ms=own.cron_wall_ms or config.cron_wall_ms,
-        max_websockets=own.max_websockets or config.max_websockets,
-        websocket_message_kb=own.websocket_message_kb or config.websocket_message_kb,
-    )
-
-
-def _stricter(own: int | None, node: int) -> int:
-    """The smaller of two limits of which either may be off (None or 0)."""
-    return min(own, node) if own and node else own or node
 
 
 def default_hosts(app: App) -> list[str]:

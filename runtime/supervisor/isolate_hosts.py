@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from isolates.messages import Blocked, HostStats, Load, Log, Retiring
-from router.identity import Identity, seal
+from router.identity import Identity, SubrequestLimits, seal
 from router.messages import Upstream
 from router.occupancy import SLOTS
 from runtime.supervisor.host import Host, HostFailed
@@ -250,7 +250,7 @@ class IsolateHosts:
             limits=placement.limits,
             egress_socket=str(self._egress_socket),
             cache_socket=str(self._cache_socket),
-            ticket=seal(Identity(placement.app_id, placement.build_id), self._ticket_key),
+            ticket=seal(_identity(placement), self._ticket_key),
             node=placement.node,
             scheduled=bool(placement.crons),
         )
@@ -435,3 +435,9 @@ class IsolateHosts:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _identity(placement: Placement) -> Identity:
+    own = placement.limits
+    limits = SubrequestLimits(own.max_concurrent_subrequests, own.subrequest_ms, own.subrequest_mb)
+    return Identity(placement.app_id, placement.build_id, limits)

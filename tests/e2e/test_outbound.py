@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.node_server import Node
+from tests.node_server import Node, eventually
 
 FETCHER = """
 export default { async fetch(request) {
@@ -114,3 +114,24 @@ def test_other_apps_are_reached_by_name_without_leaving_the_node(
 
 def test_a_server_that_is_not_there_is_a_type_error(fetcher: Callable[..., dict[str, object]]) -> None:
     assert fetcher("http://does-not-exist.invalid/")["error"] == "TypeError"
+
+
+def test_a_request_can_make_so_many_subrequests_and_the_owner_is_told(node: Node) -> None:
+    many = """
+    export default { async fetch(request) {
+      if (new URL(request.url).pathname === "/self") return new Response("self");
+      let made = 0;
+      try {
+        for (; made < 9; made++) await (await fetch(new URL("/self", request.url))).text();
+      } catch (error) {
+        return new Response(`${made} ${error}`);
+      }
+      return new Response(String(made));
+    } }"""
+    node.deploy({"_worker.js": many, "brrrd.json": '{"limits": {"subrequests": 3}}'}, "eager")
+    for _ in range(2):
+        assert node.get("eager").text.startswith("3 TypeError: fetch failed: one request may make no more subrequests")
+    counted = 'brrrd_host_limits_total{app="eager",limit="subrequests",project="default"} 2'
+    eventually(10, lambda: counted in node.control("GET", "/metrics").text)
+    lines = node.control("GET", "/v1/projects/default/apps/eager/logs").text.splitlines()
+    assert sum("limit subrequests = 3" in line for line in lines) == 2

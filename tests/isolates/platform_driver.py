@@ -139,6 +139,8 @@ class Platform:
         self.output: Any = self.engine.eval("__host.output")
         self.ahead_ms = 0.0
         self.logs: list[tuple[int, str, str]] = []
+        self.limits: list[tuple[str, str]] = []
+        """Limits that were hit, with what the app's log says about it."""
         self.responses: dict[int, Response] = {}
         self.sent: list[Frame] = []
         """Frames to the egress."""
@@ -190,6 +192,8 @@ class Platform:
         if connection == 0:
             if frame.type == Type.LOG:
                 self.logs.append((frame.status, frame.head.decode("latin-1"), frame.data.decode()))
+            elif frame.type == Type.LIMIT:
+                self.limits.append((frame.head.decode("latin-1").partition("\n")[2], frame.data.decode()))
             else:
                 self.load = frame
         elif connection == EGRESS:

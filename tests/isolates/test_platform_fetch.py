@@ -181,3 +181,21 @@ def test_a_request_can_be_passed_on_as_it_came() -> None:
         platform.turn()
         response = platform.responses[1]
         assert (response.status, response.header("x-b"), response.body) == (203, "2", b"body")
+
+
+def test_a_limit_that_the_egress_keeps_is_an_error_and_a_line_of_the_log() -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, '["http://x.test/"]')
+        refusal = wire.encode(frame.stream, Type.REFUSE, status=502, head=b"limit\ntoo many wait\nsome_limit")
+        platform.turn(refusal, connection=EGRESS)
+        assert result(platform) == "TypeError: fetch failed: too many wait"
+        assert platform.limits == [("some_limit", "fetch: too many wait")]
+
+
+def test_a_limit_in_mid_response_is_an_error_of_the_body() -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, '["http://x.test/"]')
+        cancel = wire.encode(frame.stream, Type.CANCEL, head=b"too large\nsome_limit")
+        platform.turn(answer(frame.stream, 200, (), b"part", end=False), cancel, connection=EGRESS)
+        assert result(platform) == "TypeError: fetch failed: too large"
+        assert platform.limits == [("some_limit", "fetch: too large")]

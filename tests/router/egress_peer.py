@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from isolates.wire import END, WINDOW_BYTES, Frame, Type, decode, encode
-from router.identity import Identity, seal
+from router.identity import Identity, SubrequestLimits, seal
 from router.messages import EgressSettings, EgressStats, FromEgress, Ready
 from runtime.channel import FD, Channel
 
@@ -33,6 +33,7 @@ class Answer:
         self.code = ""
         self.detail = ""
         self.broken = ""
+        self.limit = ""
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.fields if key == name), None)
@@ -74,10 +75,12 @@ class Fetch:
                 answer.status, answer.reason = frame.status, head[0]
                 answer.fields = list(zip(head[1::2], head[2::2], strict=True))
             case Type.REFUSE:
-                answer.code, answer.detail = head
+                answer.code, answer.detail, *named = head
+                answer.limit = "".join(named)
                 self.done.set()
             case Type.CANCEL:
-                answer.broken = head[0]
+                answer.broken, *named = head
+                answer.limit = "".join(named)
                 self.done.set()
             case Type.WINDOW:
                 self.granted += int.from_bytes(frame.data, "little")
@@ -167,6 +170,10 @@ class Egress:
         self.stats: list[EgressStats] = []
         self.stats_changed = asyncio.Event()
         self.closed = asyncio.Event()
+
+    async def host_of(self, app_id: str, limits: SubrequestLimits) -> Host:
+        """Connect as a host of an app with such limits."""
+        return await self.host(seal(Identity(app_id, "build-1", limits), TICKET_KEY))
 
     async def host(self, ticket: bytes | None = TICKET) -> Host:
         """Connect; `ticket` None: without saying who it is."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from isolates.wire import WINDOW_BYTES, Type, encode
-from router.identity import Identity, seal
+from router.identity import Identity, SubrequestLimits, seal
 from router.messages import Drain, LocalNames
 from tests.router.certificates import certificates
 from tests.router.egress_peer import TICKET_KEY, Egress, Host, egress
@@ -415,7 +415,7 @@ async def test_host_that_goes_away_takes_its_requests_with_it() -> None:
         assert (await (await running.host()).fetch("GET", "http://10.0.0.1/")).code == "blocked"
 
 
-async def test_requests_over_the_cap_wait_for_their_turn() -> None:
+async def test_requests_over_the_cap_wait_for_their_turn_over_all_hosts_of_the_app() -> None:
     gate = asyncio.Event()
 
     def waiting(server: Server) -> Handler:
@@ -427,32 +427,78 @@ async def test_requests_over_the_cap_wait_for_their_turn() -> None:
 
         return handle
 
-    async with outside(waiting) as (server, host, _):
-        fetches = [host.start("GET", f"http://127.0.0.1:{server.port}/{number}") for number in range(250)]
-        await server.until(lambda: server.connections >= 100)
-        await asyncio.sleep(0.1)
-        assert server.connections == 100
-        fetches[240].cancel()
+    async with outside(waiting) as (server, _, running):
+        url = f"http://127.0.0.1:{server.port}/"
+        hosts = [await running.host_of("app-1", SubrequestLimits(concurrent=20)) for _ in range(2)]
+        other = await running.host_of("app-2", SubrequestLimits(concurrent=20))
+        fetches = [hosts[number % 2].start("GET", f"{url}{number}") for number in range(80)]
+        await server.until(lambda: server.connections >= 20)
+        # An app that waits for its turn is in nobody's way.
+        neighbours = other.start("GET", url + "neighbour")
+        await server.until(lambda: any("/neighbour " in head for head in server.heads))
+        assert server.connections == 21
+        fetches[70].cancel()
         gate.set()
         async with asyncio.timeout(20):
-            await asyncio.gather(*(fetch.done.wait() for number, fetch in enumerate(fetches) if number != 240))
-    assert {fetch.answer.body for number, fetch in enumerate(fetches) if number != 240} == {b"hello"}
-    assert not any("/240 " in head for head in server.heads)
+            wanted = [fetch for number, fetch in enumerate(fetches) if number != 70]
+            await asyncio.gather(*(fetch.done.wait() for fetch in [*wanted, neighbours]))
+    assert {fetch.answer.body for fetch in [*wanted, neighbours]} == {b"hello"}
+    assert not any("/70 " in head for head in server.heads)
+
+
+def silent(server: Server) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    return handle
 
 
 async def test_endlessly_many_requests_are_refused_in_the_end() -> None:
-    def silent(server: Server) -> Handler:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-
-        return handle
-
-    async with outside(silent) as (server, host, _):
-        fetches = [host.start("GET", f"http://127.0.0.1:{server.port}/") for _ in range(1200)]
+    async with outside(silent) as (server, _, running):
+        host = await running.host_of("app-1", SubrequestLimits(concurrent=50))
+        fetches = [host.start("GET", f"http://127.0.0.1:{server.port}/") for _ in range(1150)]
         async with asyncio.timeout(20):
-            await asyncio.gather(*(fetch.done.wait() for fetch in fetches[1100:]))
-    assert {fetch.answer.code for fetch in fetches[1100:]} == {"limit"}
-    assert not any(fetch.done.is_set() for fetch in fetches[:1100])
+            await asyncio.gather(*(fetch.done.wait() for fetch in fetches[1050:]))
+    assert {(fetch.answer.code, fetch.answer.limit) for fetch in fetches[1050:]} == {
+        ("limit", "max_concurrent_subrequests")
+    }
+    assert "max_concurrent_subrequests = 50" in fetches[1100].answer.detail
+    assert not any(fetch.done.is_set() for fetch in fetches[:1050])
+
+
+async def test_request_over_its_time_is_given_up() -> None:
+    async with outside(silent) as (server, _, running):
+        host = await running.host_of("app-1", SubrequestLimits(milliseconds=200))
+        answer = await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
+    assert (answer.code, answer.limit) == ("limit", "subrequest_ms")
+    assert "subrequest_ms = 200" in answer.detail
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+async def test_response_over_its_size_is_cut_off(coding: str) -> None:
+    body = bytes(3 << 20)
+    if coding:
+        body = gzip.compress(body)
+    named = f"Content-Encoding: {coding}\r\n".encode() if coding else b""
+    response = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (named, len(body), body)
+    async with outside(response) as (server, _, running):
+        host = await running.host_of("app-1", SubrequestLimits(megabytes=1))
+        answer = await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
+    assert (answer.status, answer.limit) == (200, "subrequest_mb")
+    assert "the response's body is over the limit subrequest_mb = 1" in answer.broken
+    assert len(answer.body) <= 1 << 20
+
+
+async def test_request_body_over_its_size_is_refused() -> None:
+    async with outside(echoing) as (server, _, running):
+        host = await running.host_of("app-1", SubrequestLimits(megabytes=1))
+        fetch = host.start("POST", f"http://127.0.0.1:{server.port}/", end=False)
+        async with asyncio.timeout(20):
+            for sent in range(0, 2 << 20, 32 << 10):
+                await fetch.until(lambda sent=sent: fetch.done.is_set() or fetch.granted >= sent + (32 << 10))  # type: ignore[misc]
+                fetch.send(bytes(32 << 10))
+            await fetch.done.wait()
+    assert "the request's body is over the limit subrequest_mb = 1" in fetch.answer.broken + fetch.answer.detail
 
 
 BLOCKED = {

@@ -30,6 +30,7 @@ def test_lists_in_the_environment_are_comma_separated() -> None:
         ("workers = -1", ["workers"]),
         ("log_format = 'xml'", ["log_format"]),
         ("public_db_url = 'https://db.example.com/'", ["public_db_url", "slash"]),
+        ("limit_ceilings = ['wall_ms: 5']", ["limit_ceilings", "NAME=VALUE", "wall_ms: 5"]),
         ("listen = ", ["TOML"]),
     ],
 )

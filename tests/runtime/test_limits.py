@@ -2,10 +2,12 @@
 
 import pytest
 
+from artifacts.errors import PackageError
 from artifacts.manifest import Limits as Own
 from artifacts.manifest import Manifest
 from runtime.config import Config
-from runtime.control.deployments import limits
+from runtime.control.limits import limits
+from runtime.control.problems import Problem
 
 
 def test_the_call_comes_before_the_manifest_and_the_manifest_before_the_node() -> None:
@@ -24,3 +26,20 @@ def test_a_manifest_cannot_loosen_a_limit_that_the_node_switched_on(own: int | N
     manifest = Manifest(limits=Own(cpu_ms=own, response_mb=own))
     decided = limits(Config(cpu_ms=node, response_mb=node), manifest, None)
     assert (decided.cpu_ms, decided.response_mb) == (effective, effective)
+
+
+@pytest.mark.parametrize("name", ["subrequests", "max_concurrent_subrequests", "subrequest_ms", "subrequest_mb"])
+def test_a_manifest_can_only_be_stricter_about_subrequests(name: str) -> None:
+    node = Config(subrequest_mb=5)
+    assert getattr(limits(node, Manifest(), None), name) == getattr(node, name)
+    assert getattr(limits(node, Manifest(limits=Own(**{name: 2})), None), name) == 2
+    assert getattr(limits(node, Manifest(limits=Own(**{name: 1_000_000})), None), name) == getattr(node, name)
+
+
+def test_a_manifest_above_the_ceiling_is_refused_by_the_name_of_the_limit() -> None:
+    node = Config(limit_ceilings=["wall_ms=60000", "max_concurrent_requests = 200"])
+    assert limits(node, Manifest(limits=Own(wall_ms=60_000)), 200).wall_ms == 60_000
+    with pytest.raises(PackageError, match=r'"limits\.wall_ms": 60001 is more than this node allows, which is 60000'):
+        limits(node, Manifest(limits=Own(wall_ms=60_001)), None)
+    with pytest.raises(Problem, match="max_concurrent_requests is 201; this node allows 200 at most"):
+        limits(node, Manifest(), 201)

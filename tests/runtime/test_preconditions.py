@@ -16,6 +16,8 @@ from tests.router.certificates import certificates
         (Config(egress_allow=["db.internal:99999"]), ["egress_allow", "db.internal:99999"]),
         (Config(trusted_proxies=["proxy.internal"]), ["trusted_proxies", "proxy.internal"]),
         (Config(tls_cert="/nowhere/cert.pem", tls_key="/nowhere/key.pem"), ["tls_cert", "/nowhere/cert.pem"]),
+        (Config(limit_ceilings=["speed=9"]), ["limit_ceilings", "'speed'", "wall_ms"]),
+        (Config(limit_ceilings=["memory_mb=64"]), ["limit_ceilings", "memory_mb is 64", "128"]),
         (Config(tls_cert="/nowhere/cert.pem"), ["tls_cert and tls_key must be set together"]),
     ],
 )

@@ -8,6 +8,8 @@ import type { SafeMap } from './primordials.ts';
 /** What a request's log lines and subrequests need to know of it. */
 export interface Origin {
   readonly requestId: string;
+  /** How many subrequests were made for it. */
+  subrequests: number;
 }
 
 export type Stores = InstanceType<typeof SafeMap<object, unknown>>;

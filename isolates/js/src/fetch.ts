@@ -3,7 +3,7 @@
  * applies the address policy, keeps connections and decodes content codings; redirects are followed here.
  */
 
-import { currentRequestId } from './continuation.ts';
+import { currentFlow, currentRequestId } from './continuation.ts';
 import { parseDataUrl } from './data_url.ts';
 import { abortedReason, onAbort } from './events/abort.ts';
 import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
@@ -32,6 +32,7 @@ import {
   UPGRADE,
   WINDOW,
 } from './ring/output.ts';
+import { limitHit } from './log.ts';
 import { parseToRecord } from './url/url.ts';
 import { serializeURL, serializeURLOrigin } from 'whatwg-url/state-machine';
 import { countPending, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
@@ -57,10 +58,21 @@ const CONNECTION_HEADERS = [
 ];
 
 let userAgent = '';
+let maxSubrequests = 0;
 
-/** Called at boot. */
-export function configureFetch(agent: string): void {
+/** Called at boot. `subrequests` of one request are allowed; 0: any number. */
+export function configureFetch(agent: string, subrequests: number): void {
   userAgent = agent;
+  maxSubrequests = subrequests;
+}
+
+/** Counts a subrequest of the request that the running code works for. @throws TypeError when it is one too many. */
+function countSubrequest(): void {
+  const origin = currentFlow()?.origin;
+  if (origin == null || maxSubrequests === 0 || ++origin.subrequests <= maxSubrequests) return;
+  const message = `one request may make no more subrequests than the limit subrequests = ${maxSubrequests}`;
+  if (origin.subrequests === maxSubrequests + 1) limitHit('subrequests', message, origin.requestId);
+  throw new TypeError(`fetch failed: ${message}`);
 }
 
 /** One hop: a REQUEST frame and what comes back on its stream. */
@@ -74,11 +86,18 @@ class Call implements OutgoingOwner {
   upgrade = false;
   /** Takes the WebSocket that was opened. */
   onSocket: ((wire: Wire, protocol: string) => void) | null = null;
+  readonly #requestId: string;
   readonly #resolve: (state: ResponseState) => void;
   readonly #reject: (reason: unknown) => void;
 
-  constructor(stream: number, resolve: (state: ResponseState) => void, reject: (reason: unknown) => void) {
+  constructor(
+    stream: number,
+    requestId: string,
+    resolve: (state: ResponseState) => void,
+    reject: (reason: unknown) => void,
+  ) {
     this.stream = stream;
+    this.#requestId = requestId;
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -107,6 +126,12 @@ class Call implements OutgoingOwner {
     if (reason === undefined) return;
     this.incoming?.fail(reason);
     this.#reject(reason);
+  }
+
+  /** The egress gave it up, perhaps at a limit of the app's. */
+  failed(why: string, limit: string | undefined): void {
+    if (limit) limitHit(limit, `fetch: ${why}`, this.#requestId);
+    this.end(new TypeError(`fetch failed: ${why}`));
   }
 
   /** The first bytes of the body are at `[at, end)` of the ring's input. */
@@ -160,9 +185,12 @@ export const client: FrameReceiver = {
       if (last) call.end();
     } else if (type === WINDOW) call.outgoing?.grant(readUint32(split));
     else if (type === REFUSE) {
-      const [code, detail] = stringSplit(readLatin1(at, split), '\n');
-      call.end(new TypeError(`fetch failed: ${detail || code}`));
-    } else if (type === CANCEL) call.end(new TypeError(`fetch failed: ${readLatin1(at, split) || 'connection lost'}`));
+      const [code, detail, limit] = stringSplit(readLatin1(at, split), '\n');
+      call.failed(detail || code, limit);
+    } else if (type === CANCEL) {
+      const [detail, limit] = stringSplit(readLatin1(at, split), '\n');
+      call.failed(detail || 'connection lost', limit);
+    }
   },
 
   closed() {
@@ -188,12 +216,14 @@ type TakeSocket = (wire: Wire, protocol: string) => void;
 
 function sendHop(hop: Hop, state: RequestState, onSocket: TakeSocket | null = null): Promise<ResponseState> {
   return new Promise((resolve, reject) => {
-    const call = new Call(++lastStream >>> 0, resolve, reject);
+    countSubrequest();
+    const requestId = currentRequestId();
+    const call = new Call(++lastStream >>> 0, requestId, resolve, reject);
     call.onSocket = onSocket;
     calls.set(call.stream, call);
     call.removeAbort = onAbort(signalOf(state), (reason) => call.abort(reason, 'aborted'));
     const { body } = hop;
-    let head = `${hop.method}\n${hop.url}\n${currentRequestId()}`;
+    let head = `${hop.method}\n${hop.url}\n${requestId}`;
     const { list } = hop;
     for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
     const length = body === null ? (hop.method === 'POST' || hop.method === 'PUT' ? 0 : -1) : bodyLength(body);

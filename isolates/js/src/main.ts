@@ -53,7 +53,7 @@ function boot(native: Native, config: Config): () => void {
   useOutput(native.output, codec, flushOutput);
   useCodec(codec, native.scratch);
   useContinuation(native);
-  configureFetch(configureNavigator(config.version));
+  configureFetch(configureNavigator(config.version), config.limits.subrequests ?? 0);
   const environment = Object.freeze({ ...config.environment });
   const processEnvironment = { ...config.environment };
   configureServer(config.limits, environment);

@@ -54,6 +54,7 @@ class ScheduledController {
 class Run implements Flow, Origin {
   readonly requestId: string;
   readonly stores: Stores | null = null;
+  subrequests = 0;
   readonly #stream: number;
   readonly #cron: string;
   #pending = 0;

@@ -55,6 +55,7 @@ export interface ServerLimits {
   queue_ms: number;
   /** MiB; 0 and absent: no limit. */
   response_mb?: number;
+  subrequests?: number;
   /** Of one run of a cron. */
   cron_wall_ms?: number;
   /** Absent: a thousand. */
@@ -128,6 +129,7 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
   registered = false;
   waiting = false;
   closed = false;
+  subrequests = 0;
   previous: this | null = null;
   following: this | null = null;
   #background: Background | null = null;

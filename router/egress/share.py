@@ -1,0 +1,88 @@
+"""What the connections of one app's isolate hosts have together: the bound on requests under way, turns at its edge.
+
+An app may have several hosts, each with a connection of its own (`router.egress.connection`); its limits hold over all.
+"""
+
+import asyncio
+from typing import Protocol
+
+from router.egress.resolver import Lane, lane
+from router.identity import SubrequestLimits
+
+
+class Queue(Protocol):
+    """A connection with requests that wait for their turn."""
+
+    def begin_next(self) -> bool:
+        """Begin the request that has waited longest; False: none waits any more."""
+
+
+class Share:
+    """The state of one app. Kept as long as one of its hosts is connected."""
+
+    def __init__(self, limits: SubrequestLimits) -> None:
+        self.limits = limits
+        """Of the build that connected last."""
+        self.active = 0
+        """Requests under way."""
+        self.hosts = 0
+        """Connections."""
+        self.lane: Lane = lane()
+        self._waiting: dict[Queue, None] = {}
+        self._due = False
+
+    def __repr__(self) -> str:
+        return f"<Share {self.active} of {self.limits.concurrent} active, {len(self._waiting)} hosts wait>"
+
+    @property
+    def full(self) -> bool:
+        """Whether a further request has to wait."""
+        return self.active >= self.limits.concurrent
+
+    def wait(self, queue: Queue) -> None:
+        """Let a connection have its turn when there is room."""
+        self._waiting[queue] = None
+
+    def leave(self, queue: Queue) -> None:
+        """The connection has gone."""
+        self._waiting.pop(queue, None)
+
+    def release(self) -> None:
+        """A request is over."""
+        self.active -= 1
+        if self._waiting and not self._due:
+            # Not at once: a request that fails as soon as it begins would come back here, once for each that waits.
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._due = False
+        while self._waiting and not self.full:
+            queue = next(iter(self._waiting))
+            del self._waiting[queue]
+            if queue.begin_next():
+                self._waiting[queue] = None
+
+
+class Shares:
+    """The shares of all apps that are connected."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, Share] = {}
+
+    def join(self, app_id: str, limits: SubrequestLimits) -> Share:
+        """A host has connected."""
+        share = self._apps.get(app_id)
+        if share is None:
+            share = self._apps[app_id] = Share(limits)
+        share.limits = limits
+        share.hosts += 1
+        return share
+
+    def leave(self, app_id: str, queue: Queue) -> None:
+        """A host's connection has gone; its requests were released before."""
+        share = self._apps[app_id]
+        share.leave(queue)
+        share.hosts -= 1
+        if not share.hosts:
+            del self._apps[app_id]
