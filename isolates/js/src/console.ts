@@ -4,6 +4,7 @@ import { monotonicNow } from './clock.ts';
 import { inspect } from './inspect.ts';
 import { DEBUG, ERROR, INFO, log, WARN } from './log.ts';
 import { isArray, ObjectDefineProperty, ObjectKeys, SafeMap } from './primordials.ts';
+import { trimStack } from './stack.ts';
 import { isObject } from './webidl.ts';
 
 const counts = new SafeMap<string, number>();
@@ -144,7 +145,9 @@ const methods = {
   },
   trace(...args: unknown[]): void {
     const stack = new Error().stack ?? '';
-    print(INFO, [`Trace${args.length > 0 ? `: ${format(args)}` : ''}\n${stack.split('\n').slice(2).join('\n')}`]);
+    print(INFO, [
+      `Trace${args.length > 0 ? `: ${format(args)}` : ''}${trimStack(`\n${stack.split('\n').slice(2).join('\n')}`)}`,
+    ]);
   },
   warn(...args: unknown[]): void {
     print(WARN, args);

@@ -20,6 +20,7 @@ import {
   typedArrayTag,
   uncurryThis,
 } from './primordials.ts';
+import { trimStack } from './stack.ts';
 import { isURL } from './url/url.ts';
 
 const MAX_DEPTH = 2;
@@ -263,9 +264,11 @@ function stackOf(value: Error): string {
   const frames = stack.indexOf('\n    at ');
   if (frames < 0) return stack.includes(title) ? stack : title;
   const first = stack.slice(0, frames);
-  return first.includes(typeof message === 'string' ? message : '') && !isDOMException(value)
-    ? stack
-    : title + stack.slice(frames);
+  return trimStack(
+    first.includes(typeof message === 'string' ? message : '') && !isDOMException(value)
+      ? stack
+      : title + stack.slice(frames),
+  );
 }
 
 function formatArray(value: unknown[], depth: number, context: Context): string {
