@@ -50,6 +50,8 @@ from isolates.watchdog import CpuLimit, Watchdog
 EXIT_LOAD_FAILED = 1
 EXIT_RETIRED = 3
 EXIT_BROKEN = 70
+UNFIT = "prototypes"
+"""What stands in the place of a limit's name when the app broke the language under the platform."""
 WALL_GRACE_MS = 250
 """The edge answers 504 at the limit; only then is JavaScript ended."""
 HEAP_GRACE_BYTES = 64 << 20
@@ -378,6 +380,9 @@ class Host:
                 fired = self._fires.end(frame.stream, frame.status, time.monotonic())
                 if fired is not None:
                     self._link.send(fired)
+            elif frame.type == wire.Type.UNFIT:
+                self._retire(UNFIT, frame.data.decode("utf-8", "replace"))
+                self._exit(EXIT_RETIRED)
             elif frame.type == wire.Type.LOADED and not self._loaded:
                 self._loaded = True
                 self._listener.setblocking(False)
@@ -441,7 +446,8 @@ class Host:
         report: FromHost = Retiring(limit, message) if self._loaded else LoadFailed(message)
         self._link.send(Log(time.time(), "error", "", message))
         self._link.send(report)
-        self._ring.tell_end(limit, f"The app was stopped at its limit {limit} and is being restarted. Try again soon.")
+        at = "" if limit == UNFIT else f" at its limit {limit}"
+        self._ring.tell_end(limit, f"The app was stopped{at} and is being restarted. Try again soon.")
         self._ring.interrupt()
 
     def _on_blocked(self, busy_since: float) -> None:

@@ -167,7 +167,7 @@ class HostStats(msgspec.Struct, tag="host_stats", frozen=True):
 class Retiring(msgspec.Struct, tag="retiring", frozen=True):
     """The isolate was terminated or ran out of memory: the host ends at once.
 
-    `limit` names the setting: wall_ms, cpu_ms or memory_mb.
+    `limit` names the setting, wall_ms, cpu_ms or memory_mb; or else prototypes: the app broke the language.
     """
 
     limit: str

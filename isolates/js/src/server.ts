@@ -19,6 +19,7 @@ import { inspectError } from './inspect.ts';
 import { type Entry, InFlight } from './in_flight.ts';
 import { ERROR, limitHit, log } from './log.ts';
 import { charCodeAt, SafeWeakSet, stringSlice, stringSplit, subarray } from './primordials.ts';
+import { checkRealm } from './realm.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
 import { BodyTooLarge, Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
@@ -248,6 +249,7 @@ function refuse(exchange: Exchange, status: number, code: string, detail: string
 
 /** The handler threw, or gave something that cannot be sent. */
 function fail(exchange: Exchange, error: unknown): void {
+  checkRealm();
   setCounter(Counter.exceptions, ++exceptions);
   log(ERROR, `Uncaught ${inspectError(error)}`, exchange.requestId);
   if (exchange.closed) return;

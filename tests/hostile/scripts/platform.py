@@ -8,7 +8,8 @@ _NO = "() => { throw new Error('polluted'); }"
 
 
 _HARMED = FINE | THROWN | GONE
-"""The platform itself reads and writes arrays by index and typed arrays by length: the app harms itself, and only that."""
+"""The platform itself reads and writes typed arrays by length: the app harms itself, and only that."""
+_BROKEN = "defined an array element on Array.prototype or Object.prototype"
 
 
 def _replace(name: str, *targets: str, expected: frozenset[int] = FINE) -> Attack:
@@ -50,7 +51,7 @@ ATTACKS = [
       Promise.prototype.then = Promise.prototype.catch = Promise.prototype.finally = {_NO};
       Promise.resolve = Promise.reject = Promise.all = {_NO};""" + _OK),
     Attack("replaced methods of Function", FINE, f"""
-      Function.prototype.call = Function.prototype.apply = Function.prototype.bind = {_NO};""" + _OK, recovers=False),
+      Function.prototype.call = Function.prototype.apply = Function.prototype.bind = {_NO};""" + _OK),
     Attack("replaced methods of Object", FINE, f"""
       Object.defineProperty = Object.freeze = Object.create = Object.keys = Object.assign = Object.entries = {_NO};
       Object.prototype.hasOwnProperty = Object.prototype.toString = Object.prototype.valueOf = {_NO};""" + _OK),
@@ -65,7 +66,14 @@ ATTACKS = [
     Attack("setters for array elements", _HARMED, f"""
       for (let i = 0; i < 10; i++) {{
         Object.defineProperty(Array.prototype, i, {{ set: {_NO}, get: () => undefined, configurable: true }});
-      }}""" + _OK, recovers=False),
+      }}""" + _OK, logged=_BROKEN),
+    Attack("setters for elements of all objects", _HARMED, f"""
+      Object.defineProperty(Object.prototype, "0", {{ set: {_NO}, get: () => undefined, configurable: true }});
+      """ + _OK, logged=_BROKEN),
+    Attack("setters that swallow array elements", _HARMED, """
+      for (let i = 0; i < 10; i++) {
+        Object.defineProperty(Array.prototype, i, { set() {}, get() {}, configurable: true });
+      }""" + _OK, logged=_BROKEN),
     Attack("thenable objects everywhere", FINE | TIMEOUT, "Object.prototype.then = function () {};" + _OK),
     Attack("species that throws", FINE | THROWN, f"""
       for (const c of [Promise, Array, ArrayBuffer, Object.getPrototypeOf(Uint8Array), RegExp, Map, Set]) {{
@@ -83,8 +91,7 @@ ATTACKS = [
         if (key !== "globalThis") { try { globalThis[key] = null; } catch {} }
       }""" + _OK),
     Attack("trapped global object", FINE | THROWN, """
-      Object.setPrototypeOf(globalThis, new Proxy({}, { get() { throw 1; }, has() { throw 1; } }));""" + _OK,
-           recovers=False),
+      Object.setPrototypeOf(globalThis, new Proxy({}, { get() { throw 1; }, has() { throw 1; } }));""" + _OK),
     Attack("frozen primordials", FINE, """
       for (const o of [Object, Array, Promise, Map, Set, Response, Headers, Function, Uint8Array, globalThis]) {
         try { Object.freeze(o.prototype); Object.freeze(o); } catch {}

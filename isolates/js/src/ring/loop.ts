@@ -14,6 +14,7 @@ import { ERROR, log } from '../log.ts';
 import { runMicrotasks } from '../native.ts';
 import { max } from '../primordials.ts';
 import { notifyRejections, rejectionsWait } from '../rejections.ts';
+import { checkRealm, watchRealm } from '../realm.ts';
 import { receiveFire } from '../scheduled.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
@@ -84,6 +85,7 @@ function runTimers(mark: number): void {
 
 /** Nothing of the platform should throw here; if it does, the other requests go on. */
 function platformFailed(error: unknown): void {
+  checkRealm();
   setContinuation(undefined);
   log(ERROR, `The platform failed: ${inspectError(error)}`, '');
 }
@@ -118,15 +120,21 @@ export function makeLoop(poll: () => void, start: () => void): () => void {
       started = true;
       start();
     }
-    announceTimer();
-    for (;;) {
-      poll();
-      setMoreWork(false);
-      const flags = readHeader();
-      if (rejectionsWait) tellRejections();
-      turn();
+    try {
       announceTimer();
-      if ((flags & LEAVE) !== 0) return;
+      for (;;) {
+        poll();
+        setMoreWork(false);
+        const flags = readHeader();
+        watchRealm(turnStart());
+        if (rejectionsWait) tellRejections();
+        turn();
+        announceTimer();
+        if ((flags & LEAVE) !== 0) return;
+      }
+    } catch (error) {
+      checkRealm();
+      throw error;
     }
   };
 }
