@@ -1,4 +1,4 @@
-"""`python -m benchmarks http|edge|databases|cold [options]`: see `--help` of each."""
+"""`python -m benchmarks http|edge|databases|websockets|cold [options]`: see `--help` of each."""
 
 import sys
 from pathlib import Path
@@ -75,6 +75,22 @@ def databases(
     from benchmarks import databases as comparison
 
     comparison.run(only=_names(only), connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)
+
+
+@app.command()
+def websockets(
+    connections: Connections = "1,32,128",
+    seconds: Seconds = 3,
+    rounds: Rounds = 3,
+    json: JsonFile = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """An echo over WebSockets on workerd and on brrrd."""
+    from benchmarks import websockets as comparison
+
+    comparison.run(
+        connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json, markdown_file=markdown
+    )
 
 
 @app.command()

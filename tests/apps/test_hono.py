@@ -1,11 +1,14 @@
 """An unmodified Hono bundle."""
 
+import socket
 from collections.abc import Callable
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
-from tests.node_server import Node
+from tests.node_server import Node, eventually
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,17 @@ def test_bindings_come_from_the_environment(node: Node, hono: httpx.Client) -> N
     assert hono.get("/env").text == "unset"
     node.cli("apps", "env", "set", "GREETING=moin", "--app", "hono")
     assert hono.get("/env").text == "moin"
+
+
+def test_a_websocket_by_upgrade_websocket(node: Node, hono: httpx.Client) -> None:
+    assert hono.get("/socket/Ada").status_code == 404
+    connection = socket.create_connection(("127.0.0.1", node.port))
+    with connect("ws://hono.localhost/socket/Ada", sock=connection) as client:
+        client.send("hello")
+        assert client.recv() == "Ada heard hello"
+        client.send("bye")
+        assert client.recv() == "Ada heard bye"
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+        assert (client.close_code, client.close_reason) == (4001, "as you wish")
+    eventually(5, lambda: "socket closed" in node.cli("logs", "--app", "hono").stdout)

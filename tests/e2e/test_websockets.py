@@ -1,6 +1,8 @@
 """WebSockets of apps through the whole chain, with clients that others wrote."""
 
+import json
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,7 +10,28 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.node import NODE, npm_project, run_command
 from tests.node_server import Node, eventually
+
+WS_CLIENT = """
+import WebSocket from "ws";
+const [port, app] = process.argv.slice(2);
+const socket = new WebSocket(`ws://127.0.0.1:${port}/`, { headers: { host: `${app}.localhost` } });
+const once = (type) => new Promise((resolve) => socket.once(type, (...all) => resolve(all)));
+await once("open");
+const out = [socket.extensions];
+for (const message of ["text", Buffer.alloc(100_000, 7), "é".repeat(5000)]) {
+  socket.send(message);
+  const [data, isBinary] = await once("message");
+  out.push(isBinary ? data.equals(message) : data.toString() === message);
+}
+socket.ping("there?");
+out.push((await once("pong"))[0].toString());
+socket.close(4002, "done");
+const [code, reason] = await once("close");
+out.push(code, reason.toString());
+console.log(JSON.stringify(out));
+"""
 
 APP = """
 const log = [];
@@ -122,6 +145,14 @@ def test_either_side_closes_with_a_code(node: Node, app: str) -> None:
         with pytest.raises(ConnectionClosed):
             client.recv()
         assert client.close_code == 1011
+
+
+def test_the_usual_client_of_node_js(node: Node, app: str, tmp_path: Path) -> None:
+    project = npm_project("ws", {"ws": "8.18.3"})
+    (tmp_path / "client.mjs").write_text(WS_CLIENT)
+    (tmp_path / "node_modules").symlink_to(project / "node_modules")
+    said = run_command([str(NODE), "client.mjs", str(node.port), app], cwd=tmp_path)
+    assert json.loads(said) == ["permessage-deflate", True, True, True, "there?", 4002, "done"]
 
 
 def test_a_client_that_vanishes_is_an_error(node: Node, app: str) -> None:

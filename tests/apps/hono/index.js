@@ -1,5 +1,6 @@
 // A Hono application as its documentation writes one: middleware, parameters, validation, cookies, streaming, HTML.
 import { Hono } from "hono";
+import { upgradeWebSocket } from "hono/cloudflare-workers";
 import { getCookie, setCookie } from "hono/cookie";
 import { cors } from "hono/cors";
 import { etag } from "hono/etag";
@@ -15,6 +16,16 @@ app.use(logger());
 app.use("/api/*", cors({ origin: "https://example.com" }));
 app.use("/cached", etag());
 
+app.get(
+  "/socket/:name",
+  upgradeWebSocket((c) => ({
+    onMessage(event, socket) {
+      socket.send(`${c.req.param("name")} heard ${event.data}`);
+      if (event.data === "bye") socket.close(4001, "as you wish");
+    },
+    onClose: () => console.log("socket closed"),
+  })),
+);
 app.get("/", (c) => c.text("Hello Hono!"));
 app.get("/env", (c) => c.text(c.env.GREETING ?? "unset"));
 app.get("/api/users/:id{[0-9]+}", (c) => c.json({ id: Number(c.req.param("id")), tags: c.req.queries("tag") ?? [] }));
