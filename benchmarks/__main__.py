@@ -1,4 +1,4 @@
-"""`python -m benchmarks http|edge|databases|websockets|cold [options]`: see `--help` of each."""
+"""`python -m benchmarks --help`: see `--help` of each comparison."""
 
 import sys
 from pathlib import Path
@@ -91,6 +91,19 @@ def websockets(
     comparison.run(
         connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json, markdown_file=markdown
     )
+
+
+@app.command()
+def d1(
+    connections: Connections = "1,32",
+    seconds: Seconds = 3,
+    rounds: Rounds = 3,
+    json: JsonFile = None,
+) -> None:
+    """A worker with one query per request: a database of the node beside D1 on miniflare."""
+    from benchmarks import d1 as comparison
+
+    comparison.run(connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)
 
 
 @app.command()

@@ -26,7 +26,7 @@ from tests.node_server import Node
 
 WARM_UP_SECONDS = 1.0
 ROWS = 10_000
-_SCHEMA = (
+SCHEMA = (
     "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, price REAL)",
     f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) "
     "INSERT INTO items SELECT i, 'item ' || i, i * 0.5 FROM n",
@@ -87,7 +87,7 @@ def engine_rates(folder: Path, loads: Sequence[Load], seconds: float) -> dict[st
     """Return how often a second the engine alone does each, with rows read as Python values, every commit synced."""
     connection = Connection(folder / "engine.db")
     connection.run(b"PRAGMA synchronous=FULL")
-    for sql in _SCHEMA:
+    for sql in SCHEMA:
         _run(connection, sql)
     rates: dict[str, float] = {}
     for load in loads:
@@ -141,7 +141,7 @@ def run(
             hello = stack.enter_context(bare("uvicorn")).targets["hello"]
             node = stack.enter_context(Node(folder / "node", "--workers", "1", "--database-workers", "1"))
             database = node.create_database("benchmark")
-            node.sql(database, *_SCHEMA)
+            node.sql(database, *SCHEMA)
         syncs = fsync_rate(folder)
         engine = engine_rates(folder, loads, seconds)
         for load in loads:
