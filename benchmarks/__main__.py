@@ -107,6 +107,20 @@ def d1(
 
 
 @app.command()
+def neighbours(
+    only: Only = "",
+    connections: Connections = "1,8",
+    seconds: Seconds = 5,
+    rounds: Rounds = 3,
+    json: JsonFile = None,
+) -> None:
+    """Selects on one database while another one of the same worker is busy: runaway, step, rows, writes."""
+    from benchmarks import neighbours as comparison
+
+    comparison.run(only=_names(only), connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)
+
+
+@app.command()
 def cold(apps: Annotated[int, typer.Option(help="Apps per way of starting them.", min=2)] = 30) -> None:
     """How long the first request to an app waits that was never loaded."""
     from benchmarks import cold as comparison

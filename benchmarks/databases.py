@@ -32,7 +32,7 @@ SCHEMA = (
     "INSERT INTO items SELECT i, 'item ' || i, i * 0.5 FROM n",
     "CREATE TABLE log (id INTEGER PRIMARY KEY, text TEXT)",
 )
-_SELECT = "SELECT id, name, price FROM items WHERE id = 4711"
+SELECT = "SELECT id, name, price FROM items WHERE id = 4711"
 _ALL = "SELECT id, name, price FROM items"
 _INSERT = "INSERT INTO log (text) VALUES ('a line of some length')"
 
@@ -47,13 +47,13 @@ class Load(NamedTuple):
 
 
 LOADS = (
-    Load("select", "single-row select", (_SELECT,)),
+    Load("select", "single-row select", (SELECT,)),
     Load("insert", "insert", (_INSERT,)),
     Load("batch", "100-statement batch", ("BEGIN", *([_INSERT] * 98), "COMMIT"), batch=True),
     Load(
         "transaction",
         "transaction in one request",
-        ("BEGIN IMMEDIATE", _SELECT, _INSERT, "UPDATE items SET price = price + 1 WHERE id = 4711", "COMMIT"),
+        ("BEGIN IMMEDIATE", SELECT, _INSERT, "UPDATE items SET price = price + 1 WHERE id = 4711", "COMMIT"),
     ),
     Load("rows", "10,000-row result", (_ALL,)),
 )

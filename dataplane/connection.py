@@ -67,6 +67,8 @@ class Connection:
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._authorize = AUTHORIZER(self._on_authorize)
         self._progress = PROGRESS(self._on_progress)
+        self._unheard = PROGRESS()
+        self._reports = True
         handle = c.c_void_p()
         code = self.engine.open_v2(os.fsencode(path), c.byref(handle), _OPEN_READWRITE_CREATE, None)
         self.handle: int | None = handle.value
@@ -93,7 +95,7 @@ class Connection:
             self.run(b"PRAGMA query_only=ON")
         engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
         engine.set_authorizer(handle, self._authorize, None)
-        engine.progress_handler(handle, PROGRESS_STEPS, self._progress, None)
+        self._report()
 
     def _page_size(self) -> int:
         statement = self.prepare("PRAGMA page_size")
@@ -120,6 +122,29 @@ class Connection:
             return 0
         self._refusal = verdict.refusal
         return _DENY
+
+    def _report(self) -> None:
+        self._reports = True
+        self.engine.progress_handler(self.handle, PROGRESS_STEPS, self._progress, None)
+
+    def keep_quiet(self) -> None:
+        """Call `hook` no more until `resume_reports`: somebody else ends the statement, by `interrupt`.
+
+        A thread of low priority must not ask for the interpreter again and again: whoever waits for it to give that
+        back waits for its turn on a busy processor.
+        """
+        self._reports = False
+        self.engine.progress_handler(self.handle, 0, self._unheard, None)
+
+    def resume_reports(self) -> None:
+        """Call `hook` again. Between two statements or steps only."""
+        if not self._reports:
+            self._report()
+
+    def interrupt(self) -> None:
+        """End the running statement with SQLITE_INTERRUPT, from any thread. It may just have ended: see again later."""
+        if self.handle is not None:
+            self.engine.interrupt(self.handle)
 
     def _on_progress(self, _: Any) -> int:
         return 1 if self.hook is not None and self.hook() else 0

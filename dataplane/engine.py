@@ -75,6 +75,7 @@ _FUNCTIONS: tuple[tuple[str, bool, Any, tuple[Any, ...]], ...] = (
     ("set_last_insert_rowid", False, None, (_PTR, _I64)),
     ("limit", False, _INT, (_PTR, _INT, _INT)),
     ("db_config", False, _INT, (_PTR, _INT, _INT, _OUT)),
+    ("interrupt", False, None, (_PTR,)),
     ("progress_handler", False, None, (_PTR, _INT, PROGRESS, _PTR)),
     ("set_authorizer", False, _INT, (_PTR, AUTHORIZER, _PTR)),
     ("hard_heap_limit64", False, _I64, (_I64,)),

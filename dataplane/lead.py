@@ -50,11 +50,17 @@ class Lead:
                 self._current = None
             return not call.aside
 
-    def statement_is_slow(self, stream: Stream) -> None:
-        """Called within a statement, some thousand steps apart: hand over if it holds up the loop."""
+    def statement_is_slow(self, stream: Stream) -> bool:
+        """Called within a statement, some thousand steps apart: hand over if it holds up the loop.
+
+        Return whether the statement runs aside now.
+        """
         call = self._current
-        if call is not None and call.stream is stream and time.monotonic() - call.started >= SLOW_SECONDS:
+        if call is None or call.stream is not stream:
+            return True
+        if time.monotonic() - call.started >= SLOW_SECONDS:
             self._step_aside(call)
+        return call.aside
 
     def pause_due(self, stream: Stream) -> bool:
         """Return whether a piece of work has used up its slice.

@@ -416,6 +416,7 @@ class Service:
     def _came_back(self, call: Call) -> None:
         """The call has left its own thread: another one of its database may use one."""
         assert call.stream is not None
+        call.stream.came_back()
         database = call.stream.database
         database.aside -= 1
         if database.held:
@@ -451,6 +452,7 @@ class Service:
         stream.closing = True
         if call.aside:
             stream.stop = "The client went away"
+            stream.enforce(monotonic())
         elif stream in self._waiting_for_turn or call.parked_since is not None:
             self._end(call)
         else:
@@ -551,6 +553,8 @@ class Service:
                 self._count(session)
                 self._sessions.discard(session)
         for call in list(self._running):
+            if call.aside and call.stream is not None:
+                call.stream.enforce(now)
             if call.parked_since is not None and now - call.parked_since > CLIENT_STALL_SECONDS:
                 self._abort(call)
 

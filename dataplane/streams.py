@@ -25,8 +25,8 @@ MAX_STORED_SQL_CHARACTERS = 10_000_000
 class Pace(Protocol):
     """Told by the SQL thread how work goes, so that slow work does not hold up the rest."""
 
-    def statement_is_slow(self, stream: "Stream") -> None:
-        """A statement runs; called some thousand steps apart."""
+    def statement_is_slow(self, stream: "Stream") -> bool:
+        """A statement runs; called some thousand steps apart. Returns whether it runs aside from now on."""
 
     def pause_due(self, stream: "Stream") -> bool:
         """Return whether the work of `stream` is to wait until others had their turn; asked between two pieces."""
@@ -131,15 +131,30 @@ class Stream:
     def _on_progress(self) -> bool:
         """Called within a statement; True ends it."""
         if self.stop is None and time.monotonic() >= self._deadline:
-            limit = self.limits.statement_seconds
-            self.stop = f"The statement was ended after {limit:g} s, the limit for one statement"
-        self._pace.statement_is_slow(self)
+            self.stop = self._too_slow()
+        if self._pace.statement_is_slow(self) and self.connection is not None:
+            self.connection.keep_quiet()  # `enforce` looks after it from now on
         return self.stop is not None
+
+    def enforce(self, now: float) -> None:
+        """From the leader, at `now` (monotonic), while a statement runs aside: end it if it has to end."""
+        if self.stop is None and 0 < self._deadline <= now:
+            self.stop = self._too_slow()
+        if self.stop is not None and self.connection is not None:
+            self.connection.interrupt()
+
+    def came_back(self) -> None:
+        """The work does not run aside any more."""
+        if self.connection is not None:
+            self.connection.resume_reports()
 
     def out_of_control(self, now: float) -> bool:
         """A statement should have ended itself well before `now` (monotonic) and did not."""
         limit = self.limits.statement_seconds
         return self._deadline > 0 and self._deadline + max(1.0, limit / 5) < now
+
+    def _too_slow(self) -> str:
+        return f"The statement was ended after {self.limits.statement_seconds:g} s, the limit for one statement"
 
     def before_commit(self) -> None:
         """Call before a statement that commits."""
@@ -151,8 +166,9 @@ class Stream:
 
     def check_clock(self) -> None:
         """Between rows: raise `SqlError` if the statement has to end."""
-        if self.stop is not None or time.monotonic() >= self._deadline:
-            self._on_progress()
+        if self.stop is None and time.monotonic() >= self._deadline:
+            self.stop = self._too_slow()
+        if self.stop is not None:
             raise self.stopped()
 
     def pause_due(self) -> bool:

@@ -1,0 +1,140 @@
+"""`python -m benchmarks neighbours`: what slow and large queries on one database cost another one.
+
+Both databases are on the same worker process, the worst place. The other one's single-row selects are measured while
+nothing else runs and while the first is under each kind of load, in turns; the p99 is the figure that counts.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import httpx
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.comparison import Report, compare, describe_machine, milliseconds
+from benchmarks.databases import SCHEMA, SELECT
+from benchmarks.load import Measurement, Target, measure, require_wrk
+from benchmarks.peers import PeerError
+from benchmarks.workloads import Workload
+from tests.node_server import Node
+
+WARM_UP_SECONDS = 1.0
+QUIET = "quiet"
+
+
+class Disturbance(NamedTuple):
+    """Requests that are sent over and over to the first database, by so many clients at once."""
+
+    name: str
+    title: str
+    clients: int
+    sql: str
+
+
+DISTURBANCES = (
+    Disturbance("runaway", "2 endless queries", 2, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"),
+    Disturbance("step", "one endless step", 1, "SELECT hex(zeroblob(30000000)) LIKE '%' || hex(zeroblob(2000)) || 'z%'"),
+    Disturbance("rows", "4 clients of 10,000-row results", 4, "SELECT id, name, price FROM items"),
+    Disturbance("writes", "4 writers", 4, "INSERT INTO log (text) VALUES ('a line of some length')"),
+)  # fmt: skip
+
+
+def _pipeline(sql: str) -> str:
+    requests = [{"type": "execute", "stmt": {"sql": sql}}, {"type": "close"}]
+    return msgspec.json.encode({"requests": requests}).decode()
+
+
+@contextmanager
+def disturbed(disturbance: Disturbance, database: dict[str, str]) -> Iterator[None]:
+    """Keep the load on `database` for as long as the context lasts."""
+    over = threading.Event()
+
+    def client() -> None:
+        headers = {"Authorization": f"Bearer {database['database_token']}"}
+        with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
+            clients.append(http)
+            while not over.is_set():
+                try:
+                    http.post(f"{database['database_url']}/v2/pipeline", content=_pipeline(disturbance.sql))
+                except httpx.TransportError:
+                    # Closed below: an endless query has no other end.
+                    if not over.is_set():
+                        raise
+
+    clients: list[httpx.Client] = []
+    threads = [threading.Thread(target=client) for _ in range(disturbance.clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def run(
+    *, only: Sequence[str], connections: Sequence[int], seconds: float, rounds: int, json_file: Path | None
+) -> None:
+    """Measure under the disturbances named in `only`, or all. Raises `PeerError` for an unknown name."""
+    require_wrk()
+    console = Console()
+    chosen = [one for one in DISTURBANCES if not only or one.name in only]
+    if not chosen:
+        raise PeerError(f"No such disturbance. There are: {', '.join(one.name for one in DISTURBANCES)}.")
+    rows = []
+    options = ("--workers", "1", "--database-workers", "1", "--statement-ms", "3000")
+    with TemporaryDirectory() as directory, Node(Path(directory) / "node", *options) as node:
+        noisy, neighbour = node.create_database("noisy"), node.create_database("neighbour")
+        for database in (noisy, neighbour):
+            node.sql(database, *SCHEMA)
+        select = Workload(
+            "select",
+            "single-row select",
+            method="POST",
+            path=f"/v1/{neighbour['database_id']}/v2/pipeline",
+            headers={"Authorization": f"Bearer {neighbour['database_token']}", "Content-Type": "application/json"},
+            body=_pipeline(SELECT),
+        )
+        target = Target(node.url, ("db.localhost",))
+        measure(target, select, connections=8, seconds=WARM_UP_SECONDS)
+        for disturbance in chosen:
+
+            def one(name: str, count: int, disturbance: Disturbance = disturbance) -> Measurement:
+                if name == QUIET:
+                    return measure(target, select, connections=count, seconds=seconds)
+                with disturbed(disturbance, noisy):
+                    return measure(target, select, connections=count, seconds=seconds)
+
+            for count in connections:
+                with console.status(f"{disturbance.title}, {count} connections"):
+                    rows.append(
+                        compare(
+                            [QUIET, "disturbed"],
+                            rounds,
+                            lambda name, one=one, count=count: one(name, count),  # type: ignore[misc]
+                            workload=disturbance.title,
+                            connections=count,
+                        )
+                    )
+    table = Table(title="Single-row selects on one database while another one of the same worker is busy")
+    for title in ("beside", "conns", "quiet p50 ms", "p99 ms", "disturbed p50 ms", "p99 ms", "p99 to quiet", "errors"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        quiet, loud = row.peers[QUIET], row.peers["disturbed"]
+        table.add_row(
+            row.workload, str(row.connections), milliseconds(quiet.p50), milliseconds(quiet.p99),
+            milliseconds(loud.p50), milliseconds(loud.p99), f"{loud.p99 / quiet.p99:.2f}",
+            str(loud.failed + loud.refused + quiet.failed + quiet.refused),
+        )  # fmt: skip
+    console.width = max(console.width, 130)
+    console.print(table)
+    console.print(describe_machine())
+    if json_file:
+        report = Report(describe_machine(), seconds, rounds, rows)
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
