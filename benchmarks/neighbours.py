@@ -36,9 +36,11 @@ class Disturbance(NamedTuple):
     sql: str
 
 
+_ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+_ENDLESS_STEP = "SELECT hex(zeroblob(30000000)) LIKE '%' || hex(zeroblob(2000)) || 'z%'"
 DISTURBANCES = (
-    Disturbance("runaway", "2 endless queries", 2, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"),
-    Disturbance("step", "one endless step", 1, "SELECT hex(zeroblob(30000000)) LIKE '%' || hex(zeroblob(2000)) || 'z%'"),
+    Disturbance("runaway", "2 endless queries", 2, _ENDLESS),
+    Disturbance("step", "one endless step", 1, _ENDLESS_STEP),
     Disturbance("rows", "4 clients of 10,000-row results", 4, "SELECT id, name, price FROM items"),
     Disturbance("writes", "4 writers", 4, "INSERT INTO log (text) VALUES ('a line of some length')"),
 )  # fmt: skip
