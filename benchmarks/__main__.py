@@ -1,4 +1,4 @@
-"""`python -m benchmarks --help`: see `--help` of each comparison."""
+"""`python -m benchmarks http|edge|databases|d1|neighbours|websockets|cold [options]`: see `--help` of each."""
 
 import sys
 from pathlib import Path
