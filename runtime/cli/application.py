@@ -26,6 +26,7 @@ from runtime.cli import (
 app = typer.Typer(
     name="brrrd",
     help="Serve apps from pooled V8 isolates and libSQL databases, on one node.",
+    epilog="New here? Try `brrrd demo`. Every command has a --help of its own.",
     no_args_is_help=True,
     # Plain help: rich's takes as long to import as everything else together.
     rich_markup_mode=None,

@@ -68,7 +68,7 @@ def readable(entry: dict[str, Any]) -> str:
     subject = entry.get("app") or entry.get("database")
     about = f"{entry['project']}/{subject}" if subject else entry["project"]
     detail = " ".join(f"{key}={_value(value)}" for key, value in entry["detail"].items() if value not in ("", None, []))
-    line = f"{moment(entry['at'])}  {entry['action']:<21} {about}  {detail}"
+    line = f"{moment(entry['at'])}  {entry['action']:<26} {about}  {detail}"
     return f"{line.rstrip()}  by {_value(entry['by'])}{' from ' + _value(entry['client']) if entry['client'] else ''}"
 
 

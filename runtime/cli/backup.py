@@ -7,6 +7,7 @@ import typer
 
 from runtime.cli.client_command import Shown, client_command
 from runtime.cli.databases import database_path
+from runtime.cli.errors import CommandError
 from runtime.cli.node import Node
 from runtime.cli.options import (
     DEFAULT_PROJECT,
@@ -67,7 +68,7 @@ def snapshots(
     ] = None,
     project: ProjectOption = DEFAULT_PROJECT,
 ) -> Shown:
-    """List the snapshots of a database, the newest first, or delete one."""
+    """List or delete snapshots. The newest comes first."""
     name = one_of(name, database, "database")
     if delete is not None:
         answer = node.delete(database_path(node, project, name, "snapshots", delete))
@@ -93,8 +94,10 @@ def restore(
 ) -> Shown:
     """Make a database what it was in a snapshot. What it is now is kept as a snapshot too."""
     path = database_path(node, project, name)
-    confirm(f"Replace the content of {name} by that of snapshot {snapshot}? Open transactions are rolled back.", yes)
-    answer = node.post(f"{path}/restore", {"snapshot_id": snapshot}, seconds=COPY_SECONDS)
+    chosen = _chosen(node.get(f"{path}/snapshots")["snapshots"], name, snapshot)
+    moment_of = f"{chosen['snapshot_id']} of {moment(chosen['created_at'])}"
+    confirm(f"Replace the content of {name} by snapshot {moment_of}? Open transactions are rolled back.", yes)
+    answer = node.post(f"{path}/restore", {"snapshot_id": chosen["snapshot_id"]}, seconds=COPY_SECONDS)
     restored, kept = answer["restored"], answer["kept"]["snapshot_id"]
     return Shown(
         answer,
@@ -103,3 +106,12 @@ def restore(
             f"Undo with: brrrd databases restore {name} {kept}"
         ),
     )
+
+
+def _chosen(found: list[dict[str, Any]], name: str, wanted: str) -> dict[str, Any]:
+    """The snapshot that is meant; `latest` is the newest that is not of the state before a restore."""
+    for one in found:
+        if wanted == one["snapshot_id"] or (wanted == "latest" and one["kind"] != "before-restore"):
+            return one
+    listed = f"See `brrrd databases snapshots {name}`." if found else f"Take one with `brrrd databases backup {name}`."
+    raise CommandError(f"database {name} has no snapshot{'' if wanted == 'latest' else ' ' + wanted}. {listed}")

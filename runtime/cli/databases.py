@@ -83,7 +83,7 @@ def list_databases(node: Node, project: ProjectOption = DEFAULT_PROJECT) -> Show
 def show(
     node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
 ) -> Shown:
-    """Show one database: status, worker, generation, WAL frame numbers."""
+    """Show one database. Its status, worker, size, and where its write-ahead log stands."""
     answer = node.get(_path(node, project, one_of(name, database, "database")))
     return Shown(answer, lambda: plain(answer["database"]))
 
@@ -96,7 +96,7 @@ def usage(
     project: ProjectOption = DEFAULT_PROJECT,
     days: Annotated[int, typer.Option("--days", metavar="N", min=0, max=1000, help="How many days to show.")] = 7,
 ) -> Shown:
-    """Show what a database has used: since the node started, and by day (UTC)."""
+    """Show what a database has used. Since the node started, and by day (UTC)."""
     answer = node.get(_path(node, project, one_of(name, database, "database"), "usage"), days=days)
     return Shown(answer, lambda: _usage(answer["usage"]))
 
@@ -154,7 +154,7 @@ def query_token(
     ] = "brrrd databases query-token",
     project: ProjectOption = DEFAULT_PROJECT,
 ) -> Shown:
-    """Issue a token for one database that expires by itself."""
+    """Issue a token that expires by itself."""
     name = one_of(name, database, "database")
     access = "ro" if read_only else "rw"
     body = {"ttl_seconds": ttl_seconds, "audience": audience, "reason": reason, "access": access}
@@ -166,7 +166,7 @@ def query_token(
 def suspend(
     node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
 ) -> Shown:
-    """Refuse all reads and writes of a database until it is resumed."""
+    """Refuse reads and writes. Until the database is resumed."""
     name = one_of(name, database, "database")
     answer = node.post(_path(node, project, name, "suspend"))
     return Shown(answer, lambda: f"Database {name} is suspended. Undo with: brrrd databases resume {name}")
@@ -190,7 +190,7 @@ def delete(
     project: ProjectOption = DEFAULT_PROJECT,
     yes: YesOption = False,
 ) -> Shown:
-    """Delete a database: its files are removed and its tokens are dead."""
+    """Delete a database. Its files are removed and its tokens are dead."""
     name = one_of(name, database, "database")
     path = _path(node, project, name)
     confirm(f"Delete database {name} of project {project} with everything in it?", yes)

@@ -40,7 +40,7 @@ def demo(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Use the demo once as a visitor would, then stop.")] = False,
 ) -> None:
-    """Start a node with an example app and a database, print where they are, and serve until Ctrl-C."""
+    """Run a node with an example app. Prints where app and database are, and serves until Ctrl-C."""
     from runtime.cli.serve import load_config
 
     with _folder(data_dir) as folder:

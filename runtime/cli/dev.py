@@ -59,7 +59,7 @@ def dev(
         Path | None, typer.Option("--data-dir", metavar="DIR", help=f"Keep databases and the rest here [{DATA_DIR}].")
     ] = None,
 ) -> None:
-    """Serve a folder while it is worked on: deploy it on every change, print its log, until Ctrl-C."""
+    """Serve a folder you work on. Deploys it on every change and prints its log, until Ctrl-C."""
     from runtime.cli.environment import parse_assignment
     from runtime.cli.serve import load_config
 

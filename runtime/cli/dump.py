@@ -35,7 +35,7 @@ def dump(
     api: ApiOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Write a database as SQL text: schema and rows of one moment, for SQLite, libSQL or `brrrd databases import`."""
+    """Write a database as SQL text. Schema and rows of one moment, while others write."""
     if url is not None and file is None:
         name, file = None, Path(name) if name is not None else None
     with (

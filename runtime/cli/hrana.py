@@ -254,6 +254,10 @@ class Session:
                 raise
             context = self.remote.lines({"baton": None, "batch": {"steps": steps}})
             entries = context.__enter__()
+        except BaseException:
+            # Ended before an answer came, by Ctrl-C for example: without a baton there is no way back to the stream.
+            self.in_transaction = False
+            raise
         try:
             self._baton = next(entries)["baton"]
             yield entries

@@ -4,9 +4,12 @@ A name is the first argument or an option (`brrrd apps show blog`, `brrrd apps s
 accepted alike everywhere.
 """
 
+import sys
 from typing import Annotated
 
 import typer
+
+from runtime.cli.errors import CommandError
 
 ProjectOption = Annotated[str, typer.Option("--project", metavar="PROJECT", help="Project, by name or id.")]
 AppArgument = Annotated[str | None, typer.Argument(metavar="APP", help="App, by name or id.")]
@@ -32,6 +35,14 @@ def one_of(argument: str | None, option: str | None, what: str) -> str:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask before something is removed; ends the command with status 1 unless the answer is yes."""
-    if not yes:
-        typer.confirm(question, abort=True, err=True)
+    """Ask before something is removed. Raises `CommandError` unless the answer is yes."""
+    if yes:
+        return
+    # Not typer's: that one writes to stdout, and says nothing when there is nobody to ask.
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        sys.stderr.write("\n")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CommandError("nothing was changed. Answer y, or give --yes.")

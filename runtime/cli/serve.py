@@ -22,7 +22,7 @@ def register(application: typer.Typer) -> None:
 
 
 def serve(config: Config) -> int:
-    """Run a node until SIGTERM or Ctrl-C, then finish requests in flight and exit."""
+    """Run a node. SIGTERM or Ctrl-C lets requests in flight finish, then ends it."""
     from runtime.serve import run
 
     return run(config, lambda addresses: remember(addresses.control, config))

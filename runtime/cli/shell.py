@@ -59,7 +59,7 @@ def shell(
     api: ApiOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Run SQL: at a prompt, from standard input if that is no terminal, or from --command."""
+    """Run SQL. At a prompt, from standard input if that is no terminal, or from --command."""
     chosen = next((known for known in MODES if known == mode), None)
     if mode is not None and chosen is None:
         raise typer.BadParameter(f"--mode is one of {', '.join(MODES)}, not {mode}")
@@ -154,7 +154,8 @@ class Shell:
         if self.timer:
             took = f"{(time.perf_counter() - started) * 1000:.1f} ms"
             inside = f", {server:.1f} ms of it in the database" if server is not None else ""
-            self._out.write(f"{count} row{'s' if count != 1 else ''} in {took}{inside}.\n")
+            rows = f"{count} row{'s' if count != 1 else ''} in " if result.columns else ""
+            self._out.write(f"{rows}{took}{inside}.\n")
         self._out.flush()
 
     def command(self, line: str) -> None:
@@ -218,6 +219,7 @@ class Prompt:
         print(f"Connected to {self._name}. Type .help for help, .quit to leave.")
         splitter = Splitter()
         while True:
+            in_transaction = self._shell.session.in_transaction
             try:
                 line = input(self._prompt(splitter))
                 if line.startswith(".") and not splitter.pending:
@@ -230,6 +232,8 @@ class Prompt:
             except KeyboardInterrupt:
                 splitter = Splitter()
                 print()
+                if in_transaction and not self._shell.session.in_transaction:
+                    print("The open transaction was rolled back.", file=sys.stderr)
             except CommandError as error:
                 splitter = Splitter()
                 print(f"Error: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def register(application: typer.Typer) -> None:
     @client_command(application, "status")
     def status(node: Node) -> Shown:
-        """Show the node: version, listeners, processes, apps, databases."""
+        """Show version, listeners, processes, apps."""
         answer = node.get(path_of("status"))
         return Shown(answer, lambda: view(answer))
 

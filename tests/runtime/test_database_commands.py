@@ -185,6 +185,14 @@ def test_at_a_terminal(node: Node) -> None:
     time.sleep(0.5)  # for the statement to be under way
     terminal.type("\x03")
     terminal.expect(r"sh-tty> $")
+    # One that was in a transaction takes it along, and the shell says so.
+    terminal.type("BEGIN; INSERT INTO t VALUES (3);\n")
+    terminal.expect(r"sh-tty\*> $")
+    terminal.type("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i FROM c) SELECT count(*) FROM c;\n")
+    terminal.expect("count")
+    time.sleep(0.5)
+    terminal.type("\x03")
+    assert "The open transaction was rolled back." in terminal.expect(r"sh-tty> $")
     terminal.type(".nonsense\n")
     assert ".help" in terminal.expect(r"sh-tty> $")
     terminal.type(".quit\n")
