@@ -38,7 +38,10 @@ PRAGMA foreign_keys=ON;
 PRAGMA trusted_schema=OFF;
 PRAGMA cache_size=-8000;
 PRAGMA journal_size_limit=67108864;
+PRAGMA temp.max_page_count=16384;
 """
+_TEMP_MIB = 64
+"""What that is for temporary tables and indexes of one connection, which are in memory."""
 
 
 class Connection:
@@ -164,8 +167,9 @@ class Connection:
             return SqlError("SQL_PARSE_ERROR", f"SQL string could not be parsed: {message}{where}", extended)
         if primary == "SQLITE_TOOBIG":
             where = f" (the limit of one value or row is {self._max_row_bytes:,} bytes)"
-        if primary == "SQLITE_FULL" and self._max_bytes:
-            where = f" (the limit of one database is {self._max_bytes >> 20} MiB)"
+        if primary == "SQLITE_FULL":
+            database = f"of one database is {self._max_bytes >> 20} MiB, " if self._max_bytes else ""
+            where = f" (the limit {database}of the temporary tables of one stream {_TEMP_MIB} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
 
     def prepare(self, sql: str) -> Statement:

@@ -1,0 +1,127 @@
+"""What users of libSQL and SQLite expect to work, over the protocol."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.dataplane.plane import Plane, execute
+
+CLOSE = {"type": "close"}
+
+
+async def batch(plane: Plane, *statements: str) -> Any:
+    """Run statements as one batch; return its result."""
+    steps = [{"stmt": {"sql": sql}} for sql in statements]
+    answer = await plane.requests({"type": "batch", "batch": {"steps": steps}}, CLOSE)
+    return answer["results"][0]["response"]["result"]
+
+
+async def test_vectors_of_every_kind(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(3))")
+    await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e, 'metric=cosine'))")
+    for number, vector in enumerate(("[1,0,0]", "[0,1,0]", "[0.9,0.1,0]", "[0,0,1]"), 1):
+        await plane.execute("INSERT INTO v VALUES (?, vector32(?))", number, vector)
+    nearest = "SELECT v.id FROM vector_top_k('vi', vector32('[1,0,0]'), 2) AS top JOIN v ON v.rowid = top.id"
+    assert await plane.values(f"{nearest} ORDER BY vector_distance_cos(e, '[1,0,0]')") == [[1], [3]]
+    await plane.execute("DELETE FROM v WHERE id = 1")
+    assert (await plane.values(nearest))[0] == [3]
+    assert await plane.values("SELECT vector_extract(e) FROM v WHERE id = 4") == [["[0,0,1]"]]
+    assert await plane.values("SELECT vector_extract(vector64('[1.5,2]')), vector_extract(vector1bit('[1,-1]'))") == [
+        ["[1.5,2]", "[1,-1]"]
+    ]
+    assert "dimensions" in (await plane.failure("INSERT INTO v VALUES (9, vector32('[1,2]'))"))["message"]
+
+
+async def test_full_text_search_ranks_and_highlights(plane: Plane) -> None:
+    await plane.execute("CREATE VIRTUAL TABLE docs USING fts5(title, body, tokenize = 'porter unicode61')")
+    await plane.execute("INSERT INTO docs VALUES ('one', 'running water'), ('two', 'still water runs deep, it runs')")
+    found = await plane.values(
+        "SELECT title, highlight(docs, 1, '[', ']') FROM docs WHERE docs MATCH 'run' ORDER BY bm25(docs)"
+    )
+    assert sorted(found) == [["one", "[running] water"], ["two", "still water [runs] deep, it [runs]"]]
+
+
+async def test_json_is_read_and_changed(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE j (d TEXT CHECK (json_valid(d)))")
+    await plane.execute("INSERT INTO j VALUES (?)", '{"a": [1, {"b": "ü"}]}')
+    assert await plane.values("SELECT d ->> '$.a[1].b', d -> '$.a', json_array_length(d, '$.a') FROM j") == [
+        ["ü", '[1,{"b":"ü"}]', 2]
+    ]
+    await plane.execute("UPDATE j SET d = json_set(d, '$.c', json('[2]'))")
+    assert await plane.values("SELECT value FROM j, json_each(d, '$.c')") == [[2]]
+    assert (await plane.failure("INSERT INTO j VALUES ('{')"))["extended_code"] == "SQLITE_CONSTRAINT_CHECK"
+
+
+async def test_generated_columns_returning_and_upsert(plane: Plane) -> None:
+    await plane.execute(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, net REAL, gross REAL AS (net * 2) STORED, label AS ('#' || id))"
+    )
+    returned = await plane.execute("INSERT INTO p (net) VALUES (1.5), (2) RETURNING id, gross, label AS name")
+    assert [column["name"] for column in returned["cols"]] == ["id", "gross", "name"]
+    assert [[value["value"] for value in row] for row in returned["rows"]] == [["1", 3.0, "#1"], ["2", 4.0, "#2"]]
+    assert returned["affected_row_count"] == 2
+    changed = await plane.values(
+        "INSERT INTO p (id, net) VALUES (1, 9) ON CONFLICT (id) DO UPDATE SET net = excluded.net RETURNING gross"
+    )
+    assert changed == [[18.0]]
+    assert await plane.values("DELETE FROM p WHERE id = 2 RETURNING label") == [["#2"]]
+
+
+async def test_a_column_is_altered_in_place(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE a (id INTEGER PRIMARY KEY, b TEXT)")
+    await plane.execute("INSERT INTO a (b) VALUES ('kept')")
+    await plane.execute("ALTER TABLE a ALTER COLUMN b TO b TEXT NOT NULL DEFAULT 'new'")
+    assert (await plane.failure("INSERT INTO a (b) VALUES (NULL)"))["extended_code"] == "SQLITE_CONSTRAINT_NOTNULL"
+    await plane.execute("INSERT INTO a DEFAULT VALUES")
+    assert await plane.values("SELECT b FROM a ORDER BY id") == [["kept"], ["new"]]
+
+
+async def test_foreign_keys_can_be_off_for_one_batch_or_script_and_are_on_after_it(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+    await plane.execute("CREATE TABLE child (p REFERENCES parent ON DELETE CASCADE)")
+    orphan = "INSERT INTO child VALUES (7)"
+    refused = await plane.failure(orphan)
+    assert refused["extended_code"] == "SQLITE_CONSTRAINT_FOREIGNKEY"
+    result = await batch(plane, "PRAGMA foreign_keys=OFF", orphan, "PRAGMA foreign_keys=ON")
+    assert result["step_errors"] == [None] * 3
+    answer = await plane.requests({"type": "sequence", "sql": f"PRAGMA foreign_keys=OFF; {orphan}; SELECT 1"}, CLOSE)
+    assert answer["results"][0]["type"] == "ok"
+    assert (await plane.failure(orphan))["extended_code"] == "SQLITE_CONSTRAINT_FOREIGNKEY"
+    assert await plane.values("SELECT count(*) FROM child") == [[2]]
+    assert await plane.values("PRAGMA foreign_keys") == [[1]]
+
+
+async def test_temporary_tables_live_as_long_as_their_stream_and_stay_within_their_limit(plane: Plane) -> None:
+    baton = (await plane.requests(execute("CREATE TEMP TABLE x AS SELECT 1 AS a")))["baton"]
+    answer = await plane.requests(execute("SELECT a FROM x"), baton=baton)
+    assert answer["results"][0]["response"]["result"]["rows"] == [[{"type": "integer", "value": "1"}]]
+    grow = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) "
+        "INSERT INTO x SELECT randomblob(1000000) FROM n"
+    )
+    answer = await plane.requests(execute(grow), CLOSE, baton=answer["baton"])
+    error = answer["results"][0]["error"]
+    assert error["code"] == "SQLITE_FULL" and "temporary tables of one stream 64 MiB" in error["message"]
+    assert "no such table: x" in (await plane.failure("SELECT a FROM x"))["message"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "offset"),
+    [("SELECT 1 FROM t WHER a = 1", 16 + 5), ("SELECT nope FROM t", 7), ("SELECT 'ü', nope", 13)],
+)
+async def test_errors_of_parsing_tell_where(plane: Plane, sql: str, offset: int) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    assert f"(at offset {offset})" in (await plane.failure(sql))["message"]
+
+
+async def test_values_of_five_megabytes_in_both_directions(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE big (t, b)")
+    text, blob = "ü€x" * 900_000, bytes(range(256)) * 20_000
+    await plane.execute(
+        "INSERT INTO big VALUES (?, ?)", text, {"type": "blob", "base64": base64.b64encode(blob).decode()}
+    )
+    (row,) = (await plane.execute("SELECT t, b, length(b) FROM big"))["rows"]
+    assert row[0]["value"] == text
+    assert base64.b64decode(row[1]["base64"] + "==") == blob
+    assert row[2]["value"] == str(len(blob))
