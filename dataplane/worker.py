@@ -32,6 +32,8 @@ from runtime.framing import FD, Decoder, encode
 
 TICK_SECONDS = 0.25
 STATS_SECONDS = 1.0
+LEAVE_SECONDS = 1.0
+"""How long other calls are waited for when a statement cannot be ended."""
 EXIT_STATEMENT = 75
 """Exit status when a statement could not be ended."""
 HEAP_BYTES = 2 << 30
@@ -61,6 +63,7 @@ class Worker:
         self._inbox: deque[tuple[Peer, wire.Frame]] = deque()
         self._next_tick = self._next_stats = 0.0
         self._exit_at: float | None = None
+        self._leave_at: float | None = None
         for descriptor in (control.fileno(), self._listener.fileno(), self._wakeup):
             self._epoll.register(descriptor, select.EPOLLIN)
 
@@ -160,7 +163,9 @@ class Worker:
     def _tick(self, now: float) -> None:
         self._next_tick = now + TICK_SECONDS
         self.service.tick(now)
-        if self.service.give_up(now):
+        if self._leave_at is None and self.service.give_up(now):
+            self._leave(now)
+        if self._leave_at is not None and (now >= self._leave_at or self.service.only_stuck(now)):
             self._flush()
             os._exit(EXIT_STATEMENT)
         if now >= self._next_stats:
@@ -171,6 +176,13 @@ class Worker:
             self._flush()
             self.service.close()
             os._exit(0)
+
+    def _leave(self, now: float) -> None:
+        """This process has to end soon: let what else is under way finish, and new calls wait for the next process."""
+        self._leave_at = now + LEAVE_SECONDS
+        self._epoll.unregister(self._listener.fileno())
+        for peer in self._peers.values():
+            peer.send(wire.encode(0, wire.Type.GOAWAY))
 
     def _tell(self, message: Ready | Dropped | Replaced | WorkerStats) -> None:
         try:

@@ -197,6 +197,17 @@ async def test_last_insert_rowid_does_not_reach_the_next_stream(plane: Plane) ->
 async def test_a_statement_that_cannot_be_ended_costs_the_worker_and_its_caller_learns_why(
     hasty_plane: Plane,
 ) -> None:
+    statuses: list[int] = []
+    over = asyncio.Event()
+
+    async def neighbour() -> None:
+        while not over.is_set():
+            answer = await hasty_plane.post(
+                "v3/pipeline", {"requests": [execute("SELECT 1"), CLOSE]}, database_id=OTHER
+            )
+            statuses.append(answer.status_code)
+
+    neighbours = [asyncio.create_task(neighbour()) for _ in range(2)]
     stuck = "SELECT hex(zeroblob(20000000)) LIKE '%' || hex(zeroblob(20000)) || '1'"
     response = await hasty_plane.post("v3/pipeline", {"requests": [execute(stuck), CLOSE]})
     assert (response.status_code, response.json()["code"]) == (503, "STATEMENT_TIMEOUT")
@@ -205,3 +216,6 @@ async def test_a_statement_that_cannot_be_ended_costs_the_worker_and_its_caller_
     hasty_plane.worker.channel.close()
     await hasty_plane.worker.restart()
     assert await hasty_plane.values("SELECT 1") == [[1]]
+    over.set()
+    await asyncio.gather(*neighbours)
+    assert set(statuses) == {200}  # they have waited for the new process
