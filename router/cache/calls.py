@@ -121,6 +121,11 @@ def joined(*lead: bytes, fields: Fields = ()) -> bytes:
     return b"\n".join(parts)
 
 
+def without_fragment(url: bytes) -> bytes:
+    """Return a URL as it is compared: an entry keeps its fragment, but it plays no part."""
+    return url.partition(b"#")[0]
+
+
 def without_search(url: bytes) -> bytes:
-    """Return a URL, which has no fragment, without its query."""
-    return url.partition(b"?")[0]
+    """Return a URL without its query and fragment."""
+    return without_fragment(url).partition(b"?")[0]

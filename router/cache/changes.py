@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from router.cache.budget import Limits, excess
-from router.cache.calls import DEFAULT, CallError, pairs, without_search
+from router.cache.calls import DEFAULT, CallError, pairs, without_fragment, without_search
 from router.cache.index import connect, key_of
 from router.cache.matching import varies
 
@@ -109,7 +109,7 @@ class Changes:
         Raises `CallError`.
         """
         cache = self.open(app_id, new.cache)
-        key = key_of(new.url)
+        key = key_of(without_fragment(new.url))
         self._make_way(cache, key, new)
         charge = new.size + len(new.url) + len(new.request) + len(new.response) + ENTRY_OVERHEAD
         place = (cache, app_id, key, key_of(without_search(new.url)))
@@ -130,7 +130,9 @@ class Changes:
             "SELECT id FROM caches WHERE app = ? AND name = ? AND gone = 0", (app_id, cache)
         ).fetchone()
         if row is not None:
-            self._make_way(row[0], key_of(url), New(cache, url, b"", None, 0, 0, request, b"", None, None))
+            self._make_way(
+                row[0], key_of(without_fragment(url)), New(cache, url, b"", None, 0, 0, request, b"", None, None)
+            )
 
     def delete(self, app_id: str, ids: Iterable[int]) -> None:
         """Remove entries of an app."""
@@ -218,10 +220,11 @@ class Changes:
             (cache, key),
         ).fetchall()
         asked = pairs(new.request.split(b"\n") if new.request else [])
+        url = without_fragment(new.url)
         going: list[_Row] = []
         others: list[_Row] = []
         for row in found:
             stored = pairs(row[6].split(b"\n") if row[6] else [])
-            same = row[5] == new.url and not varies(row[4], asked, stored)
+            same = without_fragment(row[5]) == url and not varies(row[4], asked, stored)
             (going if same else others).append(row[:4])
         self._remove(going + others[: max(0, len(others) - MOST_VARIANTS + 1)])

@@ -253,7 +253,7 @@ class HostConnection(asyncio.Protocol):
             raise CallError("quota", f"{MOST_BODIES} bodies are being read from the cache or stored: that is the limit")
         path = self._store.path(file)
         try:
-            descriptor = await self._store.file(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            descriptor = await self._store.read(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError:
             # It was replaced or removed since the index was asked.
             self._counters.misses += 1

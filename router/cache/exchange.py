@@ -86,7 +86,7 @@ class Answering(Exchange):
                 if count < min(MAX_DATA_BYTES, self._end - self._at):
                     await self._woken.wait()
                     continue
-                self._send(await self._store.file(lambda: os.pread(self._descriptor, count, self._at)))  # noqa: B023
+                self._send(await self._store.read(lambda: os.pread(self._descriptor, count, self._at)))  # noqa: B023
         except CallError as error:
             self._sender.send(encode(self._stream, Type.CANCEL, flags=END, head=error.detail.encode("latin-1")))
         finally:
@@ -171,7 +171,7 @@ class Storing(Exchange):
             if self._arrived and (self._file is not None or self._size > INLINE_BYTES):
                 await self._write()
             elif self._ended:
-                await self._store.file(lambda: os.fdatasync(self._descriptor))
+                await self._store.write(lambda: os.fdatasync(self._descriptor))
                 return None
             else:
                 self._woken.clear()
@@ -183,9 +183,9 @@ class Storing(Exchange):
             self._file = self._store.new_file()
             path = self._store.path(self._file)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            self._descriptor = await self._store.file(lambda: os.open(path, flags, 0o600))
+            self._descriptor = await self._store.write(lambda: os.open(path, flags, 0o600))
         data, self._arrived = b"".join(self._arrived), []
-        await self._store.file(lambda: _write_all(self._descriptor, data))
+        await self._store.write(lambda: _write_all(self._descriptor, data))
         self._held -= len(data)
         self._granted += len(data)
         if self._granted >= WINDOW_BYTES // 4 and not self._ended:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from router.cache.calls import DEFAULT, Call, pairs, without_search
+from router.cache.calls import DEFAULT, Call, pairs, without_fragment, without_search
 from router.cache.matching import varies
 
 PAGE = 64
@@ -178,11 +178,12 @@ def _column(call: Call) -> tuple[str, bytes, int]:
     if call.ignores_search:
         url = without_search(call.url)
         return "bare", url, key_of(url)
-    return "key", call.url, key_of(call.url)
+    url = without_fragment(call.url)
+    return "key", url, key_of(url)
 
 
 def _is_match(call: Call, url: bytes, entry: Entry | Listed) -> bool:
-    if (without_search(entry.url) if call.ignores_search else entry.url) != url:
+    if (without_search if call.ignores_search else without_fragment)(entry.url) != url:
         return False
     if call.ignores_vary or not entry.vary:
         return True

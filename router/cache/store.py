@@ -49,7 +49,9 @@ class Store:
         self._changes = changes
         self.lookup = Lookup(folder / "index.db")
         self._writer = Writer(changes, self._files, self._discard)
-        self._threads = ThreadPoolExecutor(FILE_THREADS, "bodies")
+        # Apart: a flush to a slow disk must not keep those that read waiting.
+        self._readers = ThreadPoolExecutor(FILE_THREADS, "readers")
+        self._writers = ThreadPoolExecutor(FILE_THREADS, "writers")
         self._forgotten: set[str] = set()
         self._used: dict[int, float] = {}
         self._trimming: set[str] = set()
@@ -74,13 +76,21 @@ class Store:
         """Have the index changed, see `Writer.submit`."""
         return self._writer.submit(change)
 
-    async def file(self, work: Callable[[], Result]) -> Result:
-        """Do something that may wait for the disk. Raises `CallError` (storage) when the disk refuses.
+    async def read(self, work: Callable[[], Result]) -> Result:
+        """Do something with files that may wait for the disk. Raises `CallError` (storage) when the disk refuses.
 
         Must not be cancelled while the caller's descriptor is in use: a thread does not stop for that.
         """
+        return await self._file(self._readers, work)
+
+    async def write(self, work: Callable[[], Result]) -> Result:
+        """As `read`, for what changes files."""
+        return await self._file(self._writers, work)
+
+    @staticmethod
+    async def _file(threads: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -135,7 +145,8 @@ class Store:
         for task in self._tasks:
             task.cancel()
         self._writer.close()
-        self._threads.shutdown()
+        self._readers.shutdown()
+        self._writers.shutdown()
         self.lookup.close()
 
     def _trim(self, app_id: str) -> None:
@@ -164,7 +175,7 @@ class Store:
 
     async def _sweep(self) -> None:
         """Remove what expired and what belongs to nothing: bodies first, which a process that died left behind."""
-        await self.file(self._remove_strays)
+        await self.write(self._remove_strays)
         while True:
             for step in (Changes.reap, lambda changes: changes.expire(time.time())):
                 try:

@@ -121,7 +121,9 @@ export const cases = {
   async 'the fragment of a URL plays no part'({ cache }) {
     await put(cache, `${URL_A}#one`, 'body');
     equal(await (await cache.match(`${URL_A}#two`)).text(), 'body');
-    equal(urls(await cache.keys()), [URL_A]);
+    equal(urls(await cache.keys()), [`${URL_A}#one`]);
+    await put(cache, `${URL_A}#three`, 'other');
+    equal([urls(await cache.keys()), (await cache.matchAll(`${URL_A}#x`)).length], [[`${URL_A}#three`], 1]);
   },
   async 'the search of a URL plays a part unless it is ignored'({ cache }) {
     await put(cache, `${URL_A}?q=1`, 'one');

@@ -230,9 +230,8 @@ function varyOf(state: ResponseState): string[] {
 
 async function store(name: string, asked: RequestState, state: ResponseState): Promise<void> {
   const count = asked.list.length / 2;
-  const url = withoutFragment(asked.url);
   const head =
-    `put\n${name}\n${url}\n${count}${headerText(asked.list)}` +
+    `put\n${name}\n${asked.url}\n${count}${headerText(asked.list)}` +
     `\n${state.status}\n${state.statusText}\n${state.type}\n${state.url}${headerText(state.list)}`;
   const { body } = state;
   if (body === null) await ask(head, new Body(EMPTY));
