@@ -61,8 +61,8 @@ class Limits(Strict, frozen=True):
     """Heap of one isolate in MiB."""
 
     cpu_ms: Annotated[int, msgspec.Meta(ge=1, le=900_000)] | None = None
-    """Milliseconds of CPU time that the app's code may use without a pause; its isolate is ended then, and callers
-    get 503."""
+    """Milliseconds of CPU time that the app's code may use without a pause, or one operation of `crypto.subtle`; its
+    isolate is ended then, and callers get 503."""
 
     response_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] | None = None
     """MiB of one response's body. 502 over it, or the body is cut off there if it is a stream."""

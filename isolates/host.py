@@ -196,7 +196,7 @@ class Host:
             status=EXIT_RETIRED,
             busy_since=lambda: self._ring.busy_since,
             expire=self._on_stuck,
-            cpu=self._cpu_limit(load.limits.cpu_ms),
+            cpu=self._cpu_limits(load.limits.cpu_ms),
         )
         self._watchdog.start()
         Relief(
@@ -469,20 +469,30 @@ class Host:
         self._retire("wall_ms", f"JavaScript did not yield for {wall_ms} ms (limit wall_ms): the isolate was ended")
         self._isolate.terminate()
 
-    def _cpu_limit(self, cpu_ms: int) -> CpuLimit | None:
-        """Begin to measure the CPU time of each turn if there is a limit for it."""
+    def _cpu_limits(self, cpu_ms: int) -> list[CpuLimit]:
+        """Begin to measure the CPU time of each turn, and of each operation on a thread, if there is a limit for it."""
         if not cpu_ms:
-            return None
-        ring = self._ring
+            return []
+        ring, crypto = self._ring, self._operations.crypto
         ring.measure_cpu()
         clock = time.pthread_getcpuclockid(threading.get_ident())
-        return CpuLimit(
-            cpu_ms / 1000, used=lambda: time.clock_gettime(clock) - ring.cpu_since, expire=self._on_cpu_limit
+        turn = CpuLimit(
+            cpu_ms / 1000,
+            busy_since=lambda: ring.busy_since,
+            used=lambda: time.clock_gettime(clock) - ring.cpu_since,
+            expire=lambda: self._on_cpu_limit("JavaScript used", "without a pause"),
         )
+        operation = CpuLimit(
+            cpu_ms / 1000,
+            busy_since=crypto.busy_since,
+            used=crypto.cpu_seconds,
+            expire=lambda: self._on_cpu_limit("An operation of crypto.subtle used", "by itself"),
+        )
+        return [turn, operation]
 
-    def _on_cpu_limit(self) -> None:
+    def _on_cpu_limit(self, what: str, how: str) -> None:
         cpu_ms = self._limits.cpu_ms
-        self._retire("cpu_ms", f"JavaScript used {cpu_ms} ms of CPU without a pause (limit cpu_ms): it was ended")
+        self._retire("cpu_ms", f"{what} {cpu_ms} ms of CPU {how} (limit cpu_ms): the isolate was ended")
         self._isolate.terminate()
 
     def _on_heap_limit(self, current: int) -> int:

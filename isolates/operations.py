@@ -73,7 +73,7 @@ class Operations:
         self._digests: dict[int, Any] = {}
         self._next_digest = 1
         self._file: tuple[str, bytes] = ("", b"")
-        self._crypto = Calls(scratch[DATA:], watch=watch, on_done=on_done)
+        self.crypto = Calls(scratch[DATA:], watch=watch, on_done=on_done)
         self._compression = compression.Streams(scratch[DATA:])
 
     def call(self) -> None:
@@ -84,7 +84,7 @@ class Operations:
             if words[0] >= compression.FIRST:
                 code, result, more = self._compression.run(words[0], words[1], words[2])
             elif words[0] >= FIRST_CRYPTO:
-                code, result, more = self._crypto.run(words[0], words[1])
+                code, result, more = self.crypto.run(words[0], words[1])
             else:
                 code, result = 0, self._run(words[0], words[1], words[2])
         except (KeyError, ValueError):

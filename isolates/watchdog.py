@@ -7,7 +7,7 @@ import _thread
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 DEATH_SECONDS = 0.5
@@ -18,11 +18,22 @@ _LEAST_WAIT = 0.002
 
 
 class CpuLimit(NamedTuple):
-    """`expire` is called when the present turn has `used()` that many `seconds` of CPU time."""
+    """`expire` is called when what has been going on since `busy_since()` has `used()` that many `seconds` of CPU time.
+
+    That is a turn of JavaScript, or an operation on another thread; `busy_since` is None while there is none.
+    """
 
     seconds: float
+    busy_since: Callable[[], float | None]
     used: Callable[[], float]
     expire: Callable[[], None]
+
+    def left(self, now: float) -> float:
+        """Return for how long to sleep before looking again; not positive: over the limit."""
+        busy_since = self.busy_since()
+        left = cpu_seconds_left(busy_since, now, self.seconds, self.used)
+        # It may have ended in between, and the figures be of two of them.
+        return left if left > 0 or busy_since == self.busy_since() else _LEAST_WAIT
 
 
 def seconds_left(busy_since: float | None, now: float, limit: float) -> float:
@@ -43,8 +54,8 @@ def cpu_seconds_left(busy_since: float | None, now: float, limit: float, used: C
 class Watchdog:
     """Calls `expire` once when `busy_since()` has been the same for `limit` seconds, and then exits with `status`.
 
-    `busy_since` returns when the loop handed over to JavaScript, by the monotonic clock, or None while it waits. With
-    `cpu`, its limit ends the process in the same way.
+    `busy_since` returns when the loop handed over to JavaScript, by the monotonic clock, or None while it waits. Each
+    limit of `cpu` ends the process in the same way.
     """
 
     def __init__(
@@ -54,7 +65,7 @@ class Watchdog:
         status: int,
         busy_since: Callable[[], float | None],
         expire: Callable[[], None],
-        cpu: CpuLimit | None = None,
+        cpu: Sequence[CpuLimit] = (),
     ) -> None:
         self._limit = limit
         self._status = status
@@ -88,11 +99,10 @@ class Watchdog:
         if left <= 0:
             self._expire()
             return left
-        if self._cpu is None:
-            return left
-        cpu_left = cpu_seconds_left(busy_since, now, self._cpu.seconds, self._cpu.used)
-        # The turn may have ended in between, and the figures be of two turns.
-        if cpu_left <= 0 and busy_since == self._busy_since():
-            self._cpu.expire()
-            return cpu_left
-        return min(left, max(cpu_left, _LEAST_WAIT))
+        for limit in self._cpu:
+            cpu_left = limit.left(now)
+            if cpu_left <= 0:
+                limit.expire()
+                return cpu_left
+            left = min(left, max(cpu_left, _LEAST_WAIT))
+        return left

@@ -218,9 +218,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cpu_ms: Annotated[
         int,
         _number(
-            "CPU time that an app's code may use in one turn, which is what runs between two waits; a manifest may set "
-            "less. Code over it is ended with its isolate, and the client gets 503. 0: `wall_ms` alone, or what the "
-            "manifest sets.",
+            "CPU time that an app's code may use in one turn, which is what runs between two waits, or in one "
+            "operation of `crypto.subtle` beside them; a manifest may set less. Code over it is ended with its "
+            "isolate, and the client gets 503. 0: `wall_ms` alone, or what the manifest sets.",
             0,
             3_600_000,
         ),

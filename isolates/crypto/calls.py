@@ -12,10 +12,13 @@ JavaScript hears of it, and takes the replies one after the other.
 
 import os
 import struct
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
+from typing import NamedTuple
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
@@ -59,6 +62,14 @@ Answer = tuple[int, bytes]
 _NO_MEMORY: Answer = (int(Refusal.OPERATION), b"there is not enough memory for the operation")
 
 
+class _Running(NamedTuple):
+    """An operation on a thread: since when, and the thread's clock of CPU time with what it showed then."""
+
+    since: float
+    clock: int
+    cpu_since: float
+
+
 class Calls:
     """`watch(descriptor, call)` has the loop call when the descriptor is readable; `on_done` then tells JavaScript."""
 
@@ -74,9 +85,23 @@ class Calls:
         self._event = -1
         self._done: deque[tuple[int, Answer]] = deque()
         self._last_ticket = 0
+        self._running: dict[int, _Running] = {}
 
     def __repr__(self) -> str:
         return f"<Calls {self._last_ticket} on threads so far, {len(self._done)} to take>"
+
+    def busy_since(self) -> float | None:
+        """When the longest operation that is under way on a thread began, by the monotonic clock. From any thread."""
+        longest = self._longest()
+        return None if longest is None else longest.since
+
+    def cpu_seconds(self) -> float:
+        """CPU time that this operation has used so far; 0 if there is none. From any thread."""
+        longest = self._longest()
+        return 0.0 if longest is None else time.clock_gettime(longest.clock) - longest.cpu_since
+
+    def _longest(self) -> _Running | None:
+        return min(list(self._running.values()), default=None)
 
     def run(self, op: int, argument: int) -> tuple[int, int, int]:
         """Do one operation of `CryptoOp`; return the words 0, 1 and 2 of the answer.
@@ -155,10 +180,13 @@ class Calls:
 
     def _run_on_thread(self, ticket: int, number: int, fields: functions.Fields) -> None:
         """Never raises, since nobody would hear of it and JavaScript would wait for ever."""
+        thread = threading.get_ident()
+        self._running[thread] = _Running(time.monotonic(), time.pthread_getcpuclockid(thread), time.thread_time())
         try:
             answer = _run(number, fields)
         except Exception as error:  # the thread's door
             answer = int(Refusal.OPERATION), f"the operation failed: {error!r}".encode()
+        del self._running[thread]
         self._done.append((ticket, answer))
         os.eventfd_write(self._event, 1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isolates import wire
-from isolates.messages import LoadFailed, Log
+from isolates.messages import Limits, LoadFailed, Log, Retiring
 from tests.isolates.driver import Edge, Host, Zygote, request_frame
 from tests.node import bundle, npm_project
 
@@ -91,6 +91,20 @@ def test_a_digest_of_more_than_the_scratch_buffer_holds(host: Host) -> None:
     edge = host.serve(handler("return new Response(await crypto.subtle.digest('SHA-256', new Uint8Array(3e6)))"))
     edge.request(1)
     assert body_of(edge) == hashlib.sha256(bytes(3_000_000)).digest()
+
+
+def test_a_slow_operation_counts_as_cpu_time_of_its_own(host: Host) -> None:
+    derive = """const key = await crypto.subtle.importKey('raw', new Uint8Array(8), 'PBKDF2', false, ['deriveBits']);
+        const salt = new Uint8Array(8), iterations = request.url.endsWith('slow') ? 20_000_000 : 1000;
+        await crypto.subtle.deriveBits({ name: 'PBKDF2', hash: 'SHA-512', salt, iterations }, key, 256);
+        return new Response('derived');"""
+    edge = host.serve(handler(derive), limits=Limits(cpu_ms=500))
+    assert [edge.ask("http://a/", stream=number) for number in (1, 2, 3)] == ["derived"] * 3
+    edge.request(4, "http://a/slow")
+    assert host.end.expect(Retiring).limit == "cpu_ms"
+    lines = [message.message for message in host.end.seen if isinstance(message, Log)]
+    assert lines == ["An operation of crypto.subtle used 500 ms of CPU by itself (limit cpu_ms): the isolate was ended"]
+    assert host.exit_status() == 3
 
 
 def test_bodies_of_megabytes_both_ways(host: Host) -> None:
