@@ -13,7 +13,8 @@ How paths and files meet, for a directory of static files with `about.html` and 
     /blog/index.html        blog/index.html
 
 Never in the index: the entry module and its source map, `brrrd.json`, names that begin with a dot (apart from
-`.well-known`), and `node_modules` at the package's root.
+`.well-known`), `node_modules` at the package's root, `_headers`, `_redirects` and `_routes.json`, a folder `_worker.js`
+that has the entry, and what `.assetsignore` names.
 """
 
 import base64
@@ -26,7 +27,9 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 
 from artifacts.content_types import content_type, has_known_extension
-from artifacts.manifest import FILE_NAME, HeaderRule, Manifest, Redirect
+from artifacts.manifest import FILE_NAME, Manifest
+from artifacts.rules import HeaderRule, Redirect, is_pattern
+from artifacts.site_files import CONTROL_FILES, IgnoredFiles
 from artifacts.unpack import UnpackedFile
 
 CACHE_CONTROL = "public, max-age=0, must-revalidate"
@@ -70,17 +73,30 @@ _PLACEHOLDER = re.compile(r":([A-Za-z_]\w*)")
 
 
 class _Rules(Generic[Rule]):
-    """Rules in the manifest's order, each with its source as a pattern."""
+    """Rules in the manifest's order. Those for one path are found by it; each of the others is tried as a pattern."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules: list[tuple[re.Pattern[str], Rule]] = [(_pattern(rule.source), rule) for rule in rules]
+        self._patterns: list[tuple[int, re.Pattern[str], Rule]] = []
+        self._by_path: dict[str, list[tuple[int, Rule]]] = {}
         self.any = bool(rules)
+        for number, rule in enumerate(rules):
+            if is_pattern(rule.source):
+                self._patterns.append((number, _pattern(rule.source), rule))
+            else:
+                self._by_path.setdefault(rule.source, []).append((number, rule))
 
     def matching(self, url_path: str) -> Iterator[tuple[Rule, dict[str, str | None]]]:
         """Yield each rule whose source matches, with the values of its placeholders."""
-        for pattern, rule in self._rules:
+        exact = self._by_path.get(url_path, [])
+        at = 0
+        for number, pattern, rule in self._patterns:
+            while at < len(exact) and exact[at][0] < number:
+                yield exact[at][1], {}
+                at += 1
             if match := pattern.fullmatch(url_path):
                 yield rule, match.groupdict()
+        for _, rule in exact[at:]:
+            yield rule, {}
 
 
 class AssetIndex:
@@ -97,14 +113,16 @@ class AssetIndex:
         return f"<AssetIndex [{len(self._stored.files)} files, {len(self._stored.redirects)} redirects]>"
 
     @classmethod
-    def build(cls, manifest: Manifest, files: Mapping[str, UnpackedFile]) -> "AssetIndex":
-        """Make the index of a package from its resolved manifest and its files by path."""
+    def build(
+        cls, manifest: Manifest, files: Mapping[str, UnpackedFile], ignored: IgnoredFiles | None = None
+    ) -> "AssetIndex":
+        """Make the index of a package from its resolved manifest and its files by path, without those `ignored`."""
         assets = {
             "/" + url: Asset(
                 200, path, content_type(path), _etag(file.sha256), file.size, (("cache-control", CACHE_CONTROL),)
             )
             for path, file in sorted(files.items())
-            if (url := _url_path(path, manifest)) is not None
+            if (url := _url_path(path, manifest)) is not None and (ignored is None or url not in ignored)
         }
         fallback, status = None, 404
         if manifest.main is None and manifest.assets is not None:
@@ -162,6 +180,8 @@ class AssetIndex:
         if found is None:
             headers = dict(asset.headers)
             for rule, _ in self._headers.matching(path):
+                for name in rule.remove:
+                    headers.pop(name.lower(), None)
                 headers.update((name.lower(), value) for name, value in rule.headers.items())
             kind = headers.pop("content-type", asset.content_type)
             found = msgspec.structs.replace(asset, content_type=kind, headers=tuple(headers.items()))
@@ -171,13 +191,17 @@ class AssetIndex:
 
 
 def _pattern(source: str) -> re.Pattern[str]:
-    """Compile a source: `:name` is one segment, a last segment `*` any rest, the bare directory included."""
-    base, star, _ = source.partition("*")
-    parts = [
-        f"(?P<{part[1:]}>[^/]+)" if part.startswith(":") else re.escape(part)
-        for part in re.split(r"(:[A-Za-z_]\w*)", base.removesuffix("/") if star else base)
-    ]
-    return re.compile("".join(parts) + ("(?:/(?P<splat>.*))?" if star else ""), re.DOTALL)
+    """Compile a source: `:name` is one segment, a last segment `*` any rest, the bare directory included.
+
+    A `*` elsewhere is any text. None of this backtracks far: a name ends with its segment, and there is one `*`.
+    """
+    whole_rest = source.endswith("/*")
+    parts = {"*": "(?P<splat>.*)"}
+    text = "".join(
+        f"(?P<{part[1:]}>[^/]+)" if part.startswith(":") else parts.get(part) or re.escape(part)
+        for part in re.split(r"(:[A-Za-z_]\w*|\*)", source.removesuffix("/*"))
+    )
+    return re.compile(text + ("(?:/(?P<splat>.*))?" if whole_rest else ""), re.DOTALL)
 
 
 def _with_aliases(files: Mapping[str, Asset]) -> dict[str, Asset]:
@@ -224,6 +248,8 @@ def _url_path(path: str, manifest: Manifest) -> str | None:
             return None
         url = path[len(assets.directory) + 1 :]
     elif path.startswith("node_modules/"):
+        return None
+    if url in CONTROL_FILES or (manifest.main == "_worker.js/index.js" and path.startswith("_worker.js/")):
         return None
     if any(part.startswith(".") and part != ".well-known" for part in url.split("/")):
         return None

@@ -13,24 +13,22 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from artifacts import cron
+from artifacts import cron, layouts, site_files
 from artifacts.errors import PackageError, bad_manifest
 from artifacts.paths import checked_path, quoted
+from artifacts.rules import (
+    HeaderRule,
+    Redirect,
+    Strict,
+    count_problem,
+    destination_problem,
+    header_problem,
+    source_problem,
+)
 
 FILE_NAME = "brrrd.json"
 MAX_MANIFEST_BYTES = 8 << 20
-ENTRY_NAMES = ("_worker.js", "index.js", "worker.js")
-"""Entry modules looked for, in this order, in a package that names none."""
-
-ASSET_DIRECTORIES = ("public", "assets")
-"""Directories of static files looked for, in this order, in a package that names none."""
-
-Source = Annotated[str, msgspec.Meta(pattern=r"^/", max_length=2048)]
 RelativePath = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-
-
-class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Refuses keys that are not declared."""
 
 
 class Assets(Strict, frozen=True):
@@ -96,37 +94,14 @@ class Limits(Strict, frozen=True):
     """Isolates that may serve the app at the same time; each has its own memory. The node's own bound holds too."""
 
 
-class HeaderRule(Strict, frozen=True):
-    """Response headers for static files whose URL path matches `source`."""
-
-    source: Source
-    """A path; `:name` stands for one segment, a `*` at the end for any rest."""
-
-    headers: dict[str, str]
-    """Header names and values; a later rule's value replaces an earlier one's."""
-
-
-class Redirect(Strict, frozen=True):
-    """An answer given by the edge before files and the app are looked at."""
-
-    source: Source
-    """As in a header rule."""
-
-    destination: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    """A path or an absolute http(s) URL; `:name` and `:splat` are what `source` matched. The request's query is kept
-    unless the destination has one."""
-
-    status: Literal[301, 302, 303, 307, 308] = 307
-
-
-class Manifest(Strict, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `brrrd.json`."""
 
     version: Literal[1] = 1
 
     main: RelativePath | None = None
-    """Entry module, an ES module that exports a handler. Without it and without `assets`, `_worker.js`, `index.js` or
-    `worker.js` is taken, whichever is there first."""
+    """Entry module, an ES module that exports a handler. Without it and without `assets`, `artifacts.layouts` says
+    what is taken."""
 
     assets: Assets | None = None
     """Static files. Without it `public` or `assets` is taken; without an entry too, the package itself if it has an
@@ -154,13 +129,7 @@ def parse(data: bytes) -> Manifest:
         raise bad_manifest(_explain(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise bad_manifest(f"{FILE_NAME} is not JSON: {_syntax_error(data)}") from None
-    for number, rule in enumerate(manifest.headers):
-        for name, value in rule.headers.items():
-            _check_header(f"headers[{number}].headers.{name}", name, value)
-        _check_source(f"headers[{number}].source", rule.source)
-    for number, redirect in enumerate(manifest.redirects):
-        _check_source(f"redirects[{number}].source", redirect.source)
-        _check_destination(f"redirects[{number}].destination", redirect)
+    _check_rules(manifest)
     _check_crons(manifest.crons)
     if manifest.assets is not None and manifest.assets.not_found and manifest.assets.single_page:
         raise bad_manifest(_at("assets.not_found", "cannot be set together with assets.single_page"))
@@ -168,7 +137,7 @@ def parse(data: bytes) -> Manifest:
 
 
 def resolve(directory: Path) -> Manifest:
-    """Return what the unpacked package in `directory` is, with `main` and `assets` filled in by the rules above.
+    """Return what the unpacked package in `directory` is, with `main` and `assets` filled in (`artifacts.layouts`).
 
     Raises `PackageError` if `brrrd.json` is wrong, names a file that is not there, or if there is nothing to serve.
     Paths in the result are relative to `directory`, without "./", and exist.
@@ -179,10 +148,19 @@ def resolve(directory: Path) -> Manifest:
         main = _existing_file(directory, "main", main)
     if assets is not None:
         assets = _existing_assets(directory, assets)
+    if main is None and assets is None:
+        layout = layouts.recognised(directory)
+        main = layout.main
+        if layout.directory is not None:
+            assets = _existing_assets(directory, Assets(layout.directory, layout.not_found, layout.single_page))
+        manifest = msgspec.structs.replace(
+            manifest, node=manifest.node or layout.node, crons=manifest.crons or layout.crons
+        )
+        _check_crons(manifest.crons)
     if main is None:
-        main = _find_entry(directory, assets)
-    if assets is None:
-        assets = _find_assets(directory, main)
+        main = layouts.find_entry(directory, assets.directory if assets else None)
+    if assets is None and (found := layouts.find_assets(directory, main)) is not None:
+        assets = Assets(found)
     if main is None and assets is None:
         raise bad_manifest(_nothing_to_serve(directory))
     if main is None and manifest.crons:
@@ -190,7 +168,41 @@ def resolve(directory: Path) -> Manifest:
     if main is not None and assets is not None and (assets.not_found or assets.single_page):
         key = "assets.not_found" if assets.not_found else "assets.single_page"
         raise bad_manifest(_at(key, f"has no effect with the worker {quoted(main)}, which answers such paths itself"))
-    return msgspec.structs.replace(manifest, main=main, assets=assets)
+    manifest = msgspec.structs.replace(manifest, main=main, assets=assets)
+    return manifest if assets is None else _with_site_files(directory, manifest, assets)
+
+
+def _with_site_files(directory: Path, manifest: Manifest, assets: Assets) -> Manifest:
+    """Add the rules of `_headers` and `_redirects`. Those of `brrrd.json` go before them."""
+    folder = directory / assets.directory
+    headers = site_files.headers(_text(folder, site_files.HEADERS))
+    redirects, single_page = site_files.redirects(_text(folder, site_files.REDIRECTS))
+    if single_page and manifest.main is None and (folder / "index.html").is_file():
+        assets = msgspec.structs.replace(assets, single_page=True, not_found=None)
+    manifest = msgspec.structs.replace(
+        manifest, assets=assets, headers=[*headers, *manifest.headers], redirects=[*manifest.redirects, *redirects]
+    )
+    for key, rules in (("headers", manifest.headers), ("redirects", manifest.redirects)):
+        if problem := count_problem(rules):
+            raise bad_manifest(f"_{key}: {problem}")
+    return manifest
+
+
+def ignored_files(directory: Path, assets: Assets) -> site_files.IgnoredFiles:
+    """Return what the package's `.assetsignore` says is not to be served. Raises `PackageError`."""
+    return site_files.IgnoredFiles(_text(directory / assets.directory, site_files.IGNORED))
+
+
+def _text(folder: Path, name: str) -> str:
+    file = folder / name
+    if not file.is_file():
+        return ""
+    if file.stat().st_size > site_files.MAX_BYTES:
+        raise bad_manifest(f"{name} is larger than {site_files.MAX_BYTES:,} bytes")
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise bad_manifest(f"{name} is not UTF-8") from None
 
 
 def _read(directory: Path) -> Manifest:
@@ -200,24 +212,6 @@ def _read(directory: Path) -> Manifest:
     if file.stat().st_size > MAX_MANIFEST_BYTES:
         raise bad_manifest(f"{FILE_NAME} is larger than {MAX_MANIFEST_BYTES:,} bytes")
     return parse(file.read_bytes())
-
-
-def _find_entry(directory: Path, assets: Assets | None) -> str | None:
-    """An index.js among the static files is a script for browsers, so only `_worker.js` is taken from there."""
-    for name in ENTRY_NAMES:
-        if (directory / name).is_file() and (assets is None or assets.directory != "." or name == "_worker.js"):
-            return name
-    return None
-
-
-def _find_assets(directory: Path, main: str | None) -> Assets | None:
-    for name in ASSET_DIRECTORIES:
-        if (directory / name).is_dir():
-            return Assets(name)
-    # Without this condition a package whose entry has another name would publish its own sources.
-    if main is None and (directory / "index.html").is_file():
-        return Assets(".")
-    return None
 
 
 def _existing_assets(directory: Path, assets: Assets) -> Assets:
@@ -247,6 +241,26 @@ def _inside(key: str, value: str) -> str:
         raise bad_manifest(_at(key, error.detail)) from None
 
 
+def _check_rules(manifest: Manifest) -> None:
+    for number, rule in enumerate(manifest.headers):
+        at = f"headers[{number}]"
+        for name, value in rule.headers.items():
+            _check(f"{at}.headers.{name}", header_problem(name, value))
+        for name in rule.remove:
+            _check(f"{at}.remove", header_problem(name))
+        _check(f"{at}.source", source_problem(rule.source))
+    for number, redirect in enumerate(manifest.redirects):
+        _check(f"redirects[{number}].source", source_problem(redirect.source))
+        _check(f"redirects[{number}].destination", destination_problem(redirect))
+    _check("headers", count_problem(manifest.headers))
+    _check("redirects", count_problem(manifest.redirects))
+
+
+def _check(key: str, problem: str | None) -> None:
+    if problem is not None:
+        raise bad_manifest(_at(key, problem))
+
+
 def _check_crons(crons: list[str]) -> None:
     for number, expression in enumerate(crons):
         try:
@@ -255,42 +269,6 @@ def _check_crons(crons: list[str]) -> None:
             raise bad_manifest(_at(f"crons[{number}]", f"{quoted(expression[: cron.MAX_LENGTH])}: {error}")) from None
         if expression in crons[:number]:
             raise bad_manifest(_at(f"crons[{number}]", f"{quoted(expression)} is there twice"))
-
-
-def _check_source(key: str, source: str) -> None:
-    if "*" in source[:-1] or (source.endswith("*") and not source.endswith("/*")):
-        raise bad_manifest(_at(key, 'a "*" may only be the last segment'))
-    for name in re.findall(r":([^/]*)", source):
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise bad_manifest(_at(key, f"{quoted(':' + name)} is not a name of letters, digits and underscores"))
-
-
-def _check_destination(key: str, redirect: Redirect) -> None:
-    destination = redirect.destination
-    if not re.match(r"/|https?://[^/:]", destination):
-        raise bad_manifest(_at(key, "expected a path that starts with /, or an http(s) URL"))
-    if not destination.isascii() or not destination.isprintable() or " " in destination:
-        raise bad_manifest(_at(key, "expected printable ASCII; percent-encode other characters"))
-    known = {*re.findall(r":([A-Za-z_]\w*)", redirect.source), *(["splat"] if redirect.source.endswith("*") else [])}
-    for name in re.findall(r":([A-Za-z_]\w*)", destination.partition("://")[2] or destination):
-        if name not in known:
-            raise bad_manifest(_at(key, f"{quoted(':' + name)} is not in source {quoted(redirect.source)}"))
-
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FRAMING_HEADERS = frozenset(
-    {"connection", "content-encoding", "content-length", "content-range", "date", "keep-alive", "server"}
-    | {"te", "trailer", "transfer-encoding", "upgrade"}
-)
-
-
-def _check_header(key: str, name: str, value: str) -> None:
-    if not _TOKEN.fullmatch(name):
-        raise bad_manifest(_at(key, f"{quoted(name)} is not a header name"))
-    if name.lower() in _FRAMING_HEADERS:
-        raise bad_manifest(_at(key, "this header is set by the server"))
-    if not value.isascii() or any(ord(character) < 32 and character != "\t" for character in value) or "\x7f" in value:
-        raise bad_manifest(_at(key, "a header value has printable ASCII characters only"))
 
 
 _LOCATED = re.compile(r"(?s)(.*) - at `\$\.?(.*)`$")
@@ -339,5 +317,5 @@ def _nothing_to_serve(directory: Path) -> str:
     found = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
     return (
         f"the package has neither an entry nor static files: expected {FILE_NAME} with main or assets, one of "
-        f"{', '.join(ENTRY_NAMES)}, a directory public or assets, or an index.html at its root; found {found}"
+        f"{', '.join(layouts.ENTRY_NAMES)}, a directory public or assets, or an index.html at its root; found {found}"
     )

@@ -28,12 +28,12 @@ import msgspec
 from artifacts.disk import delete, sync_directory, sync_file_system
 from artifacts.errors import no_space, too_large, unsafe
 from artifacts.index import AssetIndex
-from artifacts.manifest import Manifest, resolve
+from artifacts.manifest import Manifest, ignored_files, resolve
 from artifacts.unpack import StoreLimits, unpack
 
 __all__ = ["Build", "Store", "StoreLimits", "Upload"]
 
-FORMAT = 1
+FORMAT = 2
 """Grows when what is in `builds/` changes; builds of another format are made again from their packages."""
 
 WRITE_BYTES = 1 << 20
@@ -227,7 +227,9 @@ class Store:
             manifest = resolve(temporary / "package")
             has_index = manifest.assets is not None or bool(manifest.redirects)
             if has_index:
-                AssetIndex.build(manifest, unpacked.files).save(temporary / "assets.msgpack")
+                assets = manifest.assets
+                ignored = ignored_files(temporary / "package", assets) if assets is not None else None
+                AssetIndex.build(manifest, unpacked.files, ignored).save(temporary / "assets.msgpack")
             marker = _Marker(FORMAT, manifest, has_index, len(unpacked.files), unpacked.total_bytes)
             (temporary / "build.msgpack").write_bytes(msgspec.msgpack.encode(marker))
             sync_file_system(temporary)

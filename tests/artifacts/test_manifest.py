@@ -37,7 +37,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         '{"headers": [{"source": "a", "headers": {}}]}',
         '"headers[0].source": expected str matching',
     ),
-    "star in the middle": ('{"redirects": [{"source": "/*/a", "destination": "/"}]}', '"redirects[0].source": a "*"'),
+    "star in the middle": ('{"redirects": [{"source": "/*/a/*", "destination": "/"}]}', '"redirects[0].source": a "*"'),
     "bad placeholder": ('{"redirects": [{"source": "/:1", "destination": "/"}]}', '":1" is not a name'),
     "unknown placeholder": ('{"redirects": [{"source": "/:a", "destination": "/:b"}]}', '":b" is not in source "/:a"'),
     "destination with a scheme": (

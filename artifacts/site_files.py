@@ -1,0 +1,160 @@
+"""`_headers`, `_redirects` and `.assetsignore`: what build tools for static hosts write beside the files.
+
+Called by `artifacts.manifest` with their text. A rule that is not understood refuses the package with its line, so that
+none is silently lost. Rules for other hosts (`https://…` in front) mean nothing here and are left out. Pure.
+"""
+
+import re
+from collections.abc import Iterator
+from fnmatch import translate
+
+import msgspec
+
+from artifacts.errors import PackageError, bad_manifest
+from artifacts.paths import quoted
+from artifacts.rules import HeaderRule, Redirect, destination_problem, header_problem, source_problem
+
+HEADERS = "_headers"
+REDIRECTS = "_redirects"
+IGNORED = ".assetsignore"
+CONTROL_FILES = frozenset((HEADERS, REDIRECTS, IGNORED, "_routes.json", "wrangler.json"))
+"""Never served."""
+
+MAX_BYTES = 1 << 20
+MAX_PATTERNS = 100
+"""Of an `.assetsignore`: each is compared with each file."""
+
+
+def headers(text: str) -> list[HeaderRule]:
+    """Parse `_headers`. Raises `PackageError` that names the line."""
+    rules: list[HeaderRule] = []
+    skipping = False
+    for number, line in _lines(text):
+        if line.startswith(("/", "https://", "http://")):
+            skipping = not line.startswith("/")
+            if not skipping:
+                _check(HEADERS, number, source_problem(line))
+                rules.append(HeaderRule(line, {}, []))
+        elif skipping:
+            continue
+        elif not rules:
+            raise _wrong(HEADERS, number, "expected a path that starts with /")
+        elif line.startswith("!"):
+            _check(HEADERS, number, header_problem(line[1:].strip()))
+            rules[-1].remove.append(line[1:].strip())
+        else:
+            name, colon, value = (part.strip() for part in line.partition(":"))
+            _check(HEADERS, number, header_problem(name, value) if colon else 'expected "Name: value", or "! Name"')
+            known = rules[-1].headers
+            known[name] = f"{known[name]}, {value}" if name in known else value
+    return rules
+
+
+def redirects(text: str) -> tuple[list[Redirect], bool]:
+    """Parse `_redirects`; also tell whether it has the rule of single-page apps, `/* /index.html 200`.
+
+    Raises `PackageError` that names the line.
+    """
+    rules: list[Redirect] = []
+    single_page = False
+    for number, line in _lines(text):
+        parts = line.split()
+        if not parts[0].startswith("/"):
+            if parts[0].startswith(("https://", "http://")):
+                continue
+            raise _wrong(REDIRECTS, number, "expected a path that starts with /")
+        if len(parts) not in (2, 3):
+            raise _wrong(REDIRECTS, number, "expected a source, a destination and maybe a status")
+        source, destination, status = (*parts, "302")[:3]
+        if (source, status) == ("/*", "200") and destination in ("/index.html", "/"):
+            single_page = True
+        elif status not in ("301", "302", "303", "307", "308"):
+            raise _wrong(REDIRECTS, number, f"the status {quoted(status)} is none of 301, 302, 303, 307 and 308")
+        else:
+            rule = msgspec.convert({"source": source, "destination": destination, "status": int(status)}, Redirect)
+            _check(REDIRECTS, number, source_problem(source) or destination_problem(rule))
+            rules.append(rule)
+    return rules, single_page
+
+
+class IgnoredFiles:
+    """The patterns of an `.assetsignore`, which are those of a `.gitignore`."""
+
+    def __init__(self, text: str) -> None:
+        self._patterns = [_Pattern(line) for _, line in _lines(text)]
+        if len(self._patterns) > MAX_PATTERNS:
+            raise bad_manifest(f"{IGNORED} has more than {MAX_PATTERNS} patterns")
+
+    def __repr__(self) -> str:
+        return f"<IgnoredFiles {len(self._patterns)} patterns>"
+
+    def __contains__(self, path: str) -> bool:
+        """Whether the file at `path`, relative to the static files, is not to be served."""
+        steps = path.split("/")
+        ignored = False
+        for pattern in self._patterns:
+            if pattern.matches(steps):
+                ignored = not pattern.negated
+        return ignored
+
+
+class _Pattern:
+    """One line. Steps are compared one by one, so that no pattern is slow on any path."""
+
+    def __init__(self, line: str) -> None:
+        self.negated = line.startswith("!")
+        text = line.removeprefix("!")
+        self._folders_only = text.endswith("/")
+        text = text.removesuffix("/")
+        anchored = "/" in text
+        steps = text.removeprefix("/").split("/")
+        if not anchored and steps != ["**"]:
+            steps.insert(0, "**")
+        # fnmatch's patterns have atomic groups: they do not backtrack.
+        self._steps = [None if step == "**" else re.compile(translate(step)) for step in steps]
+
+    def matches(self, path: list[str]) -> bool:
+        """Whether the pattern means the file at `path`, or a folder that it is in."""
+        reached = {0}
+        for count, step in enumerate(path, 1):
+            reached = {after for at in self._closed(reached) for after in self._taken(at, step)}
+            if len(self._steps) in self._closed(reached) and (count < len(path) or not self._folders_only):
+                return True
+        return False
+
+    def _closed(self, reached: set[int]) -> set[int]:
+        """Add where one gets by taking a `**` for nothing."""
+        closed = set(reached)
+        for at in sorted(reached):
+            while at < len(self._steps) - 1 and self._steps[at] is None:
+                at += 1
+                closed.add(at)
+        return closed
+
+    def _taken(self, at: int, step: str) -> Iterator[int]:
+        if at == len(self._steps):
+            return
+        pattern = self._steps[at]
+        if pattern is None:
+            yield at
+            if at == len(self._steps) - 1:
+                yield at + 1
+        elif pattern.match(step):
+            yield at + 1
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield what is no comment and not empty, with its number from 1."""
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            yield number, line
+
+
+def _check(file: str, number: int, problem: str | None) -> None:
+    if problem is not None:
+        raise _wrong(file, number, problem)
+
+
+def _wrong(file: str, number: int, problem: str) -> PackageError:
+    return bad_manifest(f"{file}, line {number}: {problem}")
