@@ -260,6 +260,7 @@ class Host:
                 },
                 "scheduled": load.scheduled,
                 "node": load.node,
+                "assets": load.assets,
                 "version": self._version,
             }
         )

@@ -97,6 +97,8 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     ticket: bytes = b""
     """What the host shows to the node's services, which tells whose it is; opaque here."""
     node: bool = False
+    assets: bool = False
+    """The package has static files, which the app may fetch through `env.ASSETS`."""
     scheduled: bool = False
     """The app has crons: it cannot be served without a handler for them."""
 

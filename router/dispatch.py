@@ -15,7 +15,7 @@ import msgspec
 
 from artifacts.index import AssetIndex
 from router.errors import EdgeError
-from router.hosts import HostCache, normalise
+from router.hosts import HostCache, assets_name, normalise
 from router.links import HostLink
 from router.messages import App, AppStats, HostGone, Routes, Stalled, Wake
 from router.occupancy import Occupancy
@@ -112,6 +112,11 @@ class Dispatcher:
                     route.waiting = old.waiting
             names: dict[str, Route | DataHost] = {
                 name: self._routes[app_id] for name, app_id in routes.hosts.items() if app_id in self._routes
+            }
+            names |= {
+                assets_name(app_id): _files_of(route)
+                for app_id, route in self._routes.items()
+                if route.assets is not None and route.app.has_worker
             }
             self.find = HostCache(names | self._data_names).find
             self.version = routes.version
@@ -258,6 +263,11 @@ class Dispatcher:
             for app_id, route in self._routes.items():
                 if len(route.links) > 1:
                     self._publish(app_id, route.app.slot)
+
+
+def _files_of(route: Route) -> Route:
+    """Return a route to an app's static files alone, for the app's own code, whose requests are not counted again."""
+    return Route(msgspec.structs.replace(route.app, has_worker=False), route.assets, [], Counters())
 
 
 def _requests(route: Route) -> int:

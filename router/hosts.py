@@ -76,6 +76,18 @@ def _ipv6(literal: str) -> str:
     return f"[{address.compressed}]"
 
 
+ASSETS_HOST = "assets.internal"
+"""Where an app's code finds its own static files, through the egress process. `.internal` is nobody's domain."""
+
+
+def assets_name(app_id: str) -> str:
+    """Return the host name that leads to the static files of an app and to nothing else of it.
+
+    It protects nothing: the same files are at the app's own names.
+    """
+    return f"{app_id}.{ASSETS_HOST}"
+
+
 def find(names: Mapping[str, Target], host: str) -> Target | None:
     """Return what `host` (canonical) leads to: the exact name first, then `*.` for its first label.
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -80,7 +80,52 @@ def npm_project(name: str, dependencies: dict[str, str]) -> Path:
         if not version[:1].isdigit():
             raise ValueError(f"{package}: {version!r} is not an exact version")
     manifest = json.dumps({"private": True, "type": "module", "dependencies": dict(sorted(dependencies.items()))})
-    digest = hashlib.sha256(manifest.encode()).hexdigest()[:16]
+
+    def install(folder: Path) -> None:
+        (folder / "package.json").write_text(manifest)
+        _npm(folder, "install", "--no-package-lock")
+
+    return _made_once(name, manifest.encode(), install)
+
+
+def npm_build(project: Path, output: str) -> Path:
+    """Build a project as its author would, by `npm ci` and `npm run build`, and return its folder `output`.
+
+    Done once per machine for the same sources; packages are installed once for the same lock file. Nothing is written
+    into `project`.
+    """
+    sources = sorted(path for path in project.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(f"{path.relative_to(project)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    lock = (project / "package-lock.json").read_bytes() + (project / "package.json").read_bytes()
+
+    def install(folder: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(project / name, folder)
+        _npm(folder, "ci")
+
+    def build(folder: Path) -> None:
+        for path in sources:
+            copy = folder / path.relative_to(project)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+        (folder / "node_modules").symlink_to(_made_once(f"{project.name}-packages", lock, install) / "node_modules")
+        _npm(folder, "run", "build")
+
+    return _made_once(project.name, digest.digest(), build) / output
+
+
+def _npm(folder: Path, *arguments: str) -> None:
+    options = ("--no-audit", "--no-fund", "--loglevel=error")
+    # What a build tool would tell its makers of this machine stays here.
+    quiet = {"WRANGLER_SEND_METRICS": "false", "ASTRO_TELEMETRY_DISABLED": "1", "NITRO_TELEMETRY_DISABLED": "1"}
+    run_command((*NPM, *arguments, *options), cwd=folder, env=quiet, timeout=300)
+
+
+def _made_once(name: str, identity: bytes, make: Callable[[Path], None]) -> Path:
+    """Return the folder that `make` filled, now or before, for the same `name` and `identity`."""
+    digest = hashlib.sha256(identity).hexdigest()[:16]
     folder = CACHE / f"{name}-{digest}"
     if folder.is_dir():
         return folder
@@ -91,12 +136,7 @@ def npm_project(name: str, dependencies: dict[str, str]) -> Path:
             return folder
         unfinished = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE))
         try:
-            (unfinished / "package.json").write_text(manifest)
-            run_command(
-                (*NPM, "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"),
-                cwd=unfinished,
-                timeout=300,
-            )
+            make(unfinished)
             unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

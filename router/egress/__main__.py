@@ -27,6 +27,7 @@ from router.egress.resolver import Resolver
 from router.egress.share import Shares
 from router.egress.sockets import Sockets
 from router.egress.upgrade import SocketExchange
+from router.hosts import ASSETS_HOST, assets_name
 from router.messages import Drain, EgressSettings, EgressStats, LocalNames, Ready, ToEgress
 from runtime.channel import Channel, inherited_socket
 
@@ -98,7 +99,12 @@ class Egress:
         tls_of_sockets.set_alpn_protocols(["http/1.1"])
 
         def make(connection: HostConnection, stream: int, request: Request, request_id: bytes) -> Exchange:
-            if own.include(request.destination):
+            destination = request.destination
+            if destination.host == ASSETS_HOST:
+                # Whose static files: that is known of the connection, whatever the app's code says.
+                request.destination = destination.at(assets_name(connection.identity.app_id))
+                return ClientExchange(connection, stream, request, request_id, local)
+            if own.include(destination):
                 return ClientExchange(connection, stream, request, request_id, local)
             if connection.pool is None:
                 assert connection.share is not None

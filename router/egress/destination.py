@@ -29,6 +29,10 @@ class Destination(NamedTuple):
     target: bytes
     """Path and query, percent-encoded, at least "/"."""
 
+    def at(self, host: str) -> "Destination":
+        """Return the same path at another host, on HTTP's own port."""
+        return self._replace(scheme="http", host=host, port=80, authority=host.encode())
+
 
 def parse(url: bytes) -> Destination:
     """Split and check a request's URL. Raises `EgressError` (protocol)."""

@@ -252,6 +252,7 @@ class IsolateHosts:
             cache_socket=str(self._cache_socket),
             ticket=seal(_identity(placement), self._ticket_key),
             node=placement.node,
+            assets=placement.asset_index is not None,
             scheduled=bool(placement.crons),
         )
 

@@ -34,7 +34,7 @@ import {
 } from './ring/output.ts';
 import { limitHit } from './log.ts';
 import { parseToRecord } from './url/url.ts';
-import { serializeURL, serializeURLOrigin } from 'whatwg-url/state-machine';
+import { serializeURL, serializeURLOrigin, serializePath as serializeURLPath } from 'whatwg-url/state-machine';
 import { countPending, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
 import { socketOver } from './websocket/websocket.ts';
 
@@ -362,6 +362,33 @@ export function fetch(input: unknown, init?: unknown): Promise<Response> {
     return follow(state);
   } catch (error) {
     return promiseReject(error);
+  }
+}
+
+/** The host that the egress process takes for the static files of the app whose host asks. */
+const ASSETS = 'http://assets.internal';
+
+async function followAsset(state: RequestState): Promise<Response> {
+  const record = parseToRecord(state.url)!;
+  const path = serializeURLPath(record) + (record.query === null ? '' : `?${record.query}`);
+  const hop = firstHop(state, ASSETS + path);
+  const response = await sendHop({ ...hop, body: null, upgrade: false }, state);
+  response.url = state.url;
+  response.type = 'basic';
+  response.guard = 'immutable';
+  return newResponse(response);
+}
+
+/** A binding to the app's static files: the path of the URL counts, its host does not. Redirects are not followed. */
+export class Fetcher {
+  fetch(input: unknown, init?: unknown): Promise<Response> {
+    try {
+      const state = buildState(input, init, false);
+      const reason = abortedReason(signalOf(state));
+      return reason === undefined ? followAsset(state) : promiseReject(reason);
+    } catch (error) {
+      return promiseReject(error);
+    }
   }
 }
 

@@ -9,7 +9,7 @@
 
 // First: EventTarget and AbortSignal import each other, and this order resolves it.
 import './events/abort.ts';
-import { configureFetch } from './fetch.ts';
+import { configureFetch, Fetcher } from './fetch.ts';
 import { useContinuation } from './continuation.ts';
 import { useCodec } from './encoding/utf8.ts';
 import { finishGlobals, installGlobals } from './globals.ts';
@@ -33,6 +33,8 @@ interface Config {
   environment: Record<string, string>;
   limits: ServerLimits;
   node: boolean;
+  /** There are static files. */
+  assets?: boolean;
   /** The app has crons. */
   scheduled?: boolean;
   version: string;
@@ -54,7 +56,8 @@ function boot(native: Native, config: Config): () => void {
   useCodec(codec, native.scratch);
   useContinuation(native);
   configureFetch(configureNavigator(config.version), config.limits.subrequests ?? 0);
-  const environment = Object.freeze({ ...config.environment });
+  const bindings = config.assets === true ? { ASSETS: new Fetcher() } : {};
+  const environment = Object.freeze({ ...bindings, ...config.environment });
   const processEnvironment = { ...config.environment };
   configureServer(config.limits, environment);
   configureScheduled(config.limits.cron_wall_ms, environment);

@@ -1,0 +1,3 @@
+import { notes } from '../notes.js';
+
+export const loader = () => Response.json(notes.slice(0, 2));

@@ -1,0 +1,4 @@
+export const load = () => ({
+  now: 'at once',
+  later: new Promise((resolve) => setTimeout(() => resolve('after a while'), 150)),
+});
