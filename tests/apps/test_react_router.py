@@ -14,6 +14,8 @@ from tests.node_server import Node, eventually
 pytestmark = pytest.mark.timeout(600)
 """The first test installs packages and builds."""
 
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
 
 @pytest.fixture(scope="module")
 def notes(node: Node) -> httpx.Client:
@@ -57,7 +59,7 @@ def test_a_session_is_kept_in_a_signed_cookie(notes: httpx.Client) -> None:
 
 
 def test_what_a_loader_promises_is_streamed(notes: httpx.Client) -> None:
-    page = notes.get("/slow").text
+    page = notes.get("/slow", headers={"User-Agent": BROWSER}).text
     assert page.index("at once") < page.index("waiting") < page.index("after a while")
     assert "<p>after a while</p>" not in page[: page.index("waiting")]
     robot = notes.get("/slow", headers={"User-Agent": "Googlebot/2.1"})

@@ -30,7 +30,7 @@ def test_a_page_is_rendered_with_data_environment_and_hooks(shop: httpx.Client) 
 
 
 def test_a_form_action_sets_cookies_and_redirects(node: Node, shop: httpx.Client) -> None:
-    origin = {"Origin": "http://sveltekit.localhost"}
+    origin = {"Origin": "http://sveltekit.localhost", "Accept": "text/html"}
     done = shop.post("/?/login", data={"user": "Ada"}, headers=origin)
     assert (done.status_code, done.headers["location"]) == (303, "/")
     assert len(done.headers.get_list("set-cookie")) == 2
@@ -39,7 +39,9 @@ def test_a_form_action_sets_cookies_and_redirects(node: Node, shop: httpx.Client
 
 
 def test_a_form_that_is_refused_is_shown_again(shop: httpx.Client) -> None:
-    refused = shop.post("/?/login", data={"user": ""}, headers={"Origin": "http://sveltekit.localhost"})
+    refused = shop.post(
+        "/?/login", data={"user": ""}, headers={"Origin": "http://sveltekit.localhost", "Accept": "text/html"}
+    )
     assert refused.status_code == 422
     assert '<p role="alert">A name is needed</p>' in refused.text
 

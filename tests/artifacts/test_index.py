@@ -8,7 +8,8 @@ import pytest
 
 from artifacts.content_types import content_type
 from artifacts.index import AssetIndex
-from artifacts.manifest import Assets, HeaderRule, Manifest, Redirect
+from artifacts.manifest import Assets, Manifest
+from artifacts.rules import HeaderRule, Redirect
 from artifacts.unpack import UnpackedFile
 
 
