@@ -144,7 +144,7 @@ async def _detail(call: NodeCall, database: Database) -> views.OneDatabase:
             **{field: getattr(view, field) for field in view.__struct_fields__},
             runner=services.databases.runner(database.database_id)[0],
             generation=facts.generation,
-            frames=views.Frames(facts.frames, facts.page_bytes),
+            frames=views.Frames(facts.frames, facts.checkpointed, facts.page_bytes),
             storage_bytes=facts.storage_bytes,
         )
     )

@@ -5,11 +5,13 @@ import logging
 import sqlite3
 import time
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from dataplane import tokens
 from runtime.config import Config
+from runtime.control import database_files
 from runtime.control.audit import Audit, of_database
+from runtime.control.database_files import FileFacts
 from runtime.control.problems import Problem
 from runtime.control.serving import Serving
 from runtime.state import audit, databases, ids
@@ -17,20 +19,7 @@ from runtime.state.audit import Subject
 from runtime.state.databases import Database
 from runtime.supervisor import routes
 
-WAL_HEADER_BYTES = 32
-FRAME_HEADER_BYTES = 24
-
 log = logging.getLogger("brrrd.control")
-
-
-class FileFacts(NamedTuple):
-    """What the files of a database say."""
-
-    storage_bytes: int
-    generation: int
-    """Checkpoint sequence number of the write-ahead log."""
-    frames: int
-    page_bytes: int
 
 
 class DatabaseService:
@@ -146,22 +135,4 @@ class DatabaseService:
 
     async def files(self, database_id: str) -> FileFacts:
         """Sizes and the state of the write-ahead log, read from the files themselves."""
-        return await asyncio.to_thread(_file_facts, self._directory / database_id)
-
-
-def _file_facts(folder: Path) -> FileFacts:
-    storage = generation = frames = page = 0
-    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        try:
-            size = file.stat().st_size
-            storage += size
-            if file.name.endswith("-wal") and size >= WAL_HEADER_BYTES:
-                with file.open("rb") as stream:
-                    header = stream.read(WAL_HEADER_BYTES)
-                # https://sqlite.org/fileformat2.html#walformat: big-endian, page size at 8, checkpoint number at 12
-                page = int.from_bytes(header[8:12])
-                generation = int.from_bytes(header[12:16])
-                frames = (size - WAL_HEADER_BYTES) // (page + FRAME_HEADER_BYTES)
-        except FileNotFoundError:
-            continue  # a checkpoint took it away meanwhile
-    return FileFacts(storage, generation, frames, page)
+        return await asyncio.to_thread(database_files.facts, self._directory / database_id)

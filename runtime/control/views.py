@@ -216,7 +216,9 @@ class Frames(View, frozen=True):
     """Where the write-ahead log stands."""
 
     written: int
-    """Frames in the log now."""
+    """Valid frames in the log."""
+    checkpointed: int
+    """How many of them are in the database file as well."""
     page_bytes: int
 
 
@@ -224,7 +226,7 @@ class DatabaseDetail(DatabaseView, frozen=True):
     runner: str
     """Database worker that holds it."""
     generation: int
-    """Times the write-ahead log was started afresh after a checkpoint."""
+    """Times the write-ahead log was started afresh after a checkpoint, since the database was opened last."""
     frames: Frames
     storage_bytes: int
 
