@@ -9,6 +9,12 @@ from typing import Protocol
 from router.egress.resolver import Lane, lane
 from router.identity import SubrequestLimits
 
+LONG_TURN_SECONDS = 0.004
+"""Of the process's loop. Requests of an app that keeps it busier than that are let through fewer at once."""
+
+LEAST = 16
+"""That many of an app are always let through."""
+
 
 class Queue(Protocol):
     """A connection with requests that wait for their turn."""
@@ -25,11 +31,14 @@ class Share:
         """Of the build that connected last."""
         self.active = 0
         """Requests under way."""
+        self._room = limits.concurrent
+        """How many may be under way now: fewer than the limit while the loop's turns are long."""
         self.hosts = 0
         """Connections."""
         self.lane: Lane = lane()
         self._waiting: dict[Queue, None] = {}
-        self._due = False
+        self._asked: float | None = None
+        """When the next look was asked for."""
 
     def __repr__(self) -> str:
         return f"<Share {self.active} of {self.limits.concurrent} active, {len(self._waiting)} hosts wait>"
@@ -37,7 +46,7 @@ class Share:
     @property
     def full(self) -> bool:
         """Whether a further request has to wait."""
-        return self.active >= self.limits.concurrent
+        return self.active >= min(self._room, self.limits.concurrent)
 
     def wait(self, queue: Queue) -> None:
         """Let a connection have its turn when there is room."""
@@ -50,18 +59,33 @@ class Share:
     def release(self) -> None:
         """A request is over."""
         self.active -= 1
-        if self._waiting and not self._due:
+        if self._asked is None:
             # Not at once: a request that fails as soon as it begins would come back here, once for each that waits.
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._begin)
+            loop = asyncio.get_running_loop()
+            self._asked = loop.time()
+            loop.call_soon(self._look, loop)
 
-    def _begin(self) -> None:
-        self._due = False
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin requests that have waited, as many as there is room for after the turn that has just ended."""
+        assert self._asked is not None
+        self._room = room(self._room, self.limits.concurrent, self.active, loop.time() - self._asked)
+        self._asked = None
         while self._waiting and not self.full:
             queue = next(iter(self._waiting))
             del self._waiting[queue]
             if queue.begin_next():
                 self._waiting[queue] = None
+
+
+def room(now: int, most: int, active: int, turn_seconds: float) -> int:
+    """Return how many requests of an app may be under way after a turn of the loop that took so long.
+
+    A turn's length is what every other app's requests wait, several times each. With servers that take their time it
+    stays short however many requests there are; with quick ones the same rate needs fewer at once.
+    """
+    if turn_seconds > LONG_TURN_SECONDS and active > LEAST:
+        return max(LEAST, min(now, active) * 7 // 8)
+    return min(most, now + 2)
 
 
 class Shares:

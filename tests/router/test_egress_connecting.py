@@ -17,6 +17,7 @@ from router.egress.pace import PAUSE_SECONDS, Pace
 from router.egress.policy import Address, AddressPolicy
 from router.egress.public import PublicConnector, tls_context
 from router.egress.resolver import LOOKUPS_PER_APP, Resolver, lane
+from router.egress.share import LEAST, room
 from router.egress.sockets import Sockets
 
 NAME = "both.test"
@@ -144,3 +145,20 @@ def test_turns_of_one_app_come_one_after_the_other() -> None:
     pace = Pace()
     assert [pace.next_turn(1.0) for _ in range(3)] == pytest.approx([PAUSE_SECONDS * turn for turn in (1, 2, 3)])
     assert pace.next_turn(9.0) == pytest.approx(PAUSE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("now", "active", "turn_seconds", "after"),
+    [
+        (200, 200, 0.001, 200),  # slow servers: many at once cost nobody anything
+        (200, 200, 0.020, 175),
+        (200, 40, 0.020, 35),  # what is not used is not kept for later
+        (LEAST + 1, LEAST + 1, 0.020, LEAST),
+        (LEAST, LEAST, 0.500, LEAST + 2),  # not this app's doing
+        (20, 20, 0.001, 22),
+    ],
+)
+def test_busy_loop_lets_fewer_requests_of_an_app_through(
+    now: int, active: int, turn_seconds: float, after: int
+) -> None:
+    assert room(now, 200, active, turn_seconds) == after
