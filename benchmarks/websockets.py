@@ -107,7 +107,7 @@ async def load(target: Target, exchange: Exchange, connections: int, seconds: fl
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(
-            lambda: Client(target.hosts[0], exchange, times), place.hostname, place.port
+            lambda: Client(target.hosts[0], exchange, times), str(place.hostname), place.port or 80
         )
         clients.append(client)
     await asyncio.gather(*(client.opened for client in clients))

@@ -19,10 +19,11 @@ from urllib.parse import quote
 
 from artifacts.index import Asset
 from isolates import wire
-from router import assets
+from router import asgi_socket, assets
 from router.dispatch import DataHost, Dispatcher, Route
 from router.errors import EdgeError
 from router.headers import (
+    UPGRADE_FIELDS,
     BadResponseError,
     Headers,
     Peer,
@@ -33,6 +34,7 @@ from router.headers import (
     split,
 )
 from router.hosts import BadHostError, authority
+from router.refusals import MOST_ATTEMPTS, UNSEEN, lost, refusal
 from router.request_ids import RequestIds, acceptable
 from router.stream import Loss, Stream
 
@@ -47,9 +49,6 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
 UNREADABLE_FILE = "A file of this app cannot be read."
 BODILESS = frozenset((204, 205, 304))
-UNSEEN = frozenset((wire.BLOCKED, wire.DRAINING))
-"""Refusals of requests that no code of the app has seen: another host may have them."""
-MOST_ATTEMPTS = 5
 
 
 class Edge:
@@ -141,7 +140,7 @@ class Edge:
         self, route: Route, scope: Scope, peer: Peer, request_id: bytes, receive: Receive, send: Send
     ) -> None:
         method: str = scope["method"]
-        raw_path: bytes = scope.get("raw_path") or quote(scope["path"], safe="/%:@!$&'()*+,;=~-._").encode()
+        raw_path = _raw_path(scope)
         query: bytes = scope["query_string"]
         if route.app.unavailable is not None:
             raise EdgeError(503, route.app.unavailable, code="unavailable", retry_after=60)
@@ -179,16 +178,34 @@ class Edge:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the data plane's WebSockets on; apps have none yet, so that theirs are refused with 403."""
+        """As `_http`, for a WebSocket."""
+        client, headers = scope.get("client"), scope["headers"]
+        # ASGI names the WebSocket's scheme; apps see the request that it began as.
+        scheme = "https" if scope.get("scheme") == "wss" else "http"
+        peer = self.peer(client[0] if client else "", scheme)
+        request_id = self.request_id(headers, peer)
         try:
-            target = self._target("GET", scope["headers"])
-        except EdgeError:
-            target = None
-        if isinstance(target, DataHost):
-            await self.data_plane(scope, receive, send)
-            return
-        await receive()
-        await send({"type": "websocket.close", "code": 1008})
+            target = self._target("GET", headers)
+            if isinstance(target, DataHost):
+                await self.data_plane(scope, receive, send)
+                return
+            if target.app.unavailable is not None:
+                raise EdgeError(503, target.app.unavailable, code="unavailable", retry_after=60)
+            if not target.app.has_worker:
+                raise EdgeError(404)
+            raw_path, query = _raw_path(scope), scope["query_string"]
+            fields, withheld = split(headers)
+            host = next(value for name, value in headers if name == b"host")
+            path = raw_path + b"?" + query if query else raw_path
+            head = request_head(b"GET", path, authority(host), fields, withheld, peer, request_id)
+            if len(head) > self.max_head_bytes:
+                raise EdgeError(431)
+            head += UPGRADE_FIELDS
+            await asgi_socket.serve(self.dispatcher, target, head, scope, receive, send, request_id)
+        except EdgeError as error:
+            accept = next((value for name, value in headers if name == b"accept"), b"")
+            status, fields_, body = error.answer(accept, request_id)
+            await asgi_socket.deny(send, scope, status, fields_, body)
 
 
 class _Exchange(Stream):
@@ -333,20 +350,9 @@ class _Exchange(Stream):
         self._more_wanted.set()
 
 
-def refusal(status: int, code: str, detail: str) -> EdgeError:
-    """Return the error for a REFUSE frame. Its detail is for the app's owner, except with 503, where it says why."""
-    if status == 503:
-        return EdgeError(503, detail, code=code, retry_after=1)
-    return EdgeError(status if 400 <= status <= 599 else 502, code=code)
-
-
-def lost(loss: Loss) -> EdgeError:
-    """Return the error for a request whose stream ended before its response began."""
-    if loss is Loss.DEADLINE:
-        return EdgeError(504, code="deadline")
-    if loss is Loss.HOST:
-        return EdgeError(503, code="host_gone", retry_after=1)
-    return EdgeError(502, code="cancelled")
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes = scope.get("raw_path") or quote(scope["path"], safe="/%:@!$&'()*+,;=~-._").encode()
+    return raw
 
 
 async def _send_whole(send: Send, method: str, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:

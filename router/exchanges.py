@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from artifacts.index import Asset
 from router import assets
-from router.app import UNREADABLE_FILE, UNSEEN, lost, refusal
+from router.app import UNREADABLE_FILE
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.headers import BadResponseError, request_head
 from router.links import HostLink
+from router.refusals import UNSEEN, lost, refusal
 from router.requests import Request
 from router.responses import CLOCK, Lines, asgi_lines, lines_of, status_line
 from router.stream import Loss, Stream

@@ -28,6 +28,9 @@ _PLAIN_CONNECTION = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
 WITHHELD = HOP_BY_HOP | FORWARDING
 """Request fields that do not simply pass."""
 
+UPGRADE_FIELDS = b"\nconnection\nUpgrade\nupgrade\nwebsocket"
+"""What hop-by-hop fields an app sees of such a request."""
+
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _QUOTED_PLAIN = re.compile(rb"[A-Za-z0-9.!#$%&'*+^_`|~-]+")
 

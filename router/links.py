@@ -23,7 +23,7 @@ from router.frames import LARGE_BYTES, FrameReader
 from router.stream import Loss, Stream
 
 if TYPE_CHECKING:
-    from router.upgrade import HostSocket
+    from router.host_socket import HostSocket
 
 log = logging.getLogger("router.links")
 

@@ -20,7 +20,7 @@ from router.messages import EdgeSettings
 from router.responses import CLOCK
 from router.server import IDLE_SECONDS, EdgeProtocol
 from router.tls import server_tls
-from router.websocket.connection import WebSocketConnection
+from router.websocket.connection import PING_SECONDS, WebSocketConnection
 
 TICK_SECONDS = 1.0
 HANDSHAKE_SECONDS = 10.0
@@ -147,6 +147,7 @@ class Hypercorn(Serving):
         config.accesslog = None
         config.errorlog = None
         config.include_server_header = False
+        config.websocket_ping_interval = PING_SECONDS
         config.keep_alive_timeout = IDLE_SECONDS
         config.h11_max_incomplete_size = edge.max_head_bytes
         stop = asyncio.Event()

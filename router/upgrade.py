@@ -12,78 +12,28 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from isolates.wire import MORE, Type
-from router.app import MOST_ATTEMPTS, UNSEEN, refusal
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.exchanges import HostExchange
-from router.headers import BadResponseError, Headers, ResponseHead, request_head
+from router.headers import UPGRADE_FIELDS, BadResponseError, Headers, ResponseHead, request_head
+from router.host_socket import HostSocket
 from router.links import HostLink
+from router.refusals import MOST_ATTEMPTS, UNSEEN, refusal
 from router.requests import Request
 from router.responses import CLOCK
-from router.stats import Counters
-from router.stream import Loss
 from router.websocket.connection import WebSocketConnection
 from router.websocket.deflate import Agreement, Deflate, Inflate, agree
-from router.websocket.frames import INTERNAL_ERROR, SERVICE_RESTART, Reader
+from router.websocket.frames import Reader
 from router.websocket.handshake import accept_value, checked_key, chosen_protocol, listed
-from router.websocket.stream import SocketStream
 
 if TYPE_CHECKING:
     from router.server import EdgeProtocol
 
 log = logging.getLogger("router.server")
 
-UPGRADE_FIELDS = b"\nconnection\nUpgrade\nupgrade\nwebsocket"
-"""What hop-by-hop fields an app sees of such a request."""
 EARLY_BYTES = 64 << 10
 """What a client may send before it has its answer."""
 _SET_HERE = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-version"))
-
-
-class HostSocket(SocketStream):
-    """The way between a WebSocket and its isolate host: a stream after its answer of 101."""
-
-    def __init__(self, stream: int, link: HostLink, counters: Counters) -> None:
-        super().__init__(stream)
-        self.link: HostLink | None = link
-        """None once the stream is over."""
-        self._host = link
-        self._counters = counters
-        counters.websockets += 1
-
-    @property
-    def choked(self) -> bool:
-        return self._host.choked
-
-    def send_frame(self, type_: int, flags: int, status: int, data: bytes) -> None:
-        if self.link is not None:
-            self.link.send_frame(self.id, type_, flags=flags, status=status, data=data)
-
-    def forget(self) -> None:
-        self._counters.websockets -= 1
-        if self.link is not None:
-            self.link.forget_socket(self)
-
-    def message(self, opcode: int, data: bytes, more: bool) -> None:
-        self._counters.messages_in += not more
-        super().message(opcode, data, more)
-
-    def on_frame(self, type_: int, flags: int, status: int, data: bytes) -> None:
-        if type_ == Type.MESSAGE:
-            self._counters.messages_out += not flags & MORE
-        super().on_frame(type_, flags, status, data)
-
-    def on_refused(self, status: int, code: str, detail: str) -> None:
-        """The host has ended, and said why."""
-        self.connection.fail(INTERNAL_ERROR, detail.encode())
-
-    def on_lost(self, loss: Loss) -> None:
-        """The host is gone."""
-        if self._host.retired:
-            self.connection.fail(SERVICE_RESTART, b"The app is being replaced or restarted")
-        else:
-            self.connection.fail(INTERNAL_ERROR, b"The app ended unexpectedly")
 
 
 class Handshake:
@@ -224,7 +174,7 @@ class UpgradeExchange(HostExchange):
             max_message_bytes=self._route.app.websocket_message_kb << 10,
             inflater=Inflate(agreement) if agreement is not None else None,
         )
-        far.connection = WebSocketConnection(
+        socket = far.connection = WebSocketConnection(
             transport,
             far,
             reader,
@@ -233,9 +183,9 @@ class UpgradeExchange(HostExchange):
         )
         link.become_socket(self, far)
         if transport.is_closing():
-            far.connection.connection_lost(None)
+            socket.connection_lost(None)
             return
         transport.write(answer)
-        connection.switch(far.connection)
+        connection.switch(socket)
         if self._arrived:
-            far.connection.data_received(self._arrived)
+            socket.data_received(self._arrived)

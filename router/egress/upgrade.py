@@ -34,6 +34,8 @@ def new_key() -> bytes:
 class OutboundSocket(SocketStream):
     """The way between a WebSocket to the outside and the host whose app opened it."""
 
+    connection: WebSocketConnection
+
     def __init__(self, stream: int, host: "HostConnection") -> None:
         super().__init__(stream)
         self._host = host

@@ -3,18 +3,31 @@
 `SocketStream` is the far side of a `WebSocketConnection`: it keeps both windows. A subclass knows the way to the host.
 """
 
+from typing import Protocol
+
 from isolates import wire
 from isolates.wire import END, HEADER_BYTES, MORE, SOCKET_WINDOW_BYTES, FrameError, Type
-from router.websocket.connection import WebSocketConnection
 from router.websocket.frames import INTERNAL_ERROR
 
 _READY_WINDOW = SOCKET_WINDOW_BYTES // 2
 
 
+class Connection(Protocol):
+    """What a stream needs of the WebSocket whose messages it carries; see `router.websocket.connection`."""
+
+    def send_message(self, opcode: int, data: bytes, more: bool) -> None: ...
+
+    def close(self, code: int, reason: bytes) -> None: ...
+
+    def fail(self, code: int, reason: bytes) -> None: ...
+
+    def pump(self) -> None: ...
+
+
 class SocketStream:
     """See the module: `router.websocket.connection.Far`."""
 
-    connection: WebSocketConnection
+    connection: Connection
     """Set right after both are made."""
 
     def __init__(self, stream: int) -> None:

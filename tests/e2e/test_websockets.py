@@ -238,3 +238,34 @@ def test_a_deploy_lets_old_websockets_live_and_cuts_them_off_after_the_drain(sta
         with pytest.raises(ConnectionClosed):
             client.recv(timeout=20)
         assert client.close_code == 1001
+
+
+def test_websockets_behind_hypercorn(start_node: Any) -> None:
+    """Where the server in front speaks the protocol, all is the same but for the client's close code: it keeps that."""
+    node = start_node("--workers", "1", "--database-workers", "1", "--server", "hypercorn")
+    node.deploy({"_worker.js": APP}, "other")
+    with open_socket(node, "other", subprotocols=["chat.v1"]) as client:
+        assert client.subprotocol == "chat.v1"
+        assert client.response is not None
+        assert client.response.headers["x-app"] == "yes"
+        for message in ("text", b"\xff" * 300_000, "", "é" * 400_000):
+            client.send(message)
+            assert client.recv() == message
+        client.close(3999, "enough")
+    eventually(5, lambda: logged(node, "other", "/") == [["error"], [1006, "", False]])
+    with open_socket(node, "other", "/close") as client:
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+        assert (client.close_code, client.close_reason) == (4000, "not today")
+    with open_socket(node, "other") as client:
+        client.send("x" * ((1 << 20) + 1))
+        with pytest.raises(ConnectionClosed):
+            client.recv()
+        assert client.close_code == 1009
+    for path, status in (("/refuse", 401), ("/throw", 500)):
+        with pytest.raises(InvalidStatus) as caught:
+            open_socket(node, "other", path)
+        assert caught.value.response.status_code == status
+    with pytest.raises(InvalidStatus) as caught:
+        open_socket(node, "nobody")
+    assert caught.value.response.status_code == 404
