@@ -32,7 +32,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--file", action="append", help="only files that this glob matches (may be repeated)")
     parser.add_argument("--peer", choices=["workerd"], help="run everything there, too, for comparison")
     parser.add_argument("--jobs", type=int, default=2, help="scripts at a time (%(default)s)")
-    parser.add_argument("--timeout", type=float, default=30, help="seconds that a file may take (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=100, help="seconds that a file may take (%(default)s)")
     parser.add_argument("--json", type=Path, help="write every outcome to this file")
     parser.add_argument("--suites", type=Path, default=suites.SUITES, help="another list of suites")
     parser.add_argument("--gaps", type=Path, default=gaps.KNOWN_GAPS, help="another list of known gaps")
@@ -65,6 +65,18 @@ def run(
     return outcomes
 
 
+def _run_all(
+    name: str, units: Sequence[Unit], known: dict[str, Suite], options: argparse.Namespace
+) -> dict[str, Outcome]:
+    in_node = [unit for unit in units if name == "brrrd" and known[unit.suite].node]
+    rest = [unit for unit in units if unit not in in_node]
+    outcomes: dict[str, Outcome] = {}
+    for runtime, some in ((name, rest), (f"{name} node", in_node)):
+        if some:
+            outcomes |= run(runtime, some, options.wpt, known, jobs=options.jobs, timeout=options.timeout)
+    return outcomes
+
+
 def main(words: list[str]) -> int:
     options = _arguments(words)
     known = suites.load(options.suites)
@@ -77,9 +89,7 @@ def main(words: list[str]) -> int:
         return 2
     names = ["brrrd", *([options.peer] if options.peer else [])]
     try:
-        results = {
-            name: run(name, units, options.wpt, known, jobs=options.jobs, timeout=options.timeout) for name in names
-        }
+        results = {name: _run_all(name, units, known, options) for name in names}
     except script.CheckoutError as error:
         print(error, file=sys.stderr)
         return 2

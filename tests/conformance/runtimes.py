@@ -4,6 +4,8 @@ Each script gets a process of its own, as it may hang or take its process along;
 """
 
 import http.client
+import itertools
+import json
 import socket
 import subprocess
 import tempfile
@@ -12,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import httpx
 import msgspec
 
 from isolates import wire
@@ -19,8 +22,9 @@ from isolates.messages import Limits, Loaded, LoadFailed
 from tests import workerd
 from tests.conformance.outcome import Outcome
 from tests.isolates.driver import Edge, Zygote
+from tests.node_server import Node
 
-_LIMITS = Limits(wall_ms=120_000, memory_mb=512)
+_MEMORY_MB = 512
 """Files are larger and slower than a request is allowed to be; the runtime's limits are not what is tested."""
 
 
@@ -57,7 +61,7 @@ class Brrrd:
         with self._forking:
             host = self._zygote.fork()
         try:
-            host.load(script, limits=_LIMITS)
+            host.load(script, limits=Limits(wall_ms=int(timeout * 1000), memory_mb=_MEMORY_MB))
             while not isinstance(message := host.end.next(), Loaded):
                 if isinstance(message, LoadFailed):
                     return Outcome(problem=f"does not load: {message.message}")
@@ -89,6 +93,34 @@ def _body(edge: Edge) -> bytes:
         if frame.flags & wire.END or frame.type in (wire.Type.REFUSE, wire.Type.CANCEL):
             return body
         edge.sock.sendall(wire.encode(1, wire.Type.WINDOW, data=len(frame.data).to_bytes(4, "little")))
+
+
+class BrrrdNode:
+    """Apps of a whole node, one for each script."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="brrrd-conformance-")
+        self._node = Node(Path(self._folder.name) / "node", "--workers", "1")
+        self._count = itertools.count()
+
+    def run(self, script: str, timeout: float) -> Outcome:
+        app = f"script-{next(self._count)}"
+        settings = {"version": 1, "limits": {"wall_ms": int(timeout * 1000)}}
+        try:
+            deployed = self._node.upload({"_worker.js": script, "brrrd.json": json.dumps(settings)}, app)
+            if deployed.is_error:
+                return Outcome(problem=f"does not load: {deployed.text[:300]}")
+            return _outcome(self._node.get(app, timeout=timeout).content)
+        except httpx.TransportError as error:
+            return Outcome(problem=f"no answer: {error!r}")
+
+    def __enter__(self) -> Self:
+        self._node.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._node.__exit__(kind, error, at)
+        self._folder.cleanup()
 
 
 _CONFIG = """using Workerd = import "/workerd/workerd.capnp";
@@ -142,4 +174,8 @@ class Workerd:
         """Nothing outlives a script."""
 
 
-RUNTIMES: dict[str, type[Brrrd] | type[Workerd]] = {"brrrd": Brrrd, "workerd": Workerd}
+RUNTIMES: dict[str, type[Brrrd] | type[BrrrdNode] | type[Workerd]] = {
+    "brrrd": Brrrd,
+    "brrrd node": BrrrdNode,
+    "workerd": Workerd,
+}

@@ -29,6 +29,8 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the tests hand relative URLs to `Request`: a worker has no base URL, so they get one."""
     hang_ms: int = 4_000
     """After how long a promise test fails that does not settle, instead of taking the rest of its file along."""
+    node: bool = False
+    """Whether the files need more of brrrd than an isolate host: they run in apps of a whole node then."""
     interfaces: list[str] | None = None
     """Of interface tests, count those about these interfaces only."""
 

@@ -84,6 +84,15 @@ const __answer = ((testharness, test) => {
         return Reflect.construct(target, arguments[1].length === 0 ? [] : given, newTarget === proxy ? target : newTarget);
       },
     });
+    const { Cache } = globalThis;
+    for (const name of ['delete', 'keys', 'match', 'matchAll', 'put']) {
+      const original = Cache?.prototype[name];
+      if (original === undefined) continue;
+      Cache.prototype[name] = function (input, ...rest) {
+        if (arguments.length === 0) return original.call(this);
+        return original.call(this, typeof input === 'string' ? absolute(input) : input, ...rest);
+      };
+    }
     const { redirect } = Response;
     Response.redirect = (url, status = 302) => redirect.call(Response, absolute(String(url)), status);
     setGlobal('Request', proxy);

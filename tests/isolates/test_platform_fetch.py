@@ -199,3 +199,13 @@ def test_a_limit_in_mid_response_is_an_error_of_the_body() -> None:
         platform.turn(answer(frame.stream, 200, (), b"part", end=False), cancel, connection=EGRESS)
         assert result(platform) == "TypeError: fetch failed: too large"
         assert platform.limits == [("some_limit", "fetch: too large")]
+
+
+def test_the_response_to_head_has_no_body() -> None:
+    handler = "async fetch() { return Response.json((await fetch('http://x/', { method: 'HEAD' })).body) }"
+    app = f"return {{ default: {{ {handler} }} }}"
+    with Platform(app) as platform:
+        frame = start(platform, "")
+        assert fields(frame)[0] == "HEAD"
+        platform.turn(answer(frame.stream, headers=("content-length", "5")), connection=EGRESS)
+        assert result(platform) == "null"

@@ -344,6 +344,10 @@ async function follow(state: RequestState): Promise<Response> {
     response.type = 'basic';
     response.guard = 'immutable';
     response.redirected = hops > 0;
+    if (hop.method === 'HEAD' && response.body !== null) {
+      response.body.incoming?.cancel();
+      response.body = null;
+    }
     const location = isRedirect(response.status) ? listGet(response.list, 'location') : null;
     if (location === null || state.options.redirect === 'manual') return newResponse(response);
     response.body?.incoming?.cancel();

@@ -7,7 +7,10 @@ import {
   dataViewBuffer,
   dataViewByteLength,
   dataViewOffset,
+  floor,
   hasOwn,
+  max,
+  min,
   NumberIsFinite,
   ObjectDefineProperty,
   ObjectGetOwnPropertyDescriptor,
@@ -57,6 +60,14 @@ export function toEnforcedInteger(value: unknown, upper: number): number {
 /** unsigned short, with wrapping. */
 export function toUnsignedShort(value: unknown): number {
   return Number(value) & 0xffff;
+}
+
+/** unsigned short with [Clamp]: the nearest one, the even one of two that are as near. */
+export function toClampedUnsignedShort(value: unknown): number {
+  const number = min(max(+(value as number), 0), 0xffff);
+  const below = floor(number);
+  const up = number - below > 0.5 || (number - below === 0.5 && below % 2 === 1);
+  return number === number ? below + (up ? 1 : 0) : 0;
 }
 
 /** long, with wrapping. */

@@ -24,7 +24,7 @@ import {
   isObject,
   requireArguments,
   toDOMString,
-  toUnsignedShort,
+  toClampedUnsignedShort,
   toUSVString,
 } from '../webidl.ts';
 import { ABNORMAL, type Far, MAX_BUFFERED_BYTES, type Message, type Near, Relay, Wire } from './wire.ts';
@@ -291,7 +291,7 @@ export class WebSocket extends EventTarget {
     const over = core.state === CLOSING || core.state === CLOSED;
     // The usual `close(event.code, event.reason)` in answer to a close event must not fail.
     if (over && !core.standard) return;
-    const number = code === undefined ? 0 : toUnsignedShort(code);
+    const number = code === undefined ? 0 : toClampedUnsignedShort(code);
     const text = reason === undefined ? '' : toUSVString(reason);
     if (code !== undefined && !mayClose(number, core.standard)) {
       throw new DOMException(`The close code ${number} cannot be sent`, 'InvalidAccessError');
