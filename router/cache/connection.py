@@ -29,7 +29,10 @@ MOST_CALLS = 2000
 """Of one host, under way at once."""
 MOST_BODIES = 256
 """Of one host that do not fit into a frame, under way at once."""
+MOST_STORING = 64
+"""Of those, bodies on their way in, which may wait for the disk with a whole window each."""
 PAUSE_BYTES = 8 << 20
+"""Answers that the host has not read above which nothing more is done for it."""
 
 
 class Counters:
@@ -68,7 +71,8 @@ class HostConnection(asyncio.Protocol):
         self._buffer = b""
         self._frames: deque[Frame] = deque()
         self._working = False
-        self._choked = False
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._exchanges: dict[int, Exchange] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._out: list[bytes] = []
@@ -91,17 +95,19 @@ class HostConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._frames.clear()
+        self._writable.set()
         for exchange in list(self._exchanges.values()):
             exchange.give_up()
         self._on_close(self)
 
     def pause_writing(self) -> None:
-        self._choked = True
+        self._writable.clear()
         self._read_on()
 
     def resume_writing(self) -> None:
-        self._choked = False
-        self._read_on()
+        self._writable.set()
+        if not self._working:
+            self._work()
 
     def data_received(self, data: bytes) -> None:
         if self._buffer:
@@ -116,6 +122,10 @@ class HostConnection(asyncio.Protocol):
         if not self._working:
             self._work()
 
+    async def writable(self) -> None:
+        """Wait until the host has read most of what was sent."""
+        await self._writable.wait()
+
     def close(self) -> None:
         """Close once what is queued has been sent."""
         self._flush()
@@ -125,16 +135,16 @@ class HostConnection(asyncio.Protocol):
     # Turns
 
     def _work(self) -> None:
-        """Take some frames, and the rest in the next turns."""
+        """Take some frames, and the rest in the next turns, or when the host has read what it was answered."""
         for _ in range(CALLS_PER_TURN):
-            if not self._frames or self._transport is None:
+            if not self._frames or self._transport is None or not self._writable.is_set():
                 break
             try:
                 self._take(self._frames.popleft())
             except (FrameError, IdentityError) as error:
                 self._broken(error)
                 return
-        self._working = bool(self._frames)
+        self._working = bool(self._frames) and self._writable.is_set()
         if self._working:
             self._loop.call_soon(self._work)
         self._read_on()
@@ -143,7 +153,7 @@ class HostConnection(asyncio.Protocol):
         """Read the socket unless enough is waiting already, in either direction."""
         if self._transport is None or self._transport.is_closing():
             return
-        if self._choked or self._working:
+        if self._frames or not self._writable.is_set():
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -250,7 +260,7 @@ class HostConnection(asyncio.Protocol):
 
     async def _answer_file(self, stream: int, entry: Entry, file: str, wanted: Part, head: bytes) -> None:
         if len(self._exchanges) >= MOST_BODIES:
-            raise CallError("quota", f"{MOST_BODIES} bodies are being read from the cache or stored: that is the limit")
+            raise CallError("quota", f"{MOST_BODIES} bodies are being read from the cache, which is the limit")
         path = self._store.path(file)
         try:
             descriptor = await self._store.read(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
@@ -291,8 +301,8 @@ class HostConnection(asyncio.Protocol):
             new = make(len(frame.data), frame.data, None)
             self._spawn(self._tell_put(stream, self._store.insert(app_id, new)), stream)
             return
-        if len(self._exchanges) >= MOST_BODIES:
-            raise CallError("quota", f"{MOST_BODIES} bodies are being read from the cache or stored: that is the limit")
+        if sum(isinstance(one, Storing) for one in self._exchanges.values()) >= MOST_STORING:
+            raise CallError("quota", f"{MOST_STORING} bodies are being stored, which is the limit")
         exchange = Storing(self, stream, self._store, app_id, make, self._put_done)
         self._exchanges[stream] = exchange
         exchange.take_body(frame.data, bool(frame.flags & END))

@@ -31,6 +31,9 @@ class Sender(Protocol):
     def finished(self, stream: int) -> None:
         """Forget the exchange."""
 
+    async def writable(self) -> None:
+        """Wait until the other side has read most of what was sent."""
+
 
 class Exchange:
     """Base of both: a task that the connection starts. It is never cancelled, since threads use its descriptor."""
@@ -81,6 +84,7 @@ class Answering(Exchange):
             while self._at < self._end:
                 if self._failure is not None:
                     raise self._failure
+                await self._sender.writable()
                 self._woken.clear()
                 count = min(self._window, self._end - self._at, READ_BYTES)
                 if count < min(MAX_DATA_BYTES, self._end - self._at):

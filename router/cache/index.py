@@ -39,6 +39,11 @@ _ONE_CACHE = "SELECT id FROM caches WHERE app = ? AND gone = 0 AND name = ?"
 _NAMED_CACHES = "SELECT id FROM caches WHERE app = ? AND gone = 0 AND name <> ? ORDER BY id"
 _FRESH = "(e.expires IS NULL OR e.expires > ?)"
 
+_EXACT = (
+    f"SELECT {_COLUMNS} FROM entries e WHERE e.cache = ({_ONE_CACHE}) AND e.key = ? "  # noqa: S608
+    f"AND {_FRESH} ORDER BY e.id LIMIT {2 * PAGE}"
+)
+
 
 class Entry(NamedTuple):
     """One row. `request` and `response` are heads (`router.cache.calls`); `body` is None when it is a file."""
@@ -106,6 +111,13 @@ class Lookup:
     def match(self, app_id: str, call: Call, now: float) -> Iterator[Entry | None]:
         """Look for the first entry that answers a call: gives None after each page without one, then ends."""
         column, url, key = _column(call)
+        if column == "key" and call.cache:
+            # The usual call: few entries, found with one query.
+            for row in self._connection.execute(_EXACT, (app_id, call.cache, key, now)).fetchall():
+                entry = Entry._make(row)
+                if _is_match(call, url, entry):
+                    yield entry
+            return
         for cache in self.caches(app_id, call):
             after = 0
             while True:

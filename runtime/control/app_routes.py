@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
-from runtime.control import names, views
+from runtime.control import audit, names, views
 from runtime.control.deployments import Request
 from runtime.control.endpoint import Answered, Endpoint, Parameter
 from runtime.control.problems import Problem
@@ -71,6 +71,7 @@ async def purge(call: NodeCall) -> views.CacheEmptied:
         raise Problem(503, "The cache process does not answer at the moment; see the node's log.") from None
     if emptied.entries < 0:
         raise Problem(503, "The disk did not let the cache be emptied; see the node's log.")
+    await call.services.audit.note("app.purge", audit.of_app(app), entries=emptied.entries)
     return views.CacheEmptied(app.app_id, emptied.entries, emptied.bytes)
 
 

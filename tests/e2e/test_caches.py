@@ -106,6 +106,8 @@ def test_an_app_is_purged_and_its_figures_are_measured(node: Node) -> None:
     assert node.cli("apps", "purge", "purged").stdout.startswith("Removed 1 cached responses of app purged, ")
     assert node.get("purged", "/get/one").status_code == 404
     assert node.cli_json("apps", "purge", "purged")["entries"] == 0
+    audit = node.control("GET", "/v1/audit?app=purged&action=app.purge").json()
+    assert [entry["detail"] for entry in audit["entries"]] == [{"entries": 0}, {"entries": 1}]
     assert node.control("DELETE", "/v1/projects/default/apps/nobody/cache").status_code == 404
 
 

@@ -123,6 +123,14 @@ class Host(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(data)
 
+    def stop_reading(self) -> None:
+        assert self._transport is not None
+        self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        assert self._transport is not None
+        self._transport.resume_reading()
+
     def close(self) -> None:
         assert self._transport is not None
         self._transport.close()

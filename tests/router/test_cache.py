@@ -270,6 +270,27 @@ async def test_a_flood_of_calls_gives_others_their_turn(tmp_path: Path) -> None:
         assert {(await flooding.host.result(call)).code for call in flood} == {"miss"}
 
 
+async def test_answers_that_nobody_reads_are_not_piled_up(tmp_path: Path) -> None:
+    async with cache(tmp_path) as running:
+        app, other = await running.app(), await running.app("app-2")
+        await stored(app, A, bytes(60_000))
+        await app.put_large(B, MB)
+        before = _memory(running.process.pid)
+        app.host.stop_reading()
+        calls = [app.call("match", "-", url, "") for url in (A, B) for _ in range(1500)]
+        for _ in range(50):
+            assert (await other.match(A)).code == "miss"
+        assert _memory(running.process.pid) - before < 64 * MB
+        app.host.read_on()
+        assert (await app.host.result(calls[0])).body == bytes(60_000)
+        assert {len((await app.host.result(call)).body) for call in calls[:1500]} == {60_000}
+
+
+def _memory(pid: int) -> int:
+    """Bytes of a process's memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 async def test_entries_expire_and_go(tmp_path: Path) -> None:
     async with cache(tmp_path) as running:
         app = await running.app()
