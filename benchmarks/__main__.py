@@ -71,7 +71,7 @@ def databases(
     rounds: Rounds = 3,
     json: JsonFile = None,
 ) -> None:
-    """SQL over HTTP beside the bare ASGI hello and the engine alone: select, insert, batch, transaction, rows."""
+    """SQL over HTTP beside the bare ASGI hello and the engine alone: select, insert, rows and more."""
     from benchmarks import databases as comparison
 
     comparison.run(only=_names(only), connections=_numbers(connections), seconds=seconds, rounds=rounds, json_file=json)

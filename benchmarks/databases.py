@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -21,6 +21,7 @@ from benchmarks.comparison import Report, Row, compare, describe_machine, millis
 from benchmarks.load import Measurement, Target, measure, require_wrk
 from benchmarks.peers import PeerError, bare
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
+from dataplane.cells import PLAIN
 from dataplane.connection import Connection
 from tests.node_server import Node
 
@@ -44,7 +45,34 @@ class Load(NamedTuple):
     title: str
     statements: tuple[str, ...]
     batch: bool = False
+    script: str = ""
 
+
+_INTERACTIVE = """
+local waiting = {}
+local function execute(sql) return '{"type":"execute","stmt":{"sql":"' .. sql .. '"}}' end
+local steps = {
+  execute("BEGIN IMMEDIATE"),
+  execute("SELECT id, name, price FROM items WHERE id = 4711"),
+  execute("UPDATE items SET price = price + 1 WHERE id = 4711"),
+  execute("COMMIT") .. ',{"type":"close"}',
+}
+function request()
+  local step, baton = 1, "null"
+  local continued = table.remove(waiting, 1)
+  if continued then step, baton = continued[1], '"' .. continued[2] .. '"' end
+  return wrk.format(nil, nil, nil, '{"baton":' .. baton .. ',"requests":[' .. steps[step] .. ']}')
+end
+function response(status, headers, body)
+  local baton = body:match('"baton":"([^"]+)"')
+  if not baton then return end
+  local step = 2
+  if body:find('"name":"price"', 1, true) then step = 3 end
+  if body:find('"affected_row_count":1', 1, true) or body:find('"type":"error"', 1, true) then step = 4 end
+  table.insert(waiting, {step, baton})
+end
+"""
+"""Transactions of four requests each. wrk does not tell which request an answer belongs to: it shows by its content."""
 
 LOADS = (
     Load("select", "single-row select", (SELECT,)),
@@ -54,6 +82,12 @@ LOADS = (
         "transaction",
         "transaction in one request",
         ("BEGIN IMMEDIATE", SELECT, _INSERT, "UPDATE items SET price = price + 1 WHERE id = 4711", "COMMIT"),
+    ),
+    Load(
+        "interactive",
+        "interactive transaction, by request",
+        ("BEGIN IMMEDIATE", SELECT, "UPDATE items SET price = price + 1 WHERE id = 4711", "COMMIT"),
+        script=_INTERACTIVE,
     ),
     Load("rows", "10,000-row result", (_ALL,)),
 )
@@ -95,7 +129,7 @@ def engine_rates(folder: Path, loads: Sequence[Load], seconds: float) -> dict[st
         while time.perf_counter() - began < seconds:
             for sql in load.statements:
                 _run(connection, sql)
-            count += 1
+            count += len(load.statements) if load.script else 1
         rates[load.name] = count / (time.perf_counter() - began)
     connection.close()
     return rates
@@ -103,8 +137,10 @@ def engine_rates(folder: Path, loads: Sequence[Load], seconds: float) -> dict[st
 
 def _run(connection: Connection, sql: str) -> None:
     statement = connection.prepare(sql)
-    while statement.step():
-        statement.row(statement.width)
+    rows: list[Any] = []
+    more = statement.step()
+    while more:
+        more = statement.fill(rows, PLAIN)
     statement.reset()
 
 
@@ -175,11 +211,15 @@ def _measurer(
         method="POST",
         path=f"/v1/{database['database_id']}/v2/pipeline",
         headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
-        body=body(load),
+        body="" if load.script else body(load),
+        script=load.script,
     )
     targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": (Target(node.url, ("db.localhost",)), sql)}
 
     def one(name: str, count: int, length: float) -> Measurement:
+        if load.script:
+            # The run before has left a transaction open; this waits until it is taken away.
+            node.sql(database, "UPDATE items SET price = price WHERE id = 1")
         target, workload = targets[name]
         return measure(target, workload, connections=count, seconds=length)
 

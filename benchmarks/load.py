@@ -86,7 +86,7 @@ def _script(workload: Workload, hosts: Sequence[str]) -> str:
         body = f'string.rep("b", {workload.body_bytes})'
     else:
         body = _lua_string(workload.body) if workload.body else "nil"
-    names = _HOSTS.replace("NAMES", ", ".join(map(_lua_string, hosts))) if len(hosts) > 1 else ""
+    names = _HOSTS.replace("NAMES", ", ".join(map(_lua_string, hosts))) if len(hosts) > 1 else workload.script
     return _REPORT.replace("METHOD", _lua_string(workload.method)).replace("BODY", body).replace("HOSTS", names)
 
 

@@ -19,6 +19,8 @@ class Workload(msgspec.Struct, frozen=True):
     body: str = ""
     body_bytes: int = 0
     """Instead of `body`: that many bytes."""
+    script: str = ""
+    """Lua for wrk that makes the requests itself (`request`, `response`)."""
     worker: str = ""
     """Name of the source if it is not the workload's own."""
     apps: int = 1

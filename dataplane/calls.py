@@ -30,6 +30,7 @@ class Call:
         "received",
         "route",
         "sent",
+        "slices",
         "started",
         "stream",
         "work",
@@ -51,6 +52,8 @@ class Call:
         self.credit = wire.WINDOW_BYTES
         self.chunks: deque[bytes] = deque()
         """Made but not sent for lack of credit."""
+        self.slices = 0
+        """How often it was paused."""
         self.parked_since: float | None = None
         """Monotonic time since which the call waits for credit."""
         self.started = 0.0

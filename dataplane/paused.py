@@ -2,12 +2,16 @@
 
 Work that Python does, such as encoding rows, gains nothing from a thread of its own: threads would only fight for the
 interpreter's lock. So long answers are made in slices on the leading thread, between which short calls are served. One
-slice at a time goes to each database in turn, however many calls it has. Pure state; used by `dataplane.service`.
+slice at a time goes to each database in turn, however many calls it has. Within a database a call gets many slices
+before the next one: if all got one at a time, all would end late. Pure state; used by `dataplane.service`.
 """
 
 from collections import OrderedDict, deque
 
 from dataplane.calls import Call
+
+QUANTUM = 50
+"""Slices that a call gets before another one of its database."""
 
 
 class Paused:
@@ -23,8 +27,13 @@ class Paused:
         return f"<Paused [{sum(map(len, self._waiting.values()))} calls of {len(self._waiting)} databases]>"
 
     def add(self, call: Call) -> None:
-        """Let `call` go on after all others of its database that wait."""
-        self._waiting.setdefault(call.head.database_id, deque()).append(call)
+        """Let `call` go on when it is its turn."""
+        calls = self._waiting.setdefault(call.head.database_id, deque())
+        if call.slices % QUANTUM:
+            calls.appendleft(call)
+        else:
+            calls.append(call)
+        call.slices += 1
 
     def next(self) -> Call:
         """Return the call that goes on now; there must be one. Its database comes last then."""
