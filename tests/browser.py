@@ -1,12 +1,14 @@
 """Headless Chromium for tests, without the system's packages: the binary of the npm package `@sparticuz/chromium`.
 
 That package brings what a bare machine lacks (NSS, a font) and needs no root. Playwright of PyPI drives it; its own
-browsers would come from a host that is no package registry. Linux on x86-64 only.
+browsers would come from a host that is no package registry. It is there for x86-64 only; elsewhere, install a Chromium
+and name it in `BRRRD_TEST_CHROMIUM`.
 """
 
 import fcntl
 import io
 import os
+import platform
 import shutil
 import tarfile
 import tempfile
@@ -27,6 +29,11 @@ FONTS = """<?xml version="1.0"?>
 
 def chromium() -> Path:
     """The folder with the browser: `chromium`, `lib/`, and `fonts.conf` with what it names. Unpacked once."""
+    if platform.machine() != "x86_64":
+        raise RuntimeError(
+            f"there is no Chromium for {platform.machine()} on npm: install one (apt-get install chromium) and set "
+            "BRRRD_TEST_CHROMIUM=/usr/bin/chromium"
+        )
     folder = CACHE / f"chromium-{VERSION}"
     if folder.is_dir():
         return folder
@@ -54,10 +61,14 @@ def chromium() -> Path:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A running browser. For tests that are no coroutines: Playwright keeps a loop on this thread meanwhile."""
-    folder = chromium()
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder / "lib"), "FONTCONFIG_PATH": str(folder)}
+    program = os.environ.get("BRRRD_TEST_CHROMIUM")
+    environment: dict[str, str | float | bool] = {**os.environ}
+    if program is None:
+        folder = chromium()
+        program = str(folder / "chromium")
+        environment |= {"LD_LIBRARY_PATH": str(folder / "lib"), "FONTCONFIG_PATH": str(folder)}
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=folder / "chromium", env={**environment})
+        running = playwright.chromium.launch(executable_path=program, env=environment)
         try:
             yield running
         finally:

@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runtime.cli.errors import WrongUsage
 from runtime.cli.tokens import record_node
 from runtime.config import Config, ConfigError, Field, load, reference
+
+if TYPE_CHECKING:
+    from runtime.serve import Addresses
 
 NOT_OPTIONS = frozenset({"operator_token"})
 """Every user of the machine can read a command line."""
@@ -25,7 +28,27 @@ def serve(config: Config) -> int:
     """Run a node. SIGTERM or Ctrl-C lets requests in flight finish, then ends it."""
     from runtime.serve import run
 
-    return run(config, lambda addresses: remember(addresses.control, config))
+    def ready(addresses: "Addresses") -> None:
+        remember(addresses.control, config)
+        if sys.stderr.isatty():
+            print(next_steps(addresses), file=sys.stderr, flush=True)
+
+    return run(config, ready)
+
+
+def next_steps(addresses: "Addresses") -> str:
+    """What somebody at a terminal can do now. Services have no terminal, and their logs no such text."""
+    from runtime.cli.local_node import api_option
+
+    option = api_option(addresses)
+    return f"""
+  Deploy an app      brrrd deploy FOLDER --app NAME{option}
+  Make a database    brrrd databases create NAME{option}
+  Look at databases  http://{addresses.control}/ui/
+  See what runs      brrrd status{option}
+
+Ctrl-C stops the node.
+"""
 
 
 def remember(control: str, config: Config) -> None:

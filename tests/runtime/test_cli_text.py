@@ -9,7 +9,9 @@ from rich.console import Console
 from runtime.cli.environment import parse_assignment
 from runtime.cli.errors import Refused
 from runtime.cli.logs import readable
+from runtime.cli.serve import next_steps
 from runtime.cli.tables import moment, plain, size, table, text
+from runtime.serve import Addresses
 
 
 def rendered(renderable: Any) -> list[str]:
@@ -85,3 +87,10 @@ def test_a_place_that_the_detail_already_names_is_not_repeated() -> None:
 
 def test_a_refusal_without_a_problem_names_the_status() -> None:
     assert str(Refused(502, {})) == "the node answered with status 502"
+
+
+@pytest.mark.parametrize(("control", "option"), [("127.0.0.1:8081", ""), ("[::1]:9", " --api http://[::1]:9")])
+def test_next_steps_are_commands_that_reach_the_node(control: str, option: str) -> None:
+    shown = next_steps(Addresses("127.0.0.1:8080", control, "http://127.0.0.1:8080", None))
+    assert f"brrrd deploy FOLDER --app NAME{option}\n" in shown
+    assert f"http://{control}/ui/\n" in shown

@@ -13,7 +13,9 @@ from tests.browser import browser
 from tests.node_server import Node
 
 SERIES = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {}) "
-PATIENCE_MS = 15_000
+pytestmark = pytest.mark.timeout(300)
+"""The first test of a machine installs the browser."""
+PATIENCE_MS = 30_000
 """For what the page waits for: far more than it takes, on a machine that does other things too."""
 
 

@@ -34,12 +34,14 @@ export function grid(caption, { columns, rows }, { onSort = null, sorted = null 
   const names = columns.map((column) => column.name ?? "");
   const heading = (name, index) => {
     const type = columns[index].decltype;
+    // Over numbers, which are on the right.
+    const className = ["integer", "float"].includes(rows[0]?.[index].type) ? "number" : "";
     const note = type ? element("small", {}, type.toLowerCase()) : null;
-    if (onSort === null) return element("th", { scope: "col" }, name, note);
+    if (onSort === null) return element("th", { scope: "col", className }, name, note);
     const properties = { type: "button", className: "quiet", title: `Sort by ${name}`, "data-key": `sort ${name}` };
     const button = element("button", properties, name);
     button.addEventListener("click", () => onSort(name));
-    const made = element("th", { scope: "col" }, button, note);
+    const made = element("th", { scope: "col", className }, button, note);
     if (sorted?.column === name) made.setAttribute("aria-sort", sorted.descending ? "descending" : "ascending");
     return made;
   };
