@@ -37,6 +37,9 @@ MAX_WEBSOCKETS = 10_000
 FRAMES_PER_TURN = 64
 """Frames of one host that are looked at before others get their turn: a few milliseconds, if all are requests."""
 
+UNHEARD_BYTES = 1 << 20
+"""The same, above which it hears nothing of what other hosts of its app send."""
+
 _REQUEST = int(Type.REQUEST)
 _DATA = int(Type.DATA)
 _CANCEL = int(Type.CANCEL)
@@ -258,7 +261,7 @@ class HostConnection(asyncio.Protocol):
 
     def hear(self, number: int, data: bytes) -> None:
         """Pass on what another host of the app sent, unless this one does not read."""
-        if self._transport is None or self._transport.get_write_buffer_size() > PAUSE_BYTES:
+        if self._transport is None or self._transport.get_write_buffer_size() > UNHEARD_BYTES:
             self._channels.missed(self, number)
             return
         missed = self._channels.take_missed(self, number)

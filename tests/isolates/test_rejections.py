@@ -133,3 +133,15 @@ def test_a_rejection_does_not_hide_that_code_was_ended(platform_host: Host) -> N
     edge.request(1)
     assert "did not yield" in platform_host.end.expect(Log).message
     assert platform_host.exit_status() == 3
+
+
+def test_listeners_of_node_s_process_hear_of_them_too(platform_host: Host) -> None:
+    edge = platform_host.serve(
+        "import process from 'node:process';\n"
+        "process.on('unhandledRejection', (reason, promise) => console.log(reason, promise instanceof Promise));\n"
+        "process.once('uncaughtException', (error) => console.log(error));\n"
+        + handler(f"Promise.reject('lost'); setTimeout(() => {{ throw 'thrown'; }}); {END} {ANSWER}"),
+        node=True,
+    )
+    edge.request(1)
+    assert [line.message for line in logs_until_end(platform_host)] == ["lost true", "thrown"]

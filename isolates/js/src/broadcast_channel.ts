@@ -35,6 +35,7 @@ const MESSAGES_PER_SECOND = 1000;
 const BYTES_PER_SECOND = 4 << 20;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 5000;
+const SILENT_MS = 1000;
 
 /** The limit's name in the log and in metrics. */
 const LIMIT = 'broadcast';
@@ -59,6 +60,8 @@ let retrying = false;
 let messagesLeft = MESSAGES_PER_SECOND;
 let bytesLeft = BYTES_PER_SECOND;
 let countedAt = 0;
+/** When a refusal was last in the log, by its text. */
+const saidAt = new SafeMap<string, number>();
 
 let isOpen: (channel: BroadcastChannel) => boolean;
 
@@ -86,6 +89,7 @@ export class BroadcastChannel extends EventTarget {
     const text = this.#name;
     requireArguments(arguments.length, 1, 'BroadcastChannel.postMessage');
     if (!this.#open) throw new DOMException('The channel is closed', 'InvalidStateError');
+    checkRate();
     // Cloned now, so that a value that cannot be is the sender's error; and once more for each receiver.
     const sent = structuredClone(message);
     const name = byText.get(text)!;
@@ -123,7 +127,7 @@ function subscribe(name: Name): void {
   sendHeadAndText(EGRESS_CONNECTION, name.number, SUBSCRIBE, END, 0, '', name.text);
 }
 
-/** A clone for other isolates. @throws DOMException when it has no bytes, or the isolate may send no more. */
+/** A clone for other isolates. @throws DOMException when it has no bytes, or too many. */
 function bytesOf(sent: unknown): Uint8Array<ArrayBuffer> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
@@ -132,22 +136,30 @@ function bytesOf(sent: unknown): Uint8Array<ArrayBuffer> {
     if (!(error instanceof TooLarge)) throw error;
     throw exceeded(`The message has more than ${MAX_DATA_BYTES} bytes, which is as much as a BroadcastChannel carries`);
   }
-  const now = monotonic();
-  const seconds = (now - countedAt) / 1000;
-  countedAt = now;
-  messagesLeft = min(MESSAGES_PER_SECOND, messagesLeft + seconds * MESSAGES_PER_SECOND);
-  bytesLeft = min(BYTES_PER_SECOND, bytesLeft + seconds * BYTES_PER_SECOND);
-  if (messagesLeft < 1 || bytesLeft < bytes.length) {
-    const rate = `${MESSAGES_PER_SECOND} messages and ${BYTES_PER_SECOND >> 20} MiB per second`;
-    throw exceeded(`An isolate may send ${rate} over BroadcastChannel`);
-  }
   messagesLeft--;
   bytesLeft -= bytes.length;
   return bytes;
 }
 
+/** @throws DOMException when the isolate may send no more now. Before anything is cloned, which costs time. */
+function checkRate(): void {
+  const now = monotonic();
+  const seconds = (now - countedAt) / 1000;
+  countedAt = now;
+  messagesLeft = min(MESSAGES_PER_SECOND, messagesLeft + seconds * MESSAGES_PER_SECOND);
+  bytesLeft = min(BYTES_PER_SECOND, bytesLeft + seconds * BYTES_PER_SECOND);
+  if (messagesLeft >= 1 && bytesLeft >= MAX_DATA_BYTES) return;
+  const rate = `${MESSAGES_PER_SECOND} messages and ${BYTES_PER_SECOND >> 20} MiB per second`;
+  throw exceeded(`An isolate may send ${rate} over BroadcastChannel`);
+}
+
+/** Said in the log once in a while: whoever is over a limit usually is a thousand times. */
 function exceeded(message: string): DOMException {
-  limitHit(LIMIT, message, currentRequestId());
+  const now = monotonic();
+  if (now >= (saidAt.get(message) ?? 0) + SILENT_MS) {
+    saidAt.set(message, now);
+    limitHit(LIMIT, message, currentRequestId());
+  }
   return new DOMException(message, 'QuotaExceededError');
 }
 

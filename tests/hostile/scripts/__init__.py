@@ -1,7 +1,7 @@
 """Hostile scripts by what they attack. `ALL` is the table that the test goes through."""
 
 from tests.hostile.attack import Attack
-from tests.hostile.scripts import caching, console, cpu, loading, memory, outbound, platform, responses
+from tests.hostile.scripts import caching, console, cpu, events, loading, memory, outbound, platform, responses
 
 ALL: list[Attack] = [
     *cpu.ATTACKS,
@@ -12,4 +12,5 @@ ALL: list[Attack] = [
     *outbound.ATTACKS,
     *loading.ATTACKS,
     *caching.ATTACKS,
+    *events.ATTACKS,
 ]

@@ -43,6 +43,15 @@ for (const name of Object.keys(facts)) {
   Object.defineProperty(process, name, { value: facts[name], writable: true, enumerable: true, configurable: true });
 }
 
+// What Node.js tells here, as long as somebody listens; nothing ends the process.
+addEventListener('unhandledrejection', (event) => {
+  if (process.emit('unhandledRejection', event.reason, event.promise)) event.preventDefault();
+});
+addEventListener('rejectionhandled', (event) => void process.emit('rejectionHandled', event.promise));
+addEventListener('error', (event) => {
+  if (process.emit('uncaughtException', event.error, 'uncaughtException')) event.preventDefault();
+});
+
 export const {
   abort,
   addListener,
