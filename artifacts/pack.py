@@ -14,6 +14,7 @@ from typing import NamedTuple
 import zstandard
 
 from artifacts.errors import PackageError
+from artifacts.manifest import FILE_NAME
 from artifacts.paths import PathSet, checked_path, quoted
 
 LEVEL = 9
@@ -37,8 +38,11 @@ class Packing(Iterator[bytes]):
     `total_bytes` and `done_bytes` count content before compression, for a progress bar; `files` counts files.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, manifest: Path | None = None) -> None:
         self._sources = list(_walk(directory))
+        if manifest is not None:
+            others = [source for source in self._sources if source.path != FILE_NAME]
+            self._sources = [_Source(FILE_NAME, manifest, manifest.stat().st_size), *others]
         self.files = sum(not source.path.endswith("/") for source in self._sources)
         self.total_bytes = sum(source.size for source in self._sources)
         self.done_bytes = 0
@@ -78,8 +82,10 @@ class Packing(Iterator[bytes]):
         yield bytes(-source.size % tarfile.BLOCKSIZE)
 
 
-def pack(directory: Path | str) -> Packing:
+def pack(directory: Path | str, manifest: Path | None = None) -> Packing:
     """Return the package of a folder as an iterator of bytes with its totals.
+
+    The file `manifest` becomes its `brrrd.json`, in the place of one that is there.
 
     Raises `PackageError` if the folder is missing or empty, or holds what a node would refuse; while it is iterated,
     if a file changes meanwhile, and `OSError` if one cannot be read.
@@ -87,7 +93,9 @@ def pack(directory: Path | str) -> Packing:
     folder = Path(directory)
     if not folder.is_dir():
         raise _refused(f"{folder} is not a folder")
-    packing = Packing(folder.resolve())
+    if manifest is not None and not manifest.is_file():
+        raise _refused(f"{manifest} is not a file")
+    packing = Packing(folder.resolve(), manifest)
     if not packing.files:
         raise _refused(f"{folder} has no files")
     return packing

@@ -30,6 +30,10 @@ def register(application: typer.Typer) -> None:
             str | None, typer.Option("--package", metavar="DIR", help="The same as the argument.")
         ] = None,
         project: ProjectOption = DEFAULT_PROJECT,
+        manifest: Annotated[
+            Path | None,
+            typer.Option("--manifest", metavar="FILE", help="Taken as the brrrd.json of a folder that a tool wrote."),
+        ] = None,
         host: Annotated[
             list[str] | None,
             typer.Option("--host", metavar="NAMES", help="Host names, comma-separated [APP.localhost]."),
@@ -49,21 +53,34 @@ def register(application: typer.Typer) -> None:
             "env_ref": env_ref or "",
             "max_concurrent_requests": str(max_concurrent_requests or ""),
         }
-        answer = deploy_package(node, path, project, app, {key: value for key, value in params.items() if value})
+        given = {key: value for key, value in params.items() if value}
+        answer = deploy_package(node, path, project, app, given, manifest=manifest)
         return Shown(answer, lambda: _view(node, answer, app))
 
 
 def deploy_package(
-    node: Node, source: Path, project: str, app: str, params: dict[str, str], *, show_progress: bool = True
+    node: Node,
+    source: Path,
+    project: str,
+    app: str,
+    params: dict[str, str],
+    *,
+    manifest: Path | None = None,
+    show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Upload `source` as a new build of `app`, which is created when missing; return the node's answer."""
+    """Upload `source` as a new build of `app`, which is created when missing; return the node's answer.
+
+    The file `manifest` is taken as the `brrrd.json` of a folder.
+    """
     path = path_of("projects", project, "apps", app)
     if not source.exists():
         raise CommandError(f"{source} does not exist: name the folder of a build, or a .tar.zst package")
+    if manifest is not None and not source.is_dir():
+        raise CommandError(f"--manifest is for folders: {source} is a package, whose brrrd.json is in it")
     from artifacts.errors import PackageError
 
     try:
-        package: Package = FolderPackage(source) if source.is_dir() else FilePackage(source)
+        package: Package = FolderPackage(source, manifest) if source.is_dir() else FilePackage(source)
         if not node.exists(path):
             node.post(path_of("projects", project, "apps"), {"name": app})
         with progress(package, show_progress) as chunks:
@@ -87,10 +104,10 @@ class Package(Protocol):
 class FolderPackage:
     """A folder, packed while it is sent; counts its content before compression."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, manifest: Path | None = None) -> None:
         from artifacts.pack import pack
 
-        self._packing = pack(folder)
+        self._packing = pack(folder, manifest)
         self.total = self._packing.total_bytes
 
     @property

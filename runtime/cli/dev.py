@@ -49,6 +49,10 @@ def dev(
         list[str] | None,
         typer.Option("--env", metavar="KEY=VALUE", help="Set a variable of the app. Repeat it for several."),
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", metavar="FILE", help="Taken as the brrrd.json of the folder, which is not watched."),
+    ] = None,
     listen: Annotated[
         str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address of the edge [127.0.0.1:8080].")
     ] = None,
@@ -72,7 +76,7 @@ def dev(
     refuse_taken(config, "brrrd dev")
     if data_dir is None:
         _keep_out_of_git(data)
-    session = Session(config, folder, app or app_name(folder.resolve()), database, variables)
+    session = Session(config, folder, app or app_name(folder.resolve()), database, variables, manifest)
     raise typer.Exit(session.serve())
 
 
@@ -94,7 +98,15 @@ def _keep_out_of_git(data: Path) -> None:
 class Session(LocalNode):
     """One run: three threads beside the node's, which deploy, watch the folder and follow the log."""
 
-    def __init__(self, config: Config, folder: Path, app: str, database: str | None, variables: dict[str, str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        app: str,
+        database: str | None,
+        variables: dict[str, str],
+        manifest: Path | None = None,
+    ) -> None:
         super().__init__(config)
         from runtime.cli.dev_terminal import Terminal
 
@@ -102,6 +114,7 @@ class Session(LocalNode):
         self._app = app
         self._database = database
         self._variables = variables
+        self._manifest = manifest
         self._started = time.time()
         self._changed = threading.Event()
         self._is_served = False
@@ -144,7 +157,9 @@ class Session(LocalNode):
             return
         start = time.monotonic()
         try:
-            answer = deploy_package(node, self._folder, DEFAULT_PROJECT, self._app, {}, show_progress=False)
+            answer = deploy_package(
+                node, self._folder, DEFAULT_PROJECT, self._app, {}, manifest=self._manifest, show_progress=False
+            )
         except (NodeUnreachable, ConnectionBroken):
             raise
         except CommandError as error:

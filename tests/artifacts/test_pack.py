@@ -39,6 +39,18 @@ async def test_packed_folder_comes_out_of_a_store_as_it_was(tmp_path: Path) -> N
     assert (build.directory / "public/deep/\xe9.bin").read_bytes() == (source / "public/deep/\xe9.bin").read_bytes()
 
 
+async def test_a_manifest_from_elsewhere_goes_before_the_folders_own(tmp_path: Path) -> None:
+    source = folder(tmp_path / "source")
+    (source / "brrrd.json").write_text("{}")
+    (tmp_path / "mine.json").write_text('{"node": true}')
+    packing = pack(source, tmp_path / "mine.json")
+    assert packing.files == 3
+    store = Store(tmp_path / "store")
+    assert (await store.unpack(await store.receive(chunks(packing)))).manifest.node
+    with pytest.raises(PackageError, match=r"none\.json is not a file"):
+        pack(source, tmp_path / "none.json")
+
+
 def test_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     source = folder(tmp_path / "one")
     before = b"".join(pack(source))

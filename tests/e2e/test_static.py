@@ -110,3 +110,54 @@ def test_a_new_build_replaces_files_at_once(node: Node) -> None:
     for version in ("1", "2"):
         node.deploy({"public/v.txt": version}, "replaced")
         assert {node.get("replaced", "/v.txt").text for _ in range(8)} == {version}
+
+
+READER = """
+export default {
+  async fetch(request, env) {
+    const { pathname, searchParams } = new URL(request.url);
+    if (pathname === '/has') return new Response(typeof env.ASSETS);
+    const { method, headers } = request;
+    const answer = await env.ASSETS.fetch(searchParams.get('of'), { method, headers });
+    return Response.json([answer.status, answer.headers.get('location'), answer.url, await answer.text()]);
+  },
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def reader(node: Node) -> str:
+    files: dict[str, str | bytes] = {
+        "_worker.js": READER,
+        "public/a.txt": "mine",
+        "public/docs/index.html": "docs",
+        "public/big.bin": PNG * 20,
+    }
+    node.deploy(files, "reader")
+    return "reader"
+
+
+def read(node: Node, url: str, method: str = "GET", **headers: str) -> list[object]:
+    answer = node.request(method, "reader", "/read", params={"of": url}, headers=headers).json()
+    assert isinstance(answer, list)
+    return answer
+
+
+def test_a_worker_reads_its_static_files_whatever_host_it_names(node: Node, reader: str) -> None:
+    assert read(node, "http://any.example/a.txt?x") == [200, None, "http://any.example/a.txt?x", "mine"]
+    assert read(node, "https://assets.local/docs/")[3] == "docs"
+    assert read(node, "http://x/docs")[:2] == [308, "/docs/"]
+    assert len(str(read(node, "http://x/big.bin")[3])) > 1_000_000
+
+
+def test_a_worker_that_asks_for_other_files_does_not_reach_itself(node: Node, reader: str, site: str) -> None:
+    assert read(node, "http://x/read?of=x")[0] == 404
+    assert read(node, "http://site.localhost/style.css")[0] == 404
+    assert read(node, "http://x/a.txt", "POST")[0] == 405
+    assert read(node, "http://x/a.txt", **{"If-None-Match": node.get("reader", "/a.txt").headers["etag"]})[0] == 304
+
+
+def test_only_an_app_with_static_files_has_the_binding(node: Node, reader: str) -> None:
+    assert node.get("reader", "/has").text == "object"
+    node.deploy({"_worker.js": READER}, "bare")
+    assert node.get("bare", "/has").text == "undefined"

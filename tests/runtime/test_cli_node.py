@@ -79,6 +79,15 @@ def test_an_app_is_deployed_and_listed(node: Node, app: str) -> None:
     assert by_id == shown
 
 
+def test_a_manifest_from_elsewhere_is_taken(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "main.mjs").write_text("export default () => new Response(typeof Buffer)")
+    (tmp_path / "mine.json").write_text('{"main": "main.mjs", "node": true}')
+    done = brrrd(node, "deploy", str(tmp_path / "out"), "--manifest", str(tmp_path / "mine.json"), "--app", "cli-mine")
+    assert done.returncode == 0, done.stderr
+    assert node.get("cli-mine").text == "function"
+
+
 def test_a_package_file_is_deployed_as_it_is(node: Node, tmp_path: Path) -> None:
     package = tmp_path / "package.tar.zst"
     package.write_bytes(pack({"index.js": HELLO}))
