@@ -1,6 +1,8 @@
 """The platform in a real host: what needs the engine's own services, and unmodified bundles of well-known libraries."""
 
+import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,3 +268,28 @@ def test_an_error_event_tells_where_app_code_threw(host: Host) -> None:
           return new Response(`${first} ${seen}`);
         };""")
     assert edge.ask() == "file:///main.js:7 RangeError: far file:///main.js:9 7"
+
+
+def test_a_body_must_have_one_of_the_strongest_hashes_that_integrity_names(host: Host) -> None:
+    hashes = {bits: base64.b64encode(hashlib.new(f"sha{bits}", b"abc").digest()).decode() for bits in (256, 384, 512)}
+    wrong = "A" * 43 + "="
+    good = [
+        f"sha256-{hashes[256]}",
+        f"sha384-{hashes[384].rstrip('=')}",
+        f"sha512-{hashes[512].replace('+', '-').replace('/', '_')}?option",
+        f"sha256-{wrong} sha256-{hashes[256]}",
+        f"sha256-{wrong}\nsha512-{hashes[512]}",
+        "md5-unknown",
+    ]
+    bad = [f"sha256-{wrong}", f"sha256-{hashes[256]} sha512-{wrong}"]
+    edge = host.serve(
+        handler(f"""
+        const results = [];
+        for (const integrity of {json.dumps([*good, *bad])}) {{
+          const text = fetch('data:,abc', {{ integrity }}).then((response) => response.text());
+          results.push(await text.catch((error) => error.name));
+        }}
+        const head = await fetch('data:,abc', {{ integrity: 'sha256-x', method: 'HEAD' }}).catch((error) => error.name);
+        return Response.json([...results, head]);""")
+    )
+    assert json.loads(edge.ask()) == ["abc"] * len(good) + ["TypeError"] * (len(bad) + 1)

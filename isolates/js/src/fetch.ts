@@ -10,6 +10,7 @@ import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts
 import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { buildState, RequestState, signalOf } from './http/request.ts';
+import { requireIntegrity } from './integrity.ts';
 import { hasNullBody, newResponse, type Response, ResponseState, webSockets } from './http/response.ts';
 import { promiseReject, SafeMap, stringSplit, subarray, toLowerCase } from './primordials.ts';
 import { type FrameReceiver, readBytes, readLatin1, readUint32 } from './ring/input.ts';
@@ -321,12 +322,18 @@ function redirected(hop: Hop, status: number, location: string): Hop {
   return next;
 }
 
+function finished(response: ResponseState, state: RequestState): Response | Promise<Response> {
+  const { integrity } = state.options;
+  if (integrity === '') return newResponse(response);
+  return requireIntegrity(response, integrity).then(() => newResponse(response));
+}
+
 async function follow(state: RequestState): Promise<Response> {
   const record = parseToRecord(state.url)!;
   if (record.scheme === 'data') {
     const response = parseDataUrl(state.url);
     if (state.method === 'HEAD') response.body = null;
-    return newResponse(response);
+    return finished(response, state);
   }
   if (record.scheme !== 'http' && record.scheme !== 'https') {
     throw new TypeError(`fetch failed: ${record.scheme}: URLs cannot be fetched`);
@@ -349,7 +356,7 @@ async function follow(state: RequestState): Promise<Response> {
       response.body = null;
     }
     const location = isRedirect(response.status) ? listGet(response.list, 'location') : null;
-    if (location === null || state.options.redirect === 'manual') return newResponse(response);
+    if (location === null || state.options.redirect === 'manual') return finished(response, state);
     response.body?.incoming?.cancel();
     if (state.options.redirect === 'error') throw new TypeError('fetch failed: the server sent a redirect');
     if (hops === MAX_REDIRECTS) throw new TypeError(`fetch failed: more than ${MAX_REDIRECTS} redirects`);
