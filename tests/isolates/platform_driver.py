@@ -87,6 +87,8 @@ class Response:
         self.ended = False
         self.refused = ""
         self.cancelled = ""
+        self.messages: list[Frame] = []
+        """MESSAGE and CLOSE frames of a WebSocket."""
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -101,6 +103,9 @@ class Response:
             self.refused = frame.head.decode("latin-1").split("\n")[0]
         elif frame.type == Type.CANCEL:
             self.cancelled = frame.head.decode("latin-1")
+        elif frame.type in (Type.MESSAGE, Type.CLOSE):
+            self.messages.append(frame)
+            return
         self.body += frame.data
         self.ended = bool(frame.flags & wire.END)
 
@@ -118,12 +123,18 @@ class Platform:
         wall_ms: int = 30_000,
         max_concurrent_requests: int = 100,
         queue_ms: int = 5_000,
+        max_websockets: int = 1000,
     ) -> None:
         start_engine()
         self.engine = MiniRacer()
         self.engine.eval(BUNDLE.read_text())
         self.engine.eval(NATIVE)
-        limits = {"wall_ms": wall_ms, "max_concurrent_requests": max_concurrent_requests, "queue_ms": queue_ms}
+        limits = {
+            "wall_ms": wall_ms,
+            "max_concurrent_requests": max_concurrent_requests,
+            "queue_ms": queue_ms,
+            "max_websockets": max_websockets,
+        }
         config = {
             "app_id": "app",
             "build_id": "build",
@@ -216,8 +227,8 @@ class Platform:
 
     @property
     def counters(self) -> dict[str, int]:
-        names = ("active", "queued", "total", "refused", "exceptions", "background")
-        return dict(zip(names, struct.unpack_from("<6I", self.output, 16), strict=True))
+        names = ("active", "queued", "total", "refused", "exceptions", "background", "websockets")
+        return dict(zip(names, struct.unpack_from("<7I", self.output, 16), strict=True))
 
     @property
     def next_timer(self) -> float:

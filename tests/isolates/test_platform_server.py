@@ -70,7 +70,7 @@ def test_one_frame_answers_a_small_request() -> None:
         platform.turn(request(7))
         assert platform.responses[7].ended
         assert platform.counters == {
-            "active": 0, "queued": 0, "total": 1, "refused": 0, "exceptions": 0, "background": 0,
+            "active": 0, "queued": 0, "total": 1, "refused": 0, "exceptions": 0, "background": 0, "websockets": 0,
         }  # fmt: skip
 
 

@@ -16,11 +16,13 @@ BOUNDS = Bounds(least=0, most=3, idle_seconds=600)
 CALM = -CALM_SECONDS
 
 
-async def host(*, blocked: bool = False, active: int = 0) -> Host:
+async def host(*, blocked: bool = False, active: int = 0, websockets: int = 0) -> Host:
     made = Host("h", Path("/nonexistent"), lambda host: None, lambda host, message: None)
     made.state = HostState.READY
     made.blocked = blocked
-    made.stats = HostStats(requests=1, active=active, queued=0, refused=0, exceptions=0, heap_bytes=0)
+    made.stats = HostStats(
+        requests=1, active=active, queued=0, refused=0, exceptions=0, heap_bytes=0, websockets=websockets
+    )
     return made
 
 
@@ -67,6 +69,8 @@ async def test_a_pool_grows_while_all_its_hosts_are_blocked(
         ("iii", 0, 0.0, CALM, 1),
         ("ii", 0, 0.0, CALM + 1, 0),
         ("ib", 0, -600.0, CALM, 0),
+        ("w", 0, -600.0, CALM, 0),
+        ("iw", 0, 0.0, CALM, 0),
         ("ii", 2, -600.0, CALM, 0),
         ("", 0, -600.0, CALM, 0),
     ],
@@ -75,7 +79,8 @@ async def test_a_pool_grows_while_all_its_hosts_are_blocked(
 async def test_idle_pools_are_given_up_and_calm_ones_shrink_one_by_one(
     hosts: str, least: int, used: float, blocked_at: float, leaving: int
 ) -> None:
-    made = pool([await host(active=one == "a", blocked=one == "b") for one in hosts], used=used, blocked=blocked_at)
+    kinds = [await host(active=one == "a", blocked=one == "b", websockets=one == "w") for one in hosts]
+    made = pool(kinds, used=used, blocked=blocked_at)
     gone = surplus(made, Bounds(least, 3, 600.0), 0.0)
     assert gone == made.hosts[len(hosts) - leaving :]
 

@@ -19,7 +19,15 @@ export function runTasks(): void {
   const tasks = queue;
   queue = [];
   for (let i = 0; i < tasks.length; i++) {
-    if (i > 0) runMicrotasks();
+    if (i > 0 && !runMicrotasks()) {
+      // A poll has to run them: the rest is for the next turn.
+      const later = queue;
+      queue = [];
+      for (; i < tasks.length; i++) queue[queue.length] = tasks[i];
+      for (let j = 0; j < later.length; j++) queue[queue.length] = later[j];
+      setMoreWork(true);
+      return;
+    }
     tasks[i]();
   }
 }

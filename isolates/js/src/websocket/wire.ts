@@ -14,7 +14,6 @@ import {
   CLOSE,
   Counter,
   FRAME_HEADER_BYTES,
-  MAX_TEXT_UNITS,
   MESSAGE,
   MORE,
   sendCancel,
@@ -109,6 +108,7 @@ export class Wire implements Far {
   #first = 0;
   #buffered = 0;
   #closing: { code: number; reason: string } | null = null;
+  #closeSent = false;
   #closed = false;
   #pieces: Uint8Array[] = [];
   #size = 0;
@@ -136,13 +136,10 @@ export class Wire implements Far {
       taken?.();
       return;
     }
-    if (typeof message === 'string' && this.#first === this.#queue.length && message.length <= MAX_TEXT_UNITS) {
-      const cost = FRAME_HEADER_BYTES + (3 * message.length <= this.#credit ? 3 * message.length : utf8Length(message));
-      if (cost <= this.#credit && cost <= SOCKET_WINDOW_BYTES / 2) {
-        this.#credit -= sendHeadAndText(this.#connection, this.#stream, MESSAGE, 0, TEXT, '', message);
-        taken?.();
-        return;
-      }
+    if (typeof message === 'string' && this.#first === this.#queue.length && this.#fits(message)) {
+      this.#credit -= sendHeadAndText(this.#connection, this.#stream, MESSAGE, 0, TEXT, '', message);
+      taken?.();
+      return;
     }
     const isText = typeof message === 'string';
     const bytes = isText ? utf8Encode(message) : message;
@@ -153,6 +150,12 @@ export class Wire implements Far {
     this.#queue[this.#queue.length] = { kind: isText ? TEXT : BINARY, bytes, at: 0, taken };
     this.#buffered += bytes.length;
     this.#advance();
+  }
+
+  /** Whether a text can be sent at once, in one frame. */
+  #fits(text: string): boolean {
+    const most = min(this.#credit - FRAME_HEADER_BYTES, SOCKET_PIECE_BYTES);
+    return 3 * text.length <= most || (text.length <= most && utf8Length(text) <= most);
   }
 
   close(code: number, reason: string): void {
@@ -240,7 +243,8 @@ export class Wire implements Far {
     }
     this.#queue.length = 0;
     this.#first = 0;
-    if (this.#closing !== null) {
+    if (this.#closing !== null && !this.#closeSent) {
+      this.#closeSent = true;
       sendText(this.#connection, this.#stream, CLOSE, this.#closing.code, '', this.#closing.reason);
     }
   }
@@ -299,12 +303,15 @@ export function socketsLost(connection: number): void {
 
 /** Joins two wires, neither of which app code looks at: an app passes a WebSocket on. */
 export class Relay implements Near {
-  readonly accepting = true;
   readonly #from: Far;
   readonly #to: Far;
   constructor(from: Far, to: Far) {
     this.#from = from;
     this.#to = to;
+  }
+  /** Pieces of the next message wait while there is a message on its way to a receiver that is behind. */
+  get accepting(): boolean {
+    return this.#to.buffered === 0;
   }
   message(message: Message, cost: number): void {
     this.#to.send(message, () => this.#from.consumed(cost));
