@@ -5,17 +5,17 @@ It opens no network socket: edge workers connect to the listening socket it was 
 and the cache process. It ends by `os._exit`, always.
 """
 
-import json
 import math
 import os
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from isolates import wire
+from isolates.boot_config import boot_config
+from isolates.cpu_limits import cpu_limits
 from isolates.fires import Fires
 from isolates.link import Link
 from isolates.log_budget import MAX_LINE_BYTES, LogBudget
@@ -45,7 +45,7 @@ from isolates.v8.isolate import Handle, Isolate
 from isolates.v8.modules import Modules
 from isolates.v8.snapshot import Snapshot
 from isolates.v8.symbols import STRINGREF, Engine
-from isolates.watchdog import CpuLimit, Watchdog
+from isolates.watchdog import Watchdog
 
 EXIT_LOAD_FAILED = 1
 EXIT_RETIRED = 3
@@ -196,7 +196,7 @@ class Host:
             status=EXIT_RETIRED,
             busy_since=lambda: self._ring.busy_since,
             expire=self._on_stuck,
-            cpu=self._cpu_limits(load.limits.cpu_ms),
+            cpu=cpu_limits(load.limits.cpu_ms, self._ring, self._operations.crypto, self._on_cpu_limit),
         )
         self._watchdog.start()
         Relief(
@@ -235,35 +235,11 @@ class Host:
         )
         boot = isolate.get(isolate.global_object, "__brrrd_boot")
         parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
-        loop = isolate.call(boot, self._native, isolate.call(parse, isolate.string(self._config(load))))
+        loop = isolate.call(boot, self._native, isolate.call(parse, isolate.string(boot_config(load, self._version))))
         hooks = [isolate.get(self._native, name) for name in ("onRejected", "onHandled")]
         if all(isolate.is_object(hook) for hook in hooks):
             isolate.on_rejection(*map(isolate.keep, hooks))
         return loop
-
-    def _config(self, load: Load) -> str:
-        return json.dumps(
-            {
-                "app_id": load.app_id,
-                "build_id": load.build_id,
-                "main": load.main,
-                "environment": load.environment,
-                "limits": {
-                    "wall_ms": load.limits.wall_ms,
-                    "max_concurrent_requests": load.limits.max_concurrent_requests,
-                    "queue_ms": load.limits.queue_ms,
-                    "response_mb": load.limits.response_mb,
-                    "cron_wall_ms": load.limits.cron_wall_ms,
-                    "max_websockets": load.limits.max_websockets,
-                    "websocket_message_kb": load.limits.websocket_message_kb,
-                    "subrequests": load.limits.subrequests,
-                },
-                "scheduled": load.scheduled,
-                "node": load.node,
-                "assets": load.assets,
-                "version": self._version,
-            }
-        )
 
     def _guarded(self, call: Callable[[], None]) -> Callable[[int], None]:
         """Return `call` for V8, such that an exception ends the process: it must not unwind into V8."""
@@ -469,27 +445,6 @@ class Host:
         wall_ms = self._limits.wall_ms
         self._retire("wall_ms", f"JavaScript did not yield for {wall_ms} ms (limit wall_ms): the isolate was ended")
         self._isolate.terminate()
-
-    def _cpu_limits(self, cpu_ms: int) -> list[CpuLimit]:
-        """Begin to measure the CPU time of each turn, and of each operation on a thread, if there is a limit for it."""
-        if not cpu_ms:
-            return []
-        ring, crypto = self._ring, self._operations.crypto
-        ring.measure_cpu()
-        clock = time.pthread_getcpuclockid(threading.get_ident())
-        turn = CpuLimit(
-            cpu_ms / 1000,
-            busy_since=lambda: ring.busy_since,
-            used=lambda: time.clock_gettime(clock) - ring.cpu_since,
-            expire=lambda: self._on_cpu_limit("JavaScript used", "without a pause"),
-        )
-        operation = CpuLimit(
-            cpu_ms / 1000,
-            busy_since=crypto.busy_since,
-            used=crypto.cpu_seconds,
-            expire=lambda: self._on_cpu_limit("An operation of crypto.subtle used", "by itself"),
-        )
-        return [turn, operation]
 
     def _on_cpu_limit(self, what: str, how: str) -> None:
         cpu_ms = self._limits.cpu_ms

@@ -1,15 +1,18 @@
 """How many hosts an app gets: decisions over plain state."""
 
+import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from isolates.messages import HostStats, Limits
+from isolates.messages import Fire, Fired, HostStats, Limits
+from runtime.channel import encode
 from runtime.supervisor.host import Host
 from runtime.supervisor.hosts import HostState
 from runtime.supervisor.placement import Placement
-from runtime.supervisor.pool import CALM_SECONDS, RECENT_SECONDS, Bounds, Pool, may_grow, revival, surplus
+from runtime.supervisor.pool import CALM_SECONDS, RECENT_SECONDS, Bounds, Pool, for_run, may_grow, revival, surplus
 from runtime.supervisor.standby import wanted
 
 BOUNDS = Bounds(least=0, most=3, idle_seconds=600)
@@ -112,3 +115,25 @@ def test_an_app_may_have_fewer_isolates_than_the_node_allows(app: int | None, no
 )
 def test_blank_hosts_are_forked_while_nothing_is_started(count: int, waiting: int, starting: int, forks: bool) -> None:
     assert wanted(count, waiting, starting) is forks
+
+
+async def test_a_host_that_runs_a_cron_is_not_idle() -> None:
+    serving = await host()
+    ours, theirs = socket.socketpair()
+    await serving.attach(ours)
+    run = asyncio.create_task(serving.fire(Fire("run", "* * * * *", 0)))
+    await asyncio.sleep(0)
+    idle = pool([serving])
+    assert surplus(idle, BOUNDS, 10_000.0) == []
+    theirs.sendall(encode(Fired("run", "ok", 1.0)))
+    assert (await run).outcome == "ok"
+    assert surplus(idle, BOUNDS, 10_000.0) == [serving]
+    theirs.close()
+    await serving.gone.wait()
+
+
+async def test_a_cron_runs_where_javascript_yields() -> None:
+    blocked, free = await host(blocked=True), await host()
+    assert for_run(pool([blocked, free])) is free
+    assert for_run(pool([blocked])) is blocked
+    assert for_run(pool([])) is None
