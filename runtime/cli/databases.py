@@ -164,11 +164,15 @@ def query_token(
 
 @client_command(group, "suspend")
 def suspend(
-    node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
+    node: Node,
+    name: DatabaseArgument = None,
+    database: DatabaseOption = None,
+    reason: Annotated[str, typer.Option("--reason", help="What clients of the database are told.")] = "",
+    project: ProjectOption = DEFAULT_PROJECT,
 ) -> Shown:
     """Refuse reads and writes. Until the database is resumed."""
     name = one_of(name, database, "database")
-    answer = node.post(_path(node, project, name, "suspend"))
+    answer = node.post(_path(node, project, name, "suspend"), {"reason": reason})
     return Shown(answer, lambda: f"Database {name} is suspended. Undo with: brrrd databases resume {name}")
 
 

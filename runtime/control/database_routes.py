@@ -82,7 +82,7 @@ async def query_token(call: NodeCall) -> views.QueryToken:
 
 async def suspend(call: NodeCall) -> views.OneDatabase:
     database = await _find(call, to_change=True)
-    return await _detail(call, await call.services.databases.suspend(database, True))
+    return await _detail(call, await call.services.databases.suspend(database, True, call.body.reason))
 
 
 async def resume(call: NodeCall) -> views.OneDatabase:
@@ -110,7 +110,7 @@ ENDPOINTS = [
         "POST", ONE + "/query-token", query_token, "A token that expires by itself",
         views.QueryToken, views.QueryTokenRequest,
     ),
-    Endpoint("POST", ONE + "/suspend", suspend, "Refuse reads and writes", views.OneDatabase, views.Nothing),
+    Endpoint("POST", ONE + "/suspend", suspend, "Refuse reads and writes", views.OneDatabase, views.Suspension),
     Endpoint("POST", ONE + "/resume", resume, "Allow reads and writes again", views.OneDatabase, views.Nothing),
 ]  # fmt: skip
 
@@ -129,6 +129,7 @@ def _view(services: Services, database: Database) -> views.DatabaseView:
         project_id=database.project_id,
         database_url=services.databases.url(database.database_id),
         status="suspended" if database.suspended else "ready" if up else "unavailable",
+        suspend_reason=database.suspend_reason or None,
         protected=services.databases.is_protected(database.database_id),
         epoch=database.epoch,
         created_at=views.moment(database.created),

@@ -112,14 +112,16 @@ class DatabaseService:
         )  # fmt: skip
         return token, now + ttl_seconds
 
-    async def suspend(self, database: Database, suspended: bool) -> Database:
-        """Refuse or allow use. Open streams of a suspended one are closed."""
+    async def suspend(self, database: Database, suspended: bool, reason: str = "") -> Database:
+        """Refuse or allow use; clients are told the reason. Open streams of a suspended one are closed."""
 
         def change(connection: sqlite3.Connection) -> Database:
-            return databases.suspend(connection, database.database_id, suspended)
+            return databases.suspend(connection, database.database_id, suspended, reason)
 
         action = "database.suspend" if suspended else "database.resume"
-        changed, _ = await self._serving.publish(self._audit.noted(action, of_database(database), change))
+        detail = {"reason": reason} if suspended else {}
+        noted = self._audit.noted(action, of_database(database), change, **detail)
+        changed, _ = await self._serving.publish(noted)
         if suspended:
             await self._close_streams(database)
         return changed

@@ -25,7 +25,7 @@ from runtime.supervisor.host import Host
 from runtime.supervisor.placement import DatabasePlacement, Desired, Placement
 from runtime.supervisor.supervisor import Supervisor
 
-SUSPENDED = "This database is suspended."
+NO_REASON = "by the operator of this node"
 log = logging.getLogger("brrrd.control")
 Result = TypeVar("Result")
 
@@ -191,7 +191,7 @@ class Serving:
                     database_id=database.database_id,
                     token_hash=database.token_hash,
                     epoch=database.epoch,
-                    blocked=SUSPENDED if database.suspended else None,
+                    blocked=(database.suspend_reason or NO_REASON) if database.suspended else None,
                 )
                 for database in state.databases
             },

@@ -52,6 +52,11 @@ class QueryTokenRequest(Body, frozen=True):
     access: Literal["rw", "ro"] = "rw"
 
 
+class Suspension(Body, frozen=True):
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    """What clients are told."""
+
+
 class Nothing(Body, frozen=True):
     """No fields: an empty body or `{}`."""
 
@@ -206,6 +211,7 @@ class DatabaseView(View, frozen=True):
     project_id: str
     database_url: str
     status: Literal["ready", "suspended", "unavailable"]
+    suspend_reason: str | None
     protected: bool
     epoch: int
     """Grows with every token rotation."""

@@ -20,16 +20,18 @@ class Database(msgspec.Struct, frozen=True):
     """Grows with every rotation; tokens of another epoch are dead."""
     suspended: bool
     created: float
+    suspend_reason: str = ""
 
 
 _SELECT = """
-    SELECT database_id, project_id, projects.name, databases.name, token_hash, epoch, suspended, databases.created
+    SELECT database_id, project_id, projects.name, databases.name, token_hash, epoch, suspended, databases.created,
+        suspend_reason
     FROM databases JOIN projects USING (project_id)
 """
 
 
-def _record(row: tuple[str, str, str, str, bytes, int, int, float]) -> Database:
-    return Database(*row[:6], bool(row[6]), row[7])
+def _record(row: tuple[str, str, str, str, bytes, int, int, float, str]) -> Database:
+    return Database(*row[:6], bool(row[6]), *row[7:])
 
 
 def find(connection: sqlite3.Connection, key: str) -> Database:
@@ -75,7 +77,9 @@ def create(
     if found is not None:
         return found, False
     connection.execute(
-        "INSERT INTO databases VALUES (?, ?, ?, ?, 1, 0, ?)", (database_id, owner.project_id, name, token_hash, now)
+        "INSERT INTO databases (database_id, project_id, name, token_hash, epoch, suspended, created) "
+        "VALUES (?, ?, ?, ?, 1, 0, ?)",
+        (database_id, owner.project_id, name, token_hash, now),
     )
     return find(connection, database_id), True
 
@@ -88,9 +92,11 @@ def rotate(connection: sqlite3.Connection, database_id: str, token_hash: bytes) 
     return find(connection, database_id)
 
 
-def suspend(connection: sqlite3.Connection, database_id: str, suspended: bool) -> Database:
+def suspend(connection: sqlite3.Connection, database_id: str, suspended: bool, reason: str = "") -> Database:
     """Refuse or allow use; the content stays."""
-    connection.execute("UPDATE databases SET suspended = ? WHERE database_id = ?", (suspended, database_id))
+    connection.execute(
+        "UPDATE databases SET suspended = ?, suspend_reason = ? WHERE database_id = ?", (suspended, reason, database_id)
+    )
     return find(connection, database_id)
 
 

@@ -107,6 +107,9 @@ MIGRATIONS = [
     ALTER TABLE database_usage ADD COLUMN received_bytes INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE database_usage ADD COLUMN sent_bytes INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    ALTER TABLE databases ADD COLUMN suspend_reason TEXT NOT NULL DEFAULT '';
+    """,
 ]
 
 

@@ -216,7 +216,12 @@ def test_a_suspended_database_refuses_until_resumed(api: Node) -> None:
     assert api.control("POST", path + "/suspend").json()["database"]["status"] == "suspended"
     with pytest.raises(AssertionError, match="suspended"):
         api.sql(database, "select 1")
-    assert api.control("POST", path + "/resume").json()["database"]["status"] == "ready"
+    said = api.control("POST", path + "/suspend", json={"reason": "unpaid"}).json()["database"]
+    assert said["suspend_reason"] == "unpaid"
+    with pytest.raises(AssertionError, match="The database is suspended: unpaid"):
+        api.sql(database, "select 1")
+    resumed = api.control("POST", path + "/resume").json()["database"]
+    assert (resumed["status"], resumed["suspend_reason"]) == ("ready", None)
     api.sql(database, "insert into t values (1)")
 
 

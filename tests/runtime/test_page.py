@@ -258,10 +258,10 @@ def test_the_query_token_is_renewed_before_it_ends_and_after_a_rotation(visit: V
 
 def test_a_suspended_database_says_so(visit: Visit) -> None:
     created = visit.node.create_database("paused")
-    visit.node.control("POST", f"/v1/databases/{created['database_id']}/suspend")
+    visit.node.control("POST", f"/v1/databases/{created['database_id']}/suspend", json={"reason": "unpaid"})
     visit.sign_in()
     visit.open("paused suspended")
-    expect(visit.page.locator("#facts")).to_contain_text("This database is suspended.")
+    expect(visit.page.locator("#facts")).to_contain_text("The database is suspended: unpaid")
     visit.node.control("DELETE", f"/v1/databases/{created['database_id']}")
 
 
