@@ -94,7 +94,8 @@ class CacheProcess:
     def _send_stats(self, store: Store) -> None:
         stored, evicted = store.stored, store.evicted
         stats: dict[str, AppCacheStats] = {}
-        for app_id in {*self._counters, *stored}:
+        # An app that was deleted is in none of these.
+        for app_id in {*self._counters, *self._reported, *(app for app, (entries, _) in stored.items() if entries)}:
             counters = self._counters.get(app_id) or Counters()
             entries, size = stored.get(app_id, (0, 0))
             stats[app_id] = AppCacheStats(

@@ -129,3 +129,16 @@ def without_fragment(url: bytes) -> bytes:
 def without_search(url: bytes) -> bytes:
     """Return a URL without its query and fragment."""
     return without_fragment(url).partition(b"?")[0]
+
+
+def entry_id(call: Call) -> int:
+    """Return the id that a get asks for. Raises `CallError`."""
+    if not call.flags.isdigit() or len(call.flags) > 18:
+        raise CallError("protocol", "the call is malformed")
+    return int(call.flags)
+
+
+def listed(entry_id: int, url: bytes, request: bytes) -> bytes:
+    """Return an entry as a list tells it; `request` is the head of its request."""
+    head = url + b"\n" + request if request else url
+    return LISTED.pack(8 + len(head), entry_id) + head

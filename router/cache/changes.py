@@ -10,9 +10,19 @@ from pathlib import Path
 import msgspec
 
 from router.cache.budget import Limits, excess
-from router.cache.calls import DEFAULT, CallError, pairs, without_fragment, without_search
+from router.cache.calls import (
+    DEFAULT,
+    Call,
+    CallError,
+    Fields,
+    Stored,
+    joined,
+    pairs,
+    without_fragment,
+    without_search,
+)
 from router.cache.index import connect, key_of
-from router.cache.matching import varies
+from router.cache.matching import varies, vary_names
 
 MOST_CACHES = 256
 """Of one app."""
@@ -40,6 +50,30 @@ class New(msgspec.Struct, frozen=True):
     response: bytes
     body: bytes | None
     file: str | None
+
+
+def new_entry(
+    asked: Call,
+    brought: Stored,
+    kept: Fields,
+    expires: float | None,
+    size: int,
+    body: bytes | None,
+    file: str | None,
+) -> New:
+    """Return the entry for what a put brought; `kept` are the header fields of its response that may be stored."""
+    return New(
+        cache=asked.cache,
+        url=asked.url,
+        vary=vary_names(kept),
+        expires=expires,
+        size=size,
+        status=brought.status,
+        request=joined(fields=brought.request),
+        response=joined(brought.reason, brought.kind, brought.response_url, fields=kept),
+        body=body,
+        file=file,
+    )
 
 
 class Changes:

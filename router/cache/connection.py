@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, cast
 
-from isolates.wire import END, MAX_DATA_BYTES, WINDOW_BYTES, Frame, FrameError, Type, decode, encode
-from router.cache.calls import LISTED, Call, CallError, Stored, call, joined, pairs, stored
-from router.cache.changes import New
-from router.cache.exchange import INLINE_BYTES, Answering, Exchange, Storing
+from isolates.wire import END, MAX_DATA_BYTES, Frame, FrameError, Type, decode, encode
+from router.cache.calls import Call, CallError, call, entry_id, joined, listed, pairs, stored
+from router.cache.changes import New, new_entry
+from router.cache.exchange import INLINE_BYTES, Answering, Exchange, Listing, Storing
 from router.cache.freshness import storable
 from router.cache.index import Entry, Listed
-from router.cache.matching import Part, part, vary_names
+from router.cache.matching import Part, part
 from router.cache.store import Store
 from router.identity import Identity, IdentityError, unseal
 
@@ -202,7 +202,7 @@ class HostConnection(asyncio.Protocol):
             case b"match":
                 self._match(stream, asked, self._store.lookup.match(app_id, asked, now))
             case b"get":
-                entry = self._store.lookup.get(app_id, _number(asked.flags), now)
+                entry = self._store.lookup.get(app_id, entry_id(asked), now)
                 self._match(stream, asked, iter(() if entry is None else (entry,)))
             case b"put":
                 self._put(stream, asked, frame, now)
@@ -293,7 +293,7 @@ class HostConnection(asyncio.Protocol):
         kept = [field for field in brought.response if field[0] not in allowed.without]
 
         def make(size: int, body: bytes | None, file: str | None) -> New:
-            return _entry(asked, brought, kept, expires, size, body, file)
+            return new_entry(asked, brought, kept, expires, size, body, file)
 
         if frame.flags & END and len(frame.data) <= INLINE_BYTES:
             if len(frame.data) > limits.entry_bytes:
@@ -328,7 +328,7 @@ class HostConnection(asyncio.Protocol):
         exchange = self._exchanges[stream] = Listing(self, stream, self._store, self.identity.app_id)
         try:
             async for page in self._pages(asked, now):
-                records = b"".join(_record(entry) for entry in page)
+                records = b"".join(listed(entry.id, entry.url, entry.request) for entry in page)
                 for start in range(0, len(records), MAX_DATA_BYTES):
                     piece = records[start : start + MAX_DATA_BYTES]
                     if not await exchange.may_send(len(piece)):
@@ -399,55 +399,3 @@ class HostConnection(asyncio.Protocol):
         out, self._out = self._out, []
         if out and self._transport is not None:
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
-
-
-class Listing(Exchange):
-    """The window of a list."""
-
-    _window = WINDOW_BYTES
-
-    def take_window(self, count: int) -> None:
-        self._window += count
-        self._woken.set()
-
-    async def may_send(self, count: int) -> bool:
-        """Wait until there is a window for so many bytes; False: nobody wants them."""
-        while self._failure is None and self._window < count:
-            self._woken.clear()
-            await self._woken.wait()
-        self._window -= count
-        return self._failure is None
-
-
-def _number(text: bytes) -> int:
-    if not text.isdigit() or len(text) > 18:
-        raise CallError("protocol", "the call is malformed")
-    return int(text)
-
-
-def _record(entry: Listed) -> bytes:
-    head = entry.url + b"\n" + entry.request if entry.request else entry.url
-    return LISTED.pack(8 + len(head), entry.id) + head
-
-
-def _entry(
-    asked: Call,
-    brought: Stored,
-    kept: list[tuple[bytes, bytes]],
-    expires: float | None,
-    size: int,
-    body: bytes | None,
-    file: str | None,
-) -> New:
-    return New(
-        cache=asked.cache,
-        url=asked.url,
-        vary=vary_names(kept),
-        expires=expires,
-        size=size,
-        status=brought.status,
-        request=joined(fields=brought.request),
-        response=joined(brought.reason, brought.kind, brought.response_url, fields=kept),
-        body=body,
-        file=file,
-    )

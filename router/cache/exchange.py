@@ -203,6 +203,24 @@ class Storing(Exchange):
             self._store.path(self._file).unlink(missing_ok=True)
 
 
+class Listing(Exchange):
+    """The window of a list."""
+
+    _window = WINDOW_BYTES
+
+    def take_window(self, count: int) -> None:
+        self._window += count
+        self._woken.set()
+
+    async def may_send(self, count: int) -> bool:
+        """Wait until there is a window for so many bytes; False: nobody wants them."""
+        while self._failure is None and self._window < count:
+            self._woken.clear()
+            await self._woken.wait()
+        self._window -= count
+        return self._failure is None
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
