@@ -23,8 +23,9 @@ from router.stats import Counters
 
 log = logging.getLogger("router.dispatch")
 
-HOST_WAIT_SECONDS = 5.0
-"""How long a request waits for an app whose host is being started."""
+HOST_WAIT_SECONDS = 10.0
+"""How long a request waits for an app whose host is being started. Usually milliseconds; after the zygote's death all
+apps of the node are started anew, which takes seconds on a machine that is busy."""
 RECONNECT_SECONDS = 0.25
 SWEEP_SECONDS = 0.025
 """How often deadlines are looked at, and hosts that are silent."""

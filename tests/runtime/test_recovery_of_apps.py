@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -97,6 +98,20 @@ def test_hosts_of_a_killed_zygote_leave_no_zombies(crashing: Node) -> None:
         return found
 
     eventually(5, lambda: not zombies())
+
+
+def test_requests_wait_while_all_apps_come_back_from_the_death_of_the_zygote(crashing: Node) -> None:
+    node = crashing
+    apps = [f"one-of-many-{number}" for number in range(16)]
+    for app in apps:
+        node.deploy({"_worker.js": MORTAL}, app)
+    died = [*node.processes("zygote"), *node.processes("host")]
+    for victim in node.processes("zygote"):
+        os.kill(victim.pid, signal.SIGKILL)
+    eventually(10, lambda: not any(process.is_alive() for process in died))
+    with ThreadPoolExecutor(len(apps)) as threads:
+        answers = list(threads.map(lambda app: node.get(app, timeout=30).status_code, apps))
+    assert answers == [200] * len(apps)
 
 
 def test_logs_can_be_followed(crashing: Node) -> None:
