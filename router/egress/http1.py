@@ -160,9 +160,12 @@ class Connection(asyncio.Protocol):
             self._switch(exchange, data[pause.args[0] :])
             return
         except httptools.HttpParserError as error:
-            host = exchange.request.destination.host
-            self.give_up(EgressError("protocol", f"{host} gave no valid HTTP response: {error}"))
-            return
+            if not self._body_done:
+                host = exchange.request.destination.host
+                self.give_up(EgressError("protocol", f"{host} gave no valid HTTP response: {error}"))
+                return
+            # What follows a whole response, such as a body after HEAD or 204, costs the connection and nothing else.
+            self._keep_alive = False
         if not self._head_done:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -224,14 +227,18 @@ class Connection(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), value))
+        if not self._head_done:  # trailers are of no interest, and there may be any number of them
+            self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
         status = self._parser.get_status_code()
-        if exchange is None or status < 200:
+        if exchange is None or 100 <= status < 200:
             return
         names = dict(self._fields)
+        if not 200 <= status <= 599 or names.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            # No transfer coding but this one was asked for (RFC 9112 section 7.4).
+            raise httptools.HttpParserError("an unknown status or transfer coding")
         self._keep_alive = self._parser.should_keep_alive()
         self._keep_seconds = _keep_seconds(names.get(b"keep-alive", b""))
         self._until_close = b"content-length" not in names and b"transfer-encoding" not in names

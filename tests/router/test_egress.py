@@ -221,25 +221,46 @@ BROKEN = {
     "NUL in a header": b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
     "head without end": b"HTTP/1.1 200 OK\r\n" + b"X-Y: %b\r\n" % (b"z" * 1000) * 300,
     "endless interim responses": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000,
+    "more than one transfer coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "an unknown transfer coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, x\r\n\r\n0\r\n\r\n",
+    "a length with a sign": b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
+    "a length list": b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
+    "space before a colon": b"HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello",
+    "a folded line": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 5\r\n\r\nhello",
+    "a bare CR": b"HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 5\r\n\r\nhello",
+    "bare line feeds": b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+    "a negative chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
+    "an endless chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 99,
+    "a chunk of another size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n",
+    "status 99": b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n",
+    "status 600": b"HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n",
     "switching protocols": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxyz",
     "nothing": b"",
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-async def test_server_that_breaks_the_protocol_is_an_error(name: str) -> None:
+def once(response: bytes) -> Callable[[Server], Handler]:
+    """Read a request's head, send these bytes, close."""
+
     def handler(server: Server) -> Handler:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await server.head(reader)
-            writer.write(BROKEN[name])
+            writer.write(response)
             await writer.drain()
 
         return handle
 
-    async with outside(handler) as (server, host, _):
-        answer = await host.fetch("POST", f"http://127.0.0.1:{server.port}/")
-    assert answer.code == ("connect" if name == "nothing" else "protocol") or answer.broken
-    assert "127.0.0.1" in answer.detail + answer.broken or "head" in answer.detail
+    return handler
+
+
+async def test_server_that_breaks_the_protocol_is_an_error() -> None:
+    async with egress(allow=["127.0.0.1"]) as running:
+        host = await running.host()
+        for name, response in BROKEN.items():
+            async with serving(once(response)) as server:
+                answer = await host.fetch("POST", f"http://127.0.0.1:{server.port}/")
+            assert answer.code == ("connect" if name == "nothing" else "protocol") or answer.broken, name
+            assert "127.0.0.1" in answer.detail + answer.broken or "head" in answer.detail, name
 
 
 @pytest.mark.parametrize(
@@ -266,12 +287,48 @@ async def test_body_that_breaks_off_is_an_error_of_the_body(response: bytes) -> 
     assert answer.broken or answer.code
 
 
-async def test_bytes_after_a_response_end_the_connection() -> None:
-    async with outside(HELLO + HELLO) as (server, host, _):
-        url = f"http://127.0.0.1:{server.port}/"
-        answers = [await host.fetch("GET", url) for _ in range(3)]
-    assert all(answer.code == "protocol" or answer.body == b"hello" for answer in answers)
-    assert server.connections > 1
+TRAILING = [
+    ("GET", HELLO + HELLO, 200, b"hello"),
+    ("GET", HELLO + b"\r\nnonsense", 200, b"hello"),
+    ("HEAD", HELLO, 200, b""),
+    ("GET", b"HTTP/1.1 204 OK\r\nContent-Length: 5\r\n\r\nhello", 204, b""),
+    ("GET", b"HTTP/1.1 304 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 304, b""),
+]
+
+
+async def test_bytes_after_a_response_end_the_connection_and_nothing_else() -> None:
+    async with egress(allow=["127.0.0.1"]) as running:
+        host = await running.host()
+        for method, response, status, body in TRAILING:
+            async with serving(answering(response)) as server:
+                for number in range(1, 4):
+                    answer = await host.fetch(method, f"http://127.0.0.1:{server.port}/")
+                    assert (answer.status, answer.body, answer.broken) == (status, body, ""), response
+                    assert server.connections == number, response
+
+
+async def test_endless_trailers_are_kept_nowhere() -> None:
+    trailers = b"X-Trailer: %b\r\n" % (b"z" * 1000)
+
+    def handler(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.head(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n")
+            for _ in range(300):
+                writer.write(trailers * 300)
+                await writer.drain()
+            writer.write(b"\r\n")
+
+        return handle
+
+    async with outside(handler) as (server, host, running):
+        before = resident(running)
+        assert (await host.fetch("GET", f"http://127.0.0.1:{server.port}/")).body == b"hello"
+        assert resident(running) - before < 40 << 20
+
+
+def resident(running: Egress) -> int:
+    return int(Path(f"/proc/{running.process.pid}/statm").read_text().split()[1]) * 4096
 
 
 def echoing(server: Server) -> Handler:
