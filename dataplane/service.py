@@ -5,42 +5,37 @@ caller must then touch nothing any more.
 """
 
 import logging
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import msgspec
 
-from dataplane import execution, hrana, snapshots, wire
-from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
+from dataplane import snapshots, wire
+from dataplane.admission import Admission
 from dataplane.calls import Call
-from dataplane.commits import FAST_SECONDS
-from dataplane.database import FILE_NAME, Database, storage
-from dataplane.dump import dump
+from dataplane.database import FILE_NAME, storage
 from dataplane.errors import HttpError
 from dataplane.execution import Need
-from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
-from dataplane.lead import SLOW_SECONDS, Lead
+from dataplane.formats import JSON, PROTOBUF
+from dataplane.lead import Lead
 from dataplane.limits import Limits
 from dataplane.messages import DatabaseStats, WorkerStats
 from dataplane.paused import Paused
 from dataplane.peers import Peer
 from dataplane.protobuf import ProtobufError
+from dataplane.requests import work_of
 from dataplane.sessions import VIOLATION, Session, SocketStream
-from dataplane.streams import Stream, Streams
+from dataplane.streams import Stream
+from dataplane.syncs import Syncs
 from dataplane.usage import Usage
 
 GOING_AWAY = 1012
-EXIT_DISK = 74
 MAX_ASIDE_PER_DATABASE = 16
 """Slow statements of one database at a time; more wait, so that they cannot take all threads of the worker."""
-MAX_SYNCS = 16
-"""Databases whose WALs are synced at the same time."""
 CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
 IDLE_DATABASE_SECONDS = 120.0
@@ -65,10 +60,9 @@ class Service:
         self._limits = limits
         self.lead = Lead(give_away)
         self._on_aside_done = on_aside_done
-        self._batons = Batons()
-        self._streams = Streams()
-        self._databases: dict[str, Database] = {}
-        self._deleted: set[str] = set()
+        self._admission = Admission(directory, limits, self.lead)
+        self._streams = self._admission.streams
+        self._databases = self._admission.databases
         self._running: set[Call] = set()
         self._ready: deque[Call] = deque()
         self._returned: deque[tuple[Call, Any]] = deque()
@@ -76,17 +70,12 @@ class Service:
         self._paused = Paused()
         self._durable: deque[tuple[Call, Any]] = deque()
         """Calls whose commits are on the disk, and what to go on with."""
-        self._synced: deque[tuple[Database, list[tuple[Call, Any]], float]] = deque()
-        """Syncs that came to an end; other threads append."""
-        self._committed: set[Database] = set()
-        """Databases with commits that wait for the disk."""
-        self._disk = ThreadPoolExecutor(MAX_SYNCS, thread_name_prefix="sync")
+        self._syncs = Syncs(on_aside_done)
         self._waiting_for_turn: dict[Stream, Call] = {}
         self._sessions: set[Session] = set()
         self._sockets_ready: deque[SocketStream] = deque()
-        self._draining = False
         self._changed = False
-        self._usage: dict[str, Usage] = {}
+        self._usage = self._admission.usage
         self._used: set[str] = set()
         """Databases with calls that ended since the last report."""
 
@@ -139,7 +128,7 @@ class Service:
         self._sessions.add(session)
         if others >= self._limits.max_websockets:
             session.fail(VIOLATION, f"The database has {others} open WebSockets, the limit: close those not in use")
-        if self._draining:
+        if self._admission.draining:
             session.fail(GOING_AWAY, "The database is restarting; try again")
 
     def disconnected(self, peer: Peer) -> None:
@@ -163,15 +152,7 @@ class Service:
             call = self._ready.popleft()
             if call in self._running and not self._settle(call, self._advance(call)):
                 return False
-        while self._synced:
-            database, calls, seconds = self._synced.popleft()
-            database.commits.ended(seconds)
-            if database.commits.due:
-                self._committed.add(database)
-            for call, _ in calls:
-                assert call.stream is not None
-                call.stream.unsynced = False
-            self._durable.extend(calls)
+        self._durable.extend(self._syncs.ended())
         while self._durable:
             call, outcome = self._durable.popleft()
             if not self._settle(call, outcome):
@@ -183,30 +164,8 @@ class Service:
 
     def sync(self) -> bool:
         """Begin to make commits durable, whatever has come together; True if there is something to go on with."""
-        for database in [database for database in self._committed if not database.commits.syncing]:
-            self._committed.discard(database)
-            calls = database.commits.begin()
-            # Nobody else is served right now: waiting here spares the way to another thread and back.
-            alone = len(self._running) == 1
-            if database.commits.syncs and database.commits.seconds < (SLOW_SECONDS if alone else FAST_SECONDS):
-                self._sync(database, calls)
-            else:
-                self._disk.submit(self._sync_aside, database, calls)
-        return bool(self._synced)
-
-    def _sync_aside(self, database: Database, calls: list[tuple[Call, Any]]) -> None:
-        self._sync(database, calls)
-        self._on_aside_done()
-
-    def _sync(self, database: Database, calls: list[tuple[Call, Any]]) -> None:
-        began = monotonic()
-        try:
-            database.commits.sync()
-        except OSError:
-            # What the disk has is not known any more: recovery from the WAL finds out, in a new process.
-            log.exception("the WAL of database %s cannot be synced", database.database_id)
-            os._exit(EXIT_DISK)
-        self._synced.append((database, calls, monotonic() - began))
+        # Alone: nobody else is served right now, and waiting here spares the way to another thread and back.
+        return self._syncs.begin(alone=len(self._running) == 1)
 
     def resume(self) -> bool:
         """Give one paused call a slice; False if the lead was lost."""
@@ -231,7 +190,7 @@ class Service:
         call.body = []
         call.received = len(body)
         try:
-            call.work = self._work(call, body)
+            call.work = work_of(call, body, self._admission)
         except (msgspec.MsgspecError, ProtobufError) as error:
             self._refuse(call, HttpError(400, "PROTOCOL_ERROR", f"Cannot decode the request: {error}"))
             return True
@@ -240,112 +199,9 @@ class Service:
             return True
         return self._settle(call, self._advance(call))
 
-    def _work(self, call: Call, body: bytes) -> execution.Work:
-        blocked = call.head.blocked
-        match call.route:
-            case wire.Route.PIPELINE_V2 | wire.Route.PIPELINE_V3:
-                pipeline = hrana.decode_pipeline(body)
-                stream = self._attach(call, pipeline.baton)
-                version = 2 if call.route == wire.Route.PIPELINE_V2 else 3
-                return execution.pipeline(stream, pipeline, version, self._next_baton, blocked)
-            case wire.Route.CURSOR_V3:
-                cursor = hrana.decode_cursor(body)
-                stream = self._attach(call, cursor.baton)
-                return execution.cursor(stream, cursor, self._next_baton, blocked)
-            case wire.Route.PIPELINE_PROTOBUF:
-                pipeline = PROTOBUF.decode_pipeline(body)
-                stream = self._attach(call, pipeline.baton, PROTOBUF)
-                return execution.pipeline(stream, pipeline, 3, self._next_baton, blocked)
-            case wire.Route.CURSOR_PROTOBUF:
-                cursor = PROTOBUF.decode_cursor(body)
-                stream = self._attach(call, cursor.baton, PROTOBUF)
-                return execution.cursor(stream, cursor, self._next_baton, blocked)
-            case wire.Route.LEGACY:
-                statements = hrana.decode_legacy(body)
-                return execution.legacy(self._attach(call, None, LEGACY), statements, blocked)
-            case wire.Route.EXECUTE_V1:
-                execute = hrana.decode_execute_v1(body)
-                return execution.one_shot(self._attach(call, None), execute, blocked)
-            case wire.Route.BATCH_V1:
-                batch = hrana.decode_batch_v1(body)
-                return execution.one_shot(self._attach(call, None), batch, blocked)
-            case wire.Route.DUMP:
-                return dump(self._attach(call, None), rowids=body == wire.PRESERVE_ROWIDS, blocked=blocked)
-            case _:
-                raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
-
-    def _next_baton(self, stream: Stream) -> str:
-        return self._batons.issue(stream.number, stream.sequence, stream.database.database_id, stream.epoch)
-
-    def _attach(self, call: Call, baton: str | None, form: Format = JSON) -> Stream:
-        """Give the call its stream, new or named by `baton`."""
-        head = call.head
-        stream = self.open_stream(head) if baton is None else self._known_stream(head, baton)
-        stream.busy = True
-        stream.format = form
-        stream.answer_bytes = 0
-        stream.sequence += 1
-        call.stream = stream
-        return stream
-
-    def _open(self, database_id: str) -> Database:
-        usage = self._usage.get(database_id)
-        if usage is None:
-            usage = self._usage[database_id] = Usage()
-        return Database(self._directory, database_id, self._limits, usage)
-
     def open_stream(self, head: wire.CallHead) -> Stream:
-        """Make a new stream. Raises `HttpError`."""
-        self._refuse_if_gone(head)
-        database = self._databases.get(head.database_id)
-        if database is None:
-            database = self._databases[head.database_id] = self._open(head.database_id)
-        if database.on_closed is not None:
-            raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
-        if database.streams >= self._limits.max_streams:
-            raise HttpError(
-                429,
-                "TOO_MANY_STREAMS",
-                f"The database has {database.streams} open streams, the limit: close those not in use",
-            )
-        database.streams += 1
-        stream = Stream(
-            self._streams.next_number(),
-            database,
-            epoch=head.epoch,
-            read_only=head.read_only,
-            limits=self._limits,
-            pace=self.lead,
-        )
-        self._streams.add(stream)
-        return stream
-
-    def _refuse_if_gone(self, head: wire.CallHead) -> None:
-        if head.database_id in self._deleted:
-            raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
-        if self._draining:
-            raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
-
-    def _known_stream(self, head: wire.CallHead, baton: str) -> Stream:
-        self._refuse_if_gone(head)
-        try:
-            number, sequence = self._batons.read(baton, head.database_id, head.epoch)
-        except InvalidBaton:
-            raise HttpError(400, "BATON_INVALID", "Received an invalid baton") from None
-        except ExpiredBaton:
-            raise HttpError(
-                400, "STREAM_EXPIRED", "The stream has expired: the database worker was restarted since"
-            ) from None
-        stream = self._streams.get(number)
-        if stream is None:
-            raise HttpError(400, "STREAM_EXPIRED", "The stream has expired due to inactivity")
-        if stream.attached:
-            raise HttpError(400, "BATON_INVALID", "Received an invalid baton")
-        if stream.sequence != sequence or stream.busy:
-            raise HttpError(400, "BATON_REUSED", "Received a baton that has already been used")
-        if stream.read_only != head.read_only:
-            raise HttpError(400, "BATON_INVALID", "The baton belongs to a token with other rights")
-        return stream
+        """Make a stream for a session. Raises `HttpError`."""
+        return self._admission.open(head)
 
     def _advance(self, call: Call) -> Any:
         """Run the call's work to its next need; return it, `StopIteration` at the end, or what went wrong."""
@@ -382,8 +238,7 @@ class Service:
                 return True
             if stream.unsynced and not isinstance(outcome, Need):
                 # No byte of an answer leaves before the commit that it may tell of is durable.
-                stream.database.commits.wait(call, outcome)
-                self._committed.add(stream.database)
+                self._syncs.wait(stream.database, call, outcome)
                 if stream.closing and isinstance(outcome, StopIteration):
                     self._give_connection_back(stream)
                 return True
@@ -603,8 +458,8 @@ class Service:
     def drop(self, database_id: str, *, delete: bool, done: Callable[[], None]) -> None:
         """Close every stream of a database, delete its files if asked to, then call `done`."""
         if delete:
-            self._deleted.add(database_id)
-        database = self._databases.get(database_id) or self._open(database_id)
+            self._admission.deleted.add(database_id)
+        database = self._databases.get(database_id) or self._admission.database(database_id)
 
         earlier = database.on_closed
 
@@ -634,7 +489,7 @@ class Service:
 
     def drain(self) -> None:
         """Take no new calls; idle streams are rolled back at once."""
-        self._draining = True
+        self._admission.draining = True
         for session in list(self._sessions):
             session.fail(GOING_AWAY, "The database is restarting; try again")
         for stream in self._streams:

@@ -1,0 +1,110 @@
+"""Which stream a call gets: a new one, or the one that its baton names; and who is refused.
+
+Used by `dataplane.service` and `dataplane.requests`; only the leader calls in here. Must never run SQL.
+"""
+
+from pathlib import Path
+
+from dataplane import wire
+from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
+from dataplane.calls import Call
+from dataplane.database import Database
+from dataplane.errors import HttpError
+from dataplane.formats import JSON, Format
+from dataplane.limits import Limits
+from dataplane.streams import Pace, Stream, Streams
+from dataplane.usage import Usage
+
+
+class Admission:
+    """The open databases and streams of the worker."""
+
+    def __init__(self, directory: Path, limits: Limits, pace: Pace) -> None:
+        self.streams = Streams()
+        self.databases: dict[str, Database] = {}
+        self.deleted: set[str] = set()
+        self.draining = False
+        """The process ends soon: nobody is admitted."""
+        self.usage: dict[str, Usage] = {}
+        self._directory = directory
+        self._limits = limits
+        self._pace = pace
+        self._batons = Batons()
+
+    def __repr__(self) -> str:
+        return f"<Admission [{len(self.databases)} databases, {self.streams!r}]>"
+
+    def attach(self, call: Call, baton: str | None, form: Format = JSON) -> Stream:
+        """Give the call its stream, new or named by `baton`. Raises `HttpError`."""
+        head = call.head
+        stream = self.open(head) if baton is None else self._known_stream(head, baton)
+        stream.busy = True
+        stream.format = form
+        stream.answer_bytes = 0
+        stream.sequence += 1
+        call.stream = stream
+        return stream
+
+    def next_baton(self, stream: Stream) -> str:
+        """Return the baton for the next use of `stream`."""
+        return self._batons.issue(stream.number, stream.sequence, stream.database.database_id, stream.epoch)
+
+    def database(self, database_id: str) -> Database:
+        """Return the state of a database that is not open, or not yet."""
+        usage = self.usage.get(database_id)
+        if usage is None:
+            usage = self.usage[database_id] = Usage()
+        return Database(self._directory, database_id, self._limits, usage)
+
+    def open(self, head: wire.CallHead) -> Stream:
+        """Make a new stream. Raises `HttpError`."""
+        self._refuse_if_gone(head)
+        database = self.databases.get(head.database_id)
+        if database is None:
+            database = self.databases[head.database_id] = self.database(head.database_id)
+        if database.on_closed is not None:
+            raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
+        if database.streams >= self._limits.max_streams:
+            raise HttpError(
+                429,
+                "TOO_MANY_STREAMS",
+                f"The database has {database.streams} open streams, the limit: close those not in use",
+            )
+        database.streams += 1
+        stream = Stream(
+            self.streams.next_number(),
+            database,
+            epoch=head.epoch,
+            read_only=head.read_only,
+            limits=self._limits,
+            pace=self._pace,
+        )
+        self.streams.add(stream)
+        return stream
+
+    def _refuse_if_gone(self, head: wire.CallHead) -> None:
+        if head.database_id in self.deleted:
+            raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
+        if self.draining:
+            raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
+
+    def _known_stream(self, head: wire.CallHead, baton: str) -> Stream:
+        self._refuse_if_gone(head)
+        try:
+            number, sequence = self._batons.read(baton, head.database_id, head.epoch)
+        except InvalidBaton:
+            raise HttpError(400, "BATON_INVALID", "Received an invalid baton") from None
+        except ExpiredBaton:
+            raise HttpError(
+                400, "STREAM_EXPIRED", "The stream has expired: the database worker was restarted since"
+            ) from None
+        stream = self.streams.get(number)
+        if stream is None:
+            raise HttpError(400, "STREAM_EXPIRED", "The stream has expired due to inactivity")
+        if stream.attached:
+            raise HttpError(400, "BATON_INVALID", "Received an invalid baton")
+        if stream.sequence != sequence or stream.busy:
+            raise HttpError(400, "BATON_REUSED", "Received a baton that has already been used")
+        if stream.read_only != head.read_only:
+            raise HttpError(400, "BATON_INVALID", "The baton belongs to a token with other rights")
+        return stream
