@@ -104,7 +104,7 @@ async def test_the_worker_leaves_with_the_supervisor_and_on_sigterm(plane: Plane
 
 
 async def test_a_dead_worker_costs_its_calls_a_503_and_the_next_one_waits_for_the_new(plane: Plane) -> None:
-    await plane.values("SELECT 1")  # a call on a connection that no process has accepted yet would wait for the next one
+    await plane.values("SELECT 1")  # on a connection that nobody has accepted yet, a call would wait for the next one
     running = asyncio.create_task(plane.post("v3/pipeline", {"requests": [execute(ENDLESS)]}))
     await asyncio.sleep(0.2)
     await plane.worker.kill()
