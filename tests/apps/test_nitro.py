@@ -16,8 +16,9 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def nitro(node: Node) -> httpx.Client:
-    output = npm_build(Path(__file__).parent / "nitro", ".output")
-    node.cli("deploy", str(output), "--app", "nitro")
+    project = Path(__file__).parent / "nitro"
+    output = npm_build(project, ".output")
+    node.cli("deploy", str(output), "--app", "nitro", "--manifest", str(project / "brrrd.json"))
     node.cli("apps", "env", "set", "GREETING=moin", "--app", "nitro")
     return node.client("nitro.localhost")
 

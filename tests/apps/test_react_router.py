@@ -19,8 +19,9 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 
 @pytest.fixture(scope="module")
 def notes(node: Node) -> httpx.Client:
-    output = npm_build(Path(__file__).parent / "react-router", "build")
-    node.cli("deploy", str(output), "--app", "react-router")
+    project = Path(__file__).parent / "react-router"
+    output = npm_build(project, "build")
+    node.cli("deploy", str(output), "--app", "react-router", "--manifest", str(project / "brrrd.json"))
     node.cli("apps", "env", "set", "GREETING=Moin", "--app", "react-router")
     return node.client("react-router.localhost")
 

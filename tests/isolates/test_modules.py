@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from isolates.messages import LoadFailed
+from isolates.messages import Limits, LoadFailed
 from isolates.v8.builtins import Builtins
 from isolates.v8.specifiers import HOST, Kind, ResolutionError, Target, resolve
 from tests.isolates.driver import Host
@@ -145,8 +145,8 @@ def test_a_module_that_failed_can_be_imported_again(host: Host) -> None:
     assert edge.ask() == "2"
 
 
-def failure(host: Host, files: dict[str, str] | str) -> LoadFailed:
-    host.load(files)
+def failure(host: Host, files: dict[str, str] | str, **limits: int) -> LoadFailed:
+    host.load(files, limits=Limits(**limits))
     failed = host.end.expect(LoadFailed)
     assert host.exit_status() == 1
     return failed
@@ -265,3 +265,10 @@ def test_what_an_app_replaced_makes_no_values(host: Host) -> None:
         }
     )
     assert edge.ask() == "3"
+
+
+def test_every_kind_of_file_counts_against_the_size_of_modules(host: Host) -> None:
+    failed = failure(host, {"main.js": "import text from './big.txt';", "big.txt": "x" * (1 << 20) + "y"}, module_mb=1)
+    assert "big.txt has 1,048,577 bytes, more than the limit module_mb = 1 allows (imported from main.js)" in (
+        failed.message
+    )
