@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -313,14 +314,20 @@ async def test_a_full_disk_is_an_error_and_no_more(tmp_path: Path) -> None:
     async with cache(tmp_path) as running:
         app = await running.app()
         await stored(app)
-        # As if there were no room: bodies cannot be made.
-        bodies = running.folder / "bodies"
-        bodies.rename(running.folder / "elsewhere")
-        answer = await app.put_large(B, MB)
-        assert answer.code == "storage"
-        (running.folder / "elsewhere").rename(bodies)
-        assert (await app.put_large(B, MB)).status == 200
+        _, hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
+        # As if there were no room: no file may grow beyond this.
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (300_000, hard))
+        assert (await app.put_large(B, MB)).code == "storage"
+        codes = {(await app.put(f"{B}/{n}", bytes(60_000))).code for n in range(20)}
+        assert "storage" in codes
+        assert codes <= {"", "storage"}
         assert (await app.match(A)).body == b"body"
+        assert (await app.match(B)).code == "miss"
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert (await app.put_large(B, MB)).status == 200
+        await stored(app, f"{B}/again")
+        assert (await app.match(B)).body == body(MB)
+        assert (await app.match(f"{B}/again")).body == b"body"
 
 
 async def test_nothing_is_stored_where_the_operator_allows_nothing(tmp_path: Path) -> None:

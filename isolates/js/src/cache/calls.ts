@@ -3,6 +3,7 @@
  * `router/cache/calls.py`; whose caches they are about is decided there, not here.
  */
 
+import { monotonic } from '../clock.ts';
 import { DOMException } from '../dom_exception.ts';
 import { currentRequestId } from '../continuation.ts';
 import { Body, markUsed, streamOf } from '../http/body.ts';
@@ -33,6 +34,7 @@ import {
 const MOST_CALLS = 1000;
 /** Bodies being stored at once that do not fit into a frame; others wait, unread. */
 const MOST_STREAMS = 32;
+const TELL_MS = 1000;
 
 /** What the cache said: a status, the fields of the head, and a body if there is one. */
 export interface Answer {
@@ -91,10 +93,22 @@ class Call implements OutgoingOwner {
       this.#resolve(null);
       this.end();
     } else if (code === 'quota') {
-      limitHit('cache', `The Cache API refused a call: ${detail}`, this.#requestId);
+      tellLimit(detail, this.#requestId);
       this.end(new DOMException(`The cache refused it: ${detail}`, 'QuotaExceededError'));
     } else this.end(new TypeError(`The cache failed: ${detail || code}`));
   }
+}
+
+let lastDetail = '';
+let lastTold = -Infinity;
+
+/** Tells the app's owner of a limit: of the same one once in a while, since calls are refused by the thousand. */
+function tellLimit(detail: string, requestId: string): void {
+  const now = monotonic();
+  if (detail === lastDetail && now - lastTold < TELL_MS) return;
+  lastDetail = detail;
+  lastTold = now;
+  limitHit('cache', `The Cache API refused a call: ${detail}`, requestId);
 }
 
 const calls = new SafeMap<number, Call>();
