@@ -8,7 +8,7 @@ export const MOST_ROWS = 1000;
 
 /** A refusal; `status` is that of the answer, 0 if there was none. */
 export class Refused extends Error {
-  constructor(status, message, code = "") {
+  constructor(status, message, code = '') {
     super(message);
     this.status = status;
     this.code = code;
@@ -17,16 +17,17 @@ export class Refused extends Error {
 
 async function send(path, options) {
   try {
-    return await fetch(new URL(path, document.baseURI), { cache: "no-store", credentials: "omit", ...options });
+    return await fetch(new URL(path, document.baseURI), { cache: 'no-store', credentials: 'omit', ...options });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refused(0, "The node does not answer. Is it running?");
+    if (error.name === 'AbortError') throw error;
+    throw new Refused(0, 'The node does not answer. Is it running?');
   }
 }
 
 async function refusal(response) {
   const problem = await response.json().catch(() => ({}));
-  const message = problem.detail ?? problem.message ?? problem.error ?? `The node answered with status ${response.status}.`;
+  const message =
+    problem.detail ?? problem.message ?? problem.error ?? `The node answered with status ${response.status}.`;
   return new Refused(response.status, message, problem.code);
 }
 
@@ -41,7 +42,7 @@ export class Control {
   async call(method, path, body) {
     const response = await send(`../v1/${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
       body: body && JSON.stringify(body),
     });
     if (!response.ok) throw await refusal(response);
@@ -50,15 +51,15 @@ export class Control {
 
   /** Every database of every project. */
   async databases() {
-    const { projects } = await this.call("GET", "projects");
+    const { projects } = await this.call('GET', 'projects');
     const lists = await Promise.all(
-      projects.map(({ project_id: id }) => this.call("GET", `projects/${encodeURIComponent(id)}/databases`)),
+      projects.map(({ project_id: id }) => this.call('GET', `projects/${encodeURIComponent(id)}/databases`)),
     );
     return lists.flatMap(({ databases }) => databases);
   }
 
   async database(id) {
-    return (await this.call("GET", `databases/${encodeURIComponent(id)}`)).database;
+    return (await this.call('GET', `databases/${encodeURIComponent(id)}`)).database;
   }
 }
 
@@ -77,9 +78,9 @@ export class Sql {
   #token(access, renew) {
     const held = this.#tokens.get(access);
     if (held && !renew && Date.now() < held.renewAt) return held.token;
-    const wanted = { ttl_seconds: TTL_SECONDS, access, audience: "database page", reason: "browsing" };
+    const wanted = { ttl_seconds: TTL_SECONDS, access, audience: 'database page', reason: 'browsing' };
     const token = this.#control
-      .call("POST", `databases/${encodeURIComponent(this.#id)}/query-token`, wanted)
+      .call('POST', `databases/${encodeURIComponent(this.#id)}/query-token`, wanted)
       .then((answer) => answer.query_token);
     token.catch(() => this.#tokens.delete(access));
     this.#tokens.set(access, { token, renewAt: Date.now() + (TTL_SECONDS - RENEW_SECONDS) * 1000 });
@@ -89,10 +90,10 @@ export class Sql {
   async #post(endpoint, access, body, signal) {
     for (let attempt = 1; ; attempt += 1) {
       const response = await send(`sql/${encodeURIComponent(this.#id)}/${endpoint}`, {
-        method: "POST",
+        method: 'POST',
         headers: {
           authorization: `Bearer ${await this.#token(access, attempt > 1)}`,
-          "content-type": "application/json",
+          'content-type': 'application/json',
         },
         body: JSON.stringify(body),
         signal,
@@ -108,34 +109,34 @@ export class Sql {
    * that is left open is rolled back. Returns a result for each that began: `{ sql, columns, rows, count, cut, changed,
    * read, written, milliseconds, error }`; a last one without `sql` stands for a rollback.
    */
-  async run(statements, { access = "ro", signal } = {}) {
+  async run(statements, { access = 'ro', signal } = {}) {
     const aborting = new AbortController();
-    signal?.addEventListener("abort", () => aborting.abort(), { once: true });
+    signal?.addEventListener('abort', () => aborting.abort(), { once: true });
     const steps = statements.map(({ sql, args }, index) => ({
       stmt: { sql, args },
-      condition: index > 0 ? { type: "ok", step: index - 1 } : undefined,
+      condition: index > 0 ? { type: 'ok', step: index - 1 } : undefined,
     }));
-    const inTransaction = { type: "not", cond: { type: "is_autocommit" } };
-    steps.push({ stmt: { sql: "ROLLBACK", want_rows: false }, condition: inTransaction });
-    const response = await this.#post("cursor", access, { baton: null, batch: { steps } }, aborting.signal);
+    const inTransaction = { type: 'not', cond: { type: 'is_autocommit' } };
+    steps.push({ stmt: { sql: 'ROLLBACK', want_rows: false }, condition: inTransaction });
+    const response = await this.#post('cursor', access, { baton: null, batch: { steps } }, aborting.signal);
     const results = [];
     let baton = null;
     for await (const entry of lines(response.body)) {
-      if ("baton" in entry) {
+      if ('baton' in entry) {
         baton = entry.baton;
         continue;
       }
       take(entry, results, statements);
       const last = results.at(-1);
       // Nothing is lost by ending a query early; what writes has to come to its end.
-      if (last?.cut && access === "ro" && results.length === statements.length) {
+      if (last?.cut && access === 'ro' && results.length === statements.length) {
         aborting.abort();
         return results;
       }
     }
     if (baton !== null) {
       // Nobody waits for this: a stream that is not closed ends by itself.
-      const closing = this.#post("pipeline", access, { baton, requests: [{ type: "close" }] });
+      const closing = this.#post('pipeline', access, { baton, requests: [{ type: 'close' }] });
       closing.then((answer) => answer.text()).catch(() => {});
     }
     return results;
@@ -152,25 +153,25 @@ export class Sql {
 function take(entry, results, statements) {
   const last = results.at(-1);
   switch (entry.type) {
-    case "step_begin":
+    case 'step_begin':
       if (entry.step === statements.length) results.push({ columns: [], rows: [], count: 0 });
       else results.push(begun(statements[entry.step].sql, entry.cols));
       break;
-    case "row":
+    case 'row':
       last.count += 1;
       if (last.rows.length < MOST_ROWS) last.rows.push(entry.row);
       else last.cut = true;
       break;
-    case "step_end":
+    case 'step_end':
       last.changed = entry.affected_row_count ?? 0;
       last.read = entry.rows_read ?? null;
       last.written = entry.rows_written ?? null;
       last.milliseconds = entry.query_duration_ms ?? null;
       break;
-    case "step_error":
-      fail(entry.step < statements.length ? statements[entry.step].sql : "ROLLBACK", entry.error, results);
+    case 'step_error':
+      fail(entry.step < statements.length ? statements[entry.step].sql : 'ROLLBACK', entry.error, results);
       break;
-    case "error":
+    case 'error':
       fail(last?.sql ?? statements[0].sql, entry.error, results);
       break;
   }
@@ -182,17 +183,17 @@ function begun(sql, columns) {
 
 function fail(sql, error, results) {
   if (results.at(-1)?.sql !== sql || results.at(-1).changed !== undefined) results.push(begun(sql, []));
-  results.at(-1).error = new Refused(200, error.message, error.extended_code ?? error.code ?? "");
+  results.at(-1).error = new Refused(200, error.message, error.extended_code ?? error.code ?? '');
 }
 
 /** JSON values, one a line, as they arrive. */
 async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let rest = '';
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
-    const parts = (rest + value).split("\n");
+    const parts = (rest + value).split('\n');
     rest = parts.pop();
     for (const line of parts) if (line) yield JSON.parse(line);
   }

@@ -1,8 +1,9 @@
 // SQL text as statements, by the rules of sqlite3_complete (https://sqlite.org/c3ref/complete.html): a semicolon outside
 // strings and comments ends one, and within CREATE TRIGGER only the one after END.
 
-const TOKEN = /'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$)|--[^\n]*|\/\*[^]*?(?:\*\/|$)|;|[\w$\u0080-\uffff]+|\s+|[^]/gu;
-const TRIGGER_HEAD = ["EXPLAIN", "CREATE", "TEMP", "TEMPORARY", "TRIGGER"];
+const TOKEN =
+  /'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$)|--[^\n]*|\/\*[^]*?(?:\*\/|$)|;|[\w$\u0080-\uffff]+|\s+|[^]/gu;
+const TRIGGER_HEAD = ['EXPLAIN', 'CREATE', 'TEMP', 'TEMPORARY', 'TRIGGER'];
 
 /** The statements of a text, without their semicolons; blanks and comments alone are none. */
 export function split(text) {
@@ -11,17 +12,17 @@ export function split(text) {
   let end = 0;
   let head = [];
   let inHead = true;
-  let trigger = "";
+  let trigger = '';
   const close = () => {
     if (start !== null) found.push(text.slice(start, end).trimEnd());
     start = null;
     head = [];
     inHead = true;
-    trigger = "";
+    trigger = '';
   };
   for (const { 0: token, index } of text.matchAll(TOKEN)) {
     if (/^(\s|--|\/\*)/.test(token)) continue;
-    if (token === ";" && (!trigger || trigger === "end" || start === null)) {
+    if (token === ';' && (!trigger || trigger === 'end' || start === null)) {
       close();
       continue;
     }
@@ -29,10 +30,10 @@ export function split(text) {
     end = index + token.length;
     const word = token.toUpperCase();
     if (trigger) {
-      if (token === ";") trigger = "semicolon";
-      else trigger = trigger === "semicolon" && word === "END" ? "end" : "body";
+      if (token === ';') trigger = 'semicolon';
+      else trigger = trigger === 'semicolon' && word === 'END' ? 'end' : 'body';
     } else if (inHead) {
-      if (word === "TRIGGER" && head.includes("CREATE")) trigger = "body";
+      if (word === 'TRIGGER' && head.includes('CREATE')) trigger = 'body';
       else if (!TRIGGER_HEAD.includes(word)) inHead = false;
       head.push(word);
     }
