@@ -160,8 +160,8 @@ async def _main() -> None:
 
 def main() -> None:
     """Run until drained (`CacheProcess._drain`), or until the supervisor is gone."""
-    # A short interval: the loop lets go of the interpreter's lock at every system call and SQL statement, and would wait
-    # that long each time for the writer's thread while another app stores without end.
+    # A short interval: the loop lets go of the interpreter's lock at every system call and SQL statement, and would
+    # wait that long each time for the writer's thread while another app stores without end.
     sys.setswitchinterval(0.0001)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
