@@ -143,7 +143,7 @@ class EdgeProtocol(asyncio.Protocol):
             self._since = time.monotonic()
             if not receiving.started and receiving is self._current:
                 receiving.start()
-        elif self._head_bytes:
+        elif self._head_bytes and self._upgrade is None:
             self._head_unfinished(len(data))
 
     def eof_received(self) -> None:
@@ -260,14 +260,18 @@ class EdgeProtocol(asyncio.Protocol):
         if not self._waiting and not self._deaf:
             self.transport.resume_reading()
 
-    def switch(self, protocol: WebSocketConnection) -> None:
-        """The request was answered with 101: the connection belongs to `protocol` from now on."""
+    def switch(self, protocol: WebSocketConnection) -> bool:
+        """The request was answered with 101: the connection belongs to `protocol` from now on. False: it is closing."""
         self._current = None
+        if self._deaf or self.transport.is_closing():
+            self.transport.close()
+            return False
         self._deaf = True
         self._state.connections.discard(cast(Any, self))
         self._state.connections.add(cast(Any, protocol))
         self.transport.set_protocol(protocol)
         self.transport.resume_reading()
+        return True
 
     def forget_socket(self, protocol: WebSocketConnection) -> None:
         """A WebSocket that was a connection of this kind is gone."""

@@ -10,8 +10,6 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-import httptools
-
 from router.dispatch import Route
 from router.errors import EdgeError
 from router.exchanges import HostExchange
@@ -96,7 +94,8 @@ class UpgradeExchange(HostExchange):
         """What arrives after the request: takes the place of the connection's parser."""
         self._arrived += data
         if len(self._arrived) > EARLY_BYTES:
-            raise httptools.HttpParserError("too much before the answer")
+            self.disconnected()
+            self.connection.abort()
 
     def body(self, data: bytes) -> None:
         """There is none."""
@@ -182,10 +181,9 @@ class UpgradeExchange(HostExchange):
             on_gone=connection.forget_socket,
         )
         link.become_socket(self, far)
-        if transport.is_closing():
+        if not connection.switch(socket):
             socket.connection_lost(None)
             return
         transport.write(answer)
-        connection.switch(socket)
         if self._arrived:
             socket.data_received(self._arrived)

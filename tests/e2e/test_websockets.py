@@ -88,6 +88,10 @@ def answers(node: Node, app: str) -> bool:
         return False
 
 
+def metrics(node: Node) -> str:
+    return httpx.get(f"{node.control_url}/metrics", trust_env=False).text
+
+
 def logged(node: Node, app: str, path: str) -> list[Any]:
     """What the app saw of the end of WebSockets at `path`."""
     return [line[1:] for line in node.get(app, "/log").json() if line[0] == path]
@@ -112,6 +116,8 @@ def test_many_messages_keep_their_order(node: Node, app: str) -> None:
         for message in sent:
             client.send(message)
         assert [client.recv() for _ in sent] == sent
+    counted = 'brrrd_websocket_messages_total{app="sockets",direction="out",project="default"} '
+    eventually(5, lambda: float(metrics(node).partition(counted)[2].split("\n")[0] or 0) >= 2000, every=0.2)
 
 
 def test_what_is_sent_before_the_answer_arrives_first(node: Node, app: str) -> None:
@@ -213,11 +219,8 @@ def test_no_more_than_max_websockets(node: Node) -> None:
         second.close()
         eventually(5, lambda: answers(node, "few"))
 
-    def counted() -> bool:
-        metrics = httpx.get(f"{node.control_url}/metrics", trust_env=False).text
-        return 'brrrd_host_limits_total{app="few",limit="max_websockets",project="default"}' in metrics
-
-    eventually(5, counted, every=0.2)
+    counted = 'brrrd_host_limits_total{app="few",limit="max_websockets",project="default"}'
+    eventually(5, lambda: counted in metrics(node), every=0.2)
 
 
 def test_a_deploy_lets_old_websockets_live_and_cuts_them_off_after_the_drain(start_node: Any) -> None:

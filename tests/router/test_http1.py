@@ -275,6 +275,62 @@ def test_an_app_answers_a_request_for_a_websocket_as_any_other(client: RawClient
     assert is_closed(client)
 
 
+def open_websocket(client: RawClient, path: str = "/socket", early: bytes = b"") -> None:
+    client.send(head("GET", path, *UPGRADE) + early)
+    status, headers, _ = client.response(head_only=True)
+    assert (status, headers["upgrade"], headers["x-echo"]) == (101, "websocket", "1")
+    assert headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+def test_messages_and_pings_of_a_websocket(client: RawClient) -> None:
+    open_websocket(client)
+    client.send(b"\x81\x82\0\0\0\0hi" + b"\x89\x81\0\0\0\0?" + b"\x82\x80\0\0\0\0")
+    # A pong may be there before the messages have been to the host and back.
+    assert sorted(client.exactly(9)) == sorted(b"\x81\x02hi" + b"\x8a\x01?" + b"\x82\x00")
+    client.send(b"\x88\x82\0\0\0\0\x0f\xa0")
+    assert client.rest() == b"\x88\x02\x0f\xa0"
+
+
+def test_what_a_client_says_before_the_answer_is_not_lost(client: RawClient) -> None:
+    open_websocket(client, "/socket?seconds=0.2", b"\x81\x82\0\0\0\0hi")
+    assert client.exactly(4) == b"\x81\x02hi"
+
+
+def test_a_client_that_says_too_much_before_the_answer_is_cut_off(client: RawClient) -> None:
+    client.send(head("GET", "/hold", *UPGRADE) + b"x" * 70_000)
+    assert is_closed(client)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(b"\x81\x02hi", 1002), (b"\x81\x81\0\0\0\0\xff", 1007), (b"\x83\x80\0\0\0\0", 1002)]
+)
+def test_a_client_that_breaks_the_protocol_hears_the_code(client: RawClient, sent: bytes, code: int) -> None:
+    open_websocket(client)
+    client.send(sent)
+    closing = client.rest()
+    assert (closing[0], int.from_bytes(closing[2:4], "big")) == (0x88, code)
+
+
+def test_a_handshake_that_is_none(client: RawClient) -> None:
+    client.send(head("GET", "/socket", *UPGRADE[:3], "Sec-WebSocket-Key: short"))
+    assert client.response()[0] == 400
+    assert is_closed(client)
+
+
+def test_a_handshake_of_another_version_is_told_the_right_one(client: RawClient) -> None:
+    client.send(head("GET", "/socket", *UPGRADE[:2], "Sec-WebSocket-Version: 8", UPGRADE[3]))
+    status, headers, _ = client.response()
+    assert (status, headers["sec-websocket-version"]) == (426, "13")
+
+
+def test_a_websocket_behind_another_request(client: RawClient) -> None:
+    client.send(head("GET", "/hello") + head("GET", "/socket", *UPGRADE))
+    assert client.response()[2] == b"hello world"
+    assert client.response(head_only=True)[0] == 101
+    client.send(b"\x81\x82\0\0\0\0hi")
+    assert client.exactly(4) == b"\x81\x02hi"
+
+
 def test_nothing_is_read_behind_an_answer_that_ends_the_connection(client: RawClient) -> None:
     refused = head("POST", "/show", "Content-Length: 100001", host="a.localhost")
     client.send(b"GET http:///x HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\r\n" + refused)

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from websockets.sync.client import connect
 
 from tests.router.certificates import certificates
 from tests.router.edge import EdgeProcess, RawClient, app, edge_process, wire_host
@@ -95,3 +96,12 @@ def test_the_unix_socket_is_plain_and_says_what_the_app_asked_for(edge: EdgeProc
             assert shown["url"] == f"{scheme}://a.localhost/show"
             assert ["x-forwarded-for", "127.0.0.1"] in shown["headers"]
             assert (["x-request-id", "req-from-app"] in shown["headers"]) == bool(said)
+
+
+def test_websockets_of_apps(edge: EdgeProcess, authority: Path) -> None:
+    trust = ssl.create_default_context(cafile=authority)
+    connection = socket.create_connection(("127.0.0.1", edge.port), timeout=20)
+    with connect("wss://a.localhost/socket", sock=connection, ssl=trust, server_hostname="127.0.0.1") as client:
+        for message in ("text", b"\xff" * 300_000):
+            client.send(message)
+            assert client.recv() == message

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import uvloop
 
 from isolates import wire
-from isolates.wire import END, MAX_DATA_BYTES, UPGRADE, WINDOW_BYTES, Type
+from isolates.wire import END, HEADER_BYTES, MAX_DATA_BYTES, UPGRADE, WINDOW_BYTES, Type
 
 HELLO = b"\ncontent-type\ntext/plain"
 
@@ -85,6 +85,9 @@ class WireHost(asyncio.Protocol):
             elif handler != "hold":
                 request.body += frame.data
                 self.grant(request, len(frame.data))
+        elif frame.type == Type.MESSAGE:
+            self.send(request.stream, Type.MESSAGE, flags=frame.flags, status=frame.status, data=frame.data)
+            self.grant(request, len(frame.data) + HEADER_BYTES)
         elif frame.type == Type.WINDOW:
             request.window += int.from_bytes(frame.data, "little")
             request.granted.set()
@@ -137,6 +140,11 @@ class WireHost(asyncio.Protocol):
 
     async def do_hold(self, request: Request) -> None:
         """Never read the body nor answer."""
+
+    async def do_socket(self, request: Request) -> None:
+        """Answer with a WebSocket that sends back what comes, after `seconds`."""
+        await asyncio.sleep(float(request.query.get("seconds", "0")))
+        self.send(request.stream, Type.RESPONSE, status=101, head=b"\nx-echo\n1")
 
     async def do_early(self, request: Request) -> None:
         """Answer before the body is read."""
