@@ -174,6 +174,8 @@ class EgressStats(msgspec.Struct, tag="egress_stats", frozen=True):
     requests: int
     refused: int
     failed: int
+    connections: int = 0
+    """Open to the outside now."""
 
 
 class CacheSettings(msgspec.Struct, tag="cache_settings", frozen=True):

@@ -50,7 +50,8 @@ class Egress:
         self._names: list[str] = []
         self._connections: set[HostConnection] = set()
         self._counters = Counters()
-        self._reported = (0, 0, 0)
+        self._reported = EgressStats(0, 0, 0)
+        self._sockets = Sockets(most_sockets())
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -93,7 +94,7 @@ class Egress:
         own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
         local = Pool(LocalConnector(settings.edge_sockets))
         tls = tls_context(settings.ca_file)
-        sockets, shares = Sockets(most_sockets()), Shares()
+        sockets, shares = self._sockets, Shares()
         channels: Channels[HostConnection] = Channels()
         tls_of_sockets = tls_context(settings.ca_file)
         tls_of_sockets.set_alpn_protocols(["http/1.1"])
@@ -151,10 +152,11 @@ class Egress:
                 connection.check_time(now)
 
     def _send_stats(self) -> None:
-        now = (self._counters.requests, self._counters.refused, self._counters.failed)
+        counted = self._counters
+        now = EgressStats(counted.requests, counted.refused, counted.failed, self._sockets.total)
         if now != self._reported and self._channel is not None:
             self._reported = now
-            self._channel.send(EgressStats(requests=now[0], refused=now[1], failed=now[2]))
+            self._channel.send(now)
 
     async def _drain(self, grace: float) -> None:
         if self._server is not None:

@@ -142,6 +142,9 @@ class NodeCollector(Collector):
             ("failed", "Outbound requests that failed."),
         ):
             yield CounterMetricFamily(f"brrrd_egress_{name}", text, value=sums.get(name, 0))
+        yield GaugeMetricFamily(
+            "brrrd_egress_connections", "Outbound connections that are open.", value=self._reports.outbound_connections
+        )
 
     def _cache(self) -> Iterable[Metric]:
         labels = ["project", "app"]

@@ -25,6 +25,7 @@ class Reports:
         self.usage: Totals[int] = Totals()
         self.hosts: Totals[str] = Totals()
         self.egress: Totals[int] = Totals()
+        self.outbound_connections = 0
         self.cache: Totals[int] = Totals()
         self.cached: dict[str, tuple[int, int]] = {}
         """App to its entries in the Cache API, and their bytes."""
@@ -58,10 +59,12 @@ class Reports:
     def egress_stats(self, stats: router.EgressStats) -> None:
         """Called about once a second."""
         counters = {"requests": stats.requests, "refused": stats.refused, "failed": stats.failed}
+        self.outbound_connections = stats.connections
         self.egress.report(0, {"": counters})
 
     def egress_restarted(self) -> None:
         """The egress process died."""
+        self.outbound_connections = 0
         self.egress.ended(0)
 
     def cache_stats(self, stats: router.CacheStats) -> None:

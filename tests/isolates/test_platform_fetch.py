@@ -121,6 +121,62 @@ def test_redirect_modes(mode: str, outcome: str) -> None:
         assert result(platform) == outcome
 
 
+STREAMING = """
+return { default: { async fetch(request) {
+  const body = new ReadableStream({ start(controller) {
+    controller.enqueue(new TextEncoder().encode("x"));
+    controller.close();
+  } });
+  try {
+    const response = await fetch("http://x.test/", { method: "POST", body, duplex: "half" });
+    return new Response(await response.text());
+  } catch (error) {
+    return new Response(`${error.name}: ${error.message}`);
+  }
+} } };
+"""
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_body_that_is_a_stream_is_never_sent_twice(status: int) -> None:
+    with Platform(STREAMING) as platform:
+        platform.turn(request(1, method="POST", body=b""))
+        platform.turn()
+        first = next(frame for frame in platform.sent if frame.type == Type.REQUEST)
+        platform.turn(answer(first.stream, status, ("location", "/b")), connection=EGRESS)
+        platform.turn()
+        second = platform.sent[-1]
+        if status == 303:
+            assert (fields(second)[:2], second.flags) == (["GET", "http://x.test/b"], wire.END)
+            platform.turn(answer(second.stream, 200, (), b"there"), connection=EGRESS)
+            assert result(platform) == "there"
+        else:
+            assert sum(frame.type == Type.REQUEST for frame in platform.sent) == 1
+            assert "it was a stream" in result(platform)
+
+
+@pytest.mark.parametrize("location", ["ftp://x.test/", "data:,x", "http://[", "javascript:1"])
+def test_a_redirect_that_leads_nowhere_is_an_error(location: str) -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, '["http://x.test/"]')
+        platform.turn(answer(frame.stream, 302, ("location", location)), connection=EGRESS)
+        assert result(platform).startswith("TypeError: fetch failed: ")
+        assert sum(frame.type == Type.REQUEST for frame in platform.sent) == 1
+
+
+def test_credentials_do_not_come_back_with_the_origin() -> None:
+    with Platform(APP) as platform:
+        init = '{"headers": {"authorization": "secret", "cookie": "a=1", "x-kept": "1"}}'
+        frame = start(platform, f'["http://x.test/", {init}]')
+        for location in ("http://y.test/", "http://x.test/", "https://x.test/"):
+            platform.turn(answer(frame.stream, 302, ("location", location)), connection=EGRESS)
+            platform.turn()
+            frame = platform.sent[-1]
+            assert fields(frame)[1] == location
+            assert not {"authorization", "cookie", "referer"} & headers(frame).keys()
+            assert headers(frame)["x-kept"] == "1"
+
+
 def test_redirects_without_end() -> None:
     with Platform(APP) as platform:
         start(platform, '["http://x.test/"]')

@@ -109,7 +109,9 @@ async def test_response_comes_back_with_its_fields_in_order() -> None:
         b"Keep-Alive: timeout=5\r\nContent-Length: 5\r\n\r\nhello"
     )
     async with outside(response) as (server, host, _):
-        answer = await host.fetch("GET", f"http://127.0.0.1:{server.port}/a?b=c", [("x-mine", "1"), ("x-mine", "2")])
+        url = f"http://127.0.0.1:{server.port}/a?b=c"
+        answer = await host.fetch("GET", url, [("x-mine", "1"), ("x-mine", "2")])
+        await host.fetch("GET", url)
     assert (answer.status, answer.reason, answer.body) == (207, "Very Odd", b"hello")
     assert answer.fields == [("set-cookie", "a=1"), ("x-y", "z"), ("set-cookie", "b=2"), ("content-length", "5")]
     head = server.heads[0].split("\r\n")
@@ -117,6 +119,8 @@ async def test_response_comes_back_with_its_fields_in_order() -> None:
     assert head[1] == f"host: 127.0.0.1:{server.port}"
     assert [line for line in head if line.startswith("x-mine")] == ["x-mine: 1", "x-mine: 2"]
     assert "user-agent: brrrd" in head
+    assert "accept-encoding: gzip, deflate, br, zstd" in head
+    assert "cookie" not in server.heads[1]
     assert not any(line.startswith(("content-length", "transfer-encoding")) for line in head)
 
 
@@ -754,7 +758,8 @@ async def test_statistics_are_reported() -> None:
             while not running.stats or running.stats[-1].requests < 3:
                 running.stats_changed.clear()
                 await running.stats_changed.wait()
-    assert (running.stats[-1].requests, running.stats[-1].refused, running.stats[-1].failed) == (3, 1, 1)
+    last = running.stats[-1]
+    assert (last.requests, last.refused, last.failed, last.connections) == (3, 1, 1, 1)
 
 
 async def test_drain_finishes_what_is_in_flight_and_exits_0() -> None:
