@@ -4,6 +4,7 @@ import asyncio
 
 from runtime.control import names, views
 from runtime.control.app_routes import APP
+from runtime.control.audit import of_app
 from runtime.control.endpoint import Endpoint
 from runtime.control.problems import Problem
 from runtime.control.services import NodeCall
@@ -27,6 +28,7 @@ async def run(call: NodeCall) -> views.RunView:
     begun = runs.fire(app.app_id, cron)
     if begun is None:
         raise Problem(409, f"The last run of {cron.expression!r} still goes on.")
+    await call.services.audit.note("app.cron-run", of_app(app), cron=cron.expression)
     await asyncio.wait([begun.task], timeout=WAIT_SECONDS)
     outcome = begun.run.outcome
     return views.RunView(cron.expression, outcome is None, outcome, None if outcome is None else begun.run.milliseconds)

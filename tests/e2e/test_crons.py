@@ -55,6 +55,8 @@ def test_a_sleeping_app_is_woken_to_run_a_cron_by_hand(crons: Node) -> None:
     assert crons.cli("apps", "fire", "jobs", "--cron", "* * * * *").stdout.startswith("* * * * *: ok in ")
     cron = listed(crons)["* * * * *"]
     assert (cron["last_outcome"], cron["running"]) == ("ok", False)
+    (noted,) = crons.control("GET", "/v1/audit?action=app.cron-run").json()["entries"]
+    assert noted["detail"] == {"cron": "* * * * *"}
 
 
 def test_a_run_that_fails_is_in_the_log_and_in_the_metrics(crons: Node) -> None:
