@@ -50,6 +50,8 @@ def audit(
                     sys.stdout.write((json.dumps(entry, ensure_ascii=False) if as_json else readable(entry)) + "\n")
                 sys.stdout.flush()
                 if not follow:
+                    if not entries and not as_json:
+                        sys.stderr.write("The audit log has no such entry.\n")
                     return
                 time.sleep(FOLLOW_SECONDS)
                 entries = _entries(node, wanted | {"limit": PAGE_ENTRIES, "after": last})

@@ -127,6 +127,7 @@ def test_the_command_says_who_uses_it(node: Node) -> None:
     (created,) = entries(node, database="by-name")
     assert created["by"] == "carol"
     assert "brrrd-cli" in created["client"]
+    assert "no such entry" in node.cli("audit", "--database", "nobody").stderr
 
 
 def test_entries_outlive_the_node(start_node: Any) -> None:

@@ -122,6 +122,7 @@ def test_signing_in_and_out(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="acme / shop")).to_be_visible()
     assert page.context.cookies() == []
     assert visit.node.token not in page.url
+    assert page.title() == "shop · brrrd"
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Operator token")).to_be_visible()
     page.reload()

@@ -34,6 +34,7 @@ byId('sign-in-form').addEventListener('submit', async (event) => {
   try {
     await signIn(given);
     field.value = '';
+    byId('filter').focus();
     sessionStorage.setItem(KEPT, given);
   } catch (error) {
     byId('sign-in-error').textContent =
@@ -157,6 +158,7 @@ function draw() {
     ? 'Choose a database.'
     : 'There is no database yet. Create one with: brrrd databases create NAME';
   byId('database').hidden = open === null;
+  document.title = open === null ? 'Databases · brrrd' : `${table?.name ?? open.view.name} · brrrd`;
   if (open === null) return;
   const { name, project, status, database_url: url, storage_bytes: bytes } = open.view;
   byId('database-name').replaceChildren(element('span', { className: 'hint' }, `${project} / `), name);
@@ -237,8 +239,10 @@ byId('writes').addEventListener('change', (event) => {
 // Start
 
 const kept = sessionStorage.getItem(KEPT);
-if (kept === null) byId('sign-in').hidden = false;
-else {
+if (kept === null) {
+  byId('sign-in').hidden = false;
+  byId('token').focus();
+} else {
   signIn(kept).catch((error) => {
     if (error.status === 401) sessionStorage.removeItem(KEPT);
     byId('sign-in').hidden = false;
