@@ -20,9 +20,11 @@ WATCH_SECONDS = 0.02
 
 
 class Lead:
-    """The current call of the leading thread. `give_away` makes another thread lead; False if there is none."""
+    """The current call of the leading thread. `give_away` makes another thread lead, and says whether the one before
+    is to get less of the processor; it returns False if there is no other.
+    """
 
-    def __init__(self, give_away: Callable[[], bool]) -> None:
+    def __init__(self, give_away: Callable[[bool], bool]) -> None:
         self._give_away = give_away
         self._current: Call | None = None
         self._lock = threading.Lock()
@@ -112,7 +114,8 @@ class Lead:
             stream = call.stream
             if stream is not None:
                 stream.database.aside += 1
-            if not self._give_away():
+            # What others of its database wait for is not held up further.
+            if not self._give_away(stream is None or not stream.has_turn):
                 call.aside = False
                 self._current = call
                 if stream is not None:

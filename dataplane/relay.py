@@ -4,8 +4,8 @@ The leader runs the loop and, within it, short pieces of work: no hand-over, no 
 When a piece turns out to be slow, its own thread (called back from inside SQLite, see `Connection.hook`) or the one
 that watches it gives the lead to another thread, and the piece is finished aside; libSQL runs without the GIL, so the
 two really run side by side. A thread that has lost the lead gets less of the processor than all that lead, edge workers
-and others included, and ends with its piece: a process may lower its threads' priority, but not raise it again. All
-state belongs to whoever leads.
+and others included, unless other writers wait for what it does, and ends with its piece: a process may lower its
+threads' priority, but not raise it again. All state belongs to whoever leads.
 """
 
 import logging
@@ -36,12 +36,12 @@ class Relay:
 
     def run(self) -> None:
         """Let a first thread lead; never returns."""
-        self.give_away()
+        self.give_away(False)
         threading.Event().wait()
 
-    def give_away(self) -> bool:
-        """Let another thread lead from now on; False if there are too many already. Only for the leader's thread, by
-        itself or by who watches it.
+    def give_away(self, niced: bool) -> bool:
+        """Let another thread lead from now on, and lower the priority of the one that leads if `niced`; False if there
+        are too many already. Only for the leader's thread, by itself or by who watches it.
         """
         with self._guard:
             if not self._waiting:
@@ -52,7 +52,7 @@ class Relay:
                 threading.Thread(target=self._serve, name="relay", daemon=True).start()
         loser, self._leader = self._leader, 0
         self._turn.release()
-        if loser:
+        if loser and niced:
             # After the new thread was started, which inherits the priority of the one that starts it.
             os.setpriority(os.PRIO_PROCESS, loser, os.getpriority(os.PRIO_PROCESS, loser) + NICE)
         return True

@@ -53,7 +53,7 @@ class Service:
         directory: Path,
         *,
         limits: Limits,
-        give_away: Callable[[], bool],
+        give_away: Callable[[bool], bool],
         on_aside_done: Callable[[], None],
     ) -> None:
         self._directory = directory

@@ -122,6 +122,8 @@ class Stream:
     def begin_statement(self) -> None:
         """Start the clock of a statement."""
         self.restart_clock()
+        if self.stop is not None and self.taken is None and not self.closing:
+            self.stop = None  # meant the one before, which came to its end in the same moment
         self.queries += 1
 
     def restart_clock(self) -> None:
