@@ -21,6 +21,7 @@ from dataplane.statement import Statement, first_word
 _OPEN_READWRITE_CREATE = 0x6
 _PREPARE_PERSISTENT = 1
 _DBCONFIG_DEFENSIVE = 1010
+_ERROR = 1
 _AUTH = 23
 _DENY = 1
 
@@ -236,9 +237,13 @@ class Connection:
         self._writes = False
         self._vacuum = keyword == "VACUUM"
         # The length includes the final NUL of the bytes object, which spares SQLite a copy.
-        code = self.engine.prepare_v3(
-            self.handle, address + start, len(text) - start + 1, _PREPARE_PERSISTENT, c.byref(handle), c.byref(tail)
-        )
+        arguments = (address + start, len(text) - start + 1, _PREPARE_PERSISTENT, c.byref(handle), c.byref(tail))
+        code = self.engine.prepare_v3(self.handle, *arguments)
+        if code == _ERROR:
+            # SQLite compiles by the schema it has read last, and notices for a few errors only that another
+            # connection has changed it since. Looking into the file makes it read the schema again if so.
+            self.engine.exec(self.handle, b"SELECT 1 FROM main.sqlite_schema LIMIT 1", None, None, None)
+            code = self.engine.prepare_v3(self.handle, *arguments)
         if code:
             raise self.error(code)
         end = (tail.value or address + len(text)) - address

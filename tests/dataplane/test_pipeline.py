@@ -300,3 +300,12 @@ async def test_a_database_belongs_to_its_own_files(plane: Plane) -> None:
     assert (plane.worker.directory / MAIN / "data.db").exists()
     answer = await plane.requests(execute("SELECT * FROM t"), {"type": "close"}, database_id=OTHER)
     assert answer["results"][0]["error"]["message"].startswith("SQLite error: no such table: t")
+
+
+async def test_a_table_that_another_stream_has_made_anew_is_known_at_once(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    one = (await plane.requests(execute("INSERT INTO t VALUES (1)")))["baton"]
+    await plane.execute("DROP TABLE t")
+    await plane.execute("CREATE TABLE t (a, b)")
+    answer = await plane.requests(execute("INSERT INTO t VALUES (?, ?)", 1, 2), {"type": "close"}, baton=one)
+    assert answer["results"][0]["type"] == "ok", answer
