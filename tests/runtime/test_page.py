@@ -170,6 +170,26 @@ def test_a_long_value_and_a_blob_can_be_seen_whole(visit: Visit) -> None:
     assert page.locator("#value-text").inner_text().split() == ["00000000", "00", "ff", "10", "..."]
 
 
+def test_large_rows_are_shown_as_far_as_a_browser_bears_them(visit: Visit) -> None:
+    page = visit.page
+    created = visit.node.create_database("large")
+    created["database_url"] = f"{visit.node.url}/v1/{created['database_id']}"
+    fill = SERIES.format(30) + "INSERT INTO t SELECT i, zeroblob(1000000) FROM c"
+    visit.node.sql(created, "CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB)", fill)
+    visit.sign_in()
+    visit.open("large")
+    page.get_by_label("Tables of large").get_by_role("button", name="t", exact=True).click()
+    expect(page.locator(".place")).to_have_text("Rows 1 to 12")
+    assert visit.row(11)[1].endswith("…' · 1,000,000 bytes")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator(".place")).to_have_text("Rows 13 to 24")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator(".place")).to_have_text("Rows 25 to 30 of 30")
+    visit.run("SELECT data FROM t; SELECT 1 AS one")
+    expect(page.locator("#results")).to_contain_text("The first 12 rows; there are more.")
+    visit.node.control("DELETE", f"/v1/databases/{created['database_id']}")
+
+
 def test_schema_views_and_odd_names(visit: Visit) -> None:
     page = visit.page
     visit.sign_in()

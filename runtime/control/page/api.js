@@ -3,8 +3,9 @@
 
 const TTL_SECONDS = 300;
 const RENEW_SECONDS = 60;
-/** Rows of one statement that are kept for showing. */
-export const MOST_ROWS = 1000;
+/** Rows of one statement that are kept for showing, unless their JSON is longer than this together. */
+const MOST_ROWS = 1000;
+const MOST_CHARACTERS = 16 << 20;
 
 /** A refusal; `status` is that of the answer, 0 if there was none. */
 export class Refused extends Error {
@@ -121,12 +122,15 @@ export class Sql {
     const response = await this.#post('cursor', access, { baton: null, batch: { steps } }, aborting.signal);
     const results = [];
     let baton = null;
-    for await (const entry of lines(response.body)) {
+    let characters = 0;
+    for await (const line of lines(response.body)) {
+      const entry = JSON.parse(line);
+      characters += line.length;
       if ('baton' in entry) {
         baton = entry.baton;
         continue;
       }
-      take(entry, results, statements);
+      take(entry, results, statements, characters > MOST_CHARACTERS);
       const last = results.at(-1);
       // Nothing is lost by ending a query early; what writes has to come to its end.
       if (last?.cut && access === 'ro' && results.length === statements.length) {
@@ -150,7 +154,7 @@ export class Sql {
   }
 }
 
-function take(entry, results, statements) {
+function take(entry, results, statements, full) {
   const last = results.at(-1);
   switch (entry.type) {
     case 'step_begin':
@@ -159,7 +163,7 @@ function take(entry, results, statements) {
       break;
     case 'row':
       last.count += 1;
-      if (last.rows.length < MOST_ROWS) last.rows.push(entry.row);
+      if (last.rows.length < MOST_ROWS && !last.cut && (!full || !last.rows.length)) last.rows.push(entry.row);
       else last.cut = true;
       break;
     case 'step_end':
@@ -186,7 +190,7 @@ function fail(sql, error, results) {
   results.at(-1).error = new Refused(200, error.message, error.extended_code ?? error.code ?? '');
 }
 
-/** JSON values, one a line, as they arrive. */
+/** Lines of JSON as they arrive. */
 async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
@@ -195,7 +199,7 @@ async function* lines(body) {
     if (done) break;
     const parts = (rest + value).split('\n');
     rest = parts.pop();
-    for (const line of parts) if (line) yield JSON.parse(line);
+    yield* parts.filter((line) => line);
   }
-  if (rest) yield JSON.parse(rest);
+  if (rest) yield rest;
 }

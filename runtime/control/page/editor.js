@@ -1,6 +1,5 @@
 // The SQL editor: runs what was typed, shows a result for every statement.
 
-import { MOST_ROWS } from './api.js';
 import { byId, element, errorText, say } from './dom.js';
 import { grid } from './grid.js';
 import { split } from './statements.js';
@@ -149,8 +148,8 @@ function part(result, index, many, access) {
   }
   const cut = result.cut
     ? access === 'ro'
-      ? `The first ${count(MOST_ROWS, 'row')}; there are more.`
-      : `The first ${MOST_ROWS.toLocaleString('en-US')} of ${count(result.count, 'row')}.`
+      ? `The first ${count(result.rows.length, 'row')}; there are more.`
+      : `The first ${result.rows.length.toLocaleString('en-US')} of ${count(result.count, 'row')}.`
     : `${count(result.count, 'row')}.`;
   return [...title, grid(`Result ${index + 1}`, result), element('p', {}, `${cut} `, note(result))];
 }

@@ -65,7 +65,8 @@ export class Rows {
       const sql = `${this.query()} LIMIT ${PAGE_ROWS + 1} OFFSET ${this.#from}`;
       const result = await this.#sql.rows(sql, [], { signal });
       if (signal.aborted) return;
-      const more = result.rows.length > PAGE_ROWS;
+      // Fewer than a page if they are large.
+      const more = result.cut || result.rows.length > PAGE_ROWS;
       result.rows.length = Math.min(result.rows.length, PAGE_ROWS);
       if (!more) this.#total = this.#from + result.rows.length;
       this.#draw(result, more);
@@ -101,7 +102,7 @@ export class Rows {
         'span',
         {},
         button('Previous', this.#from > 0, () => this.#move(-PAGE_ROWS)),
-        button('Next', more, () => this.#move(PAGE_ROWS)),
+        button('Next', more, () => this.#move(result.rows.length)),
         place,
         this.#total === null ? counting : null,
       ),
