@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isolates.messages import Limits
-from runtime.state import apps, builds, databases, domains, environment, ids, node, projects
+from runtime.state import apps, audit, builds, databases, domains, environment, ids, node, projects, usage
 from runtime.state.builds import Build
 from runtime.state.errors import Conflict, NotFound
 from runtime.state.schema import MIGRATIONS, SchemaError
@@ -158,6 +158,26 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(SchemaError, match="newer"):
         await Store.open(path)
+
+
+async def test_what_an_older_version_wrote_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    for script in MIGRATIONS[:3]:
+        connection.executescript(script)
+    connection.executescript("""
+        PRAGMA user_version = 3;
+        INSERT INTO projects VALUES ('prj-a', 'default', 1.0);
+        INSERT INTO databases VALUES ('db-aaaaaaaaaaaa', 'prj-a', 'old', x'00', 4, 1, 2.0);
+        INSERT INTO database_usage VALUES ('db-aaaaaaaaaaaa', '2026-11-20', 1, 2, 3, 4096);
+    """)
+    connection.close()
+    store = await Store.open(path)
+    found = await store.read(databases.find, "old")
+    assert (found.epoch, found.suspended, found.suspend_reason) == (4, True, "")
+    assert await store.read(usage.days, found.database_id, 9) == [usage.Day("2026-11-20", 1, 2, 3, 4096, 0, 0)]
+    assert await store.read(audit.find, audit.Filter(), 9) == []
+    await store.close()
 
 
 async def test_commits_wait_for_the_disk(store: Store) -> None:
