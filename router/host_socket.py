@@ -7,6 +7,8 @@ from router.stream import Loss
 from router.websocket.frames import INTERNAL_ERROR, SERVICE_RESTART
 from router.websocket.stream import SocketStream
 
+_MESSAGE = int(Type.MESSAGE)
+
 
 class HostSocket(SocketStream):
     """See the module. Made by `router.upgrade`, and for other servers by `router.asgi_socket`."""
@@ -37,7 +39,7 @@ class HostSocket(SocketStream):
         super().message(opcode, data, more)
 
     def on_frame(self, type_: int, flags: int, status: int, data: bytes) -> None:
-        if type_ == Type.MESSAGE:
+        if type_ == _MESSAGE:
             self._counters.messages_out += not flags & MORE
         super().on_frame(type_, flags, status, data)
 

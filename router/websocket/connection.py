@@ -39,6 +39,9 @@ EVENTS_PER_TURN = 64
 """Frames of one connection that are looked at before others get their turn."""
 
 
+_CLOSE = int(Opcode.CLOSE)
+
+
 class Far(Protocol):
     """The way to the isolate. Calls `send_message`, `close`, `pump` and `fail` of the connection."""
 
@@ -218,7 +221,7 @@ class WebSocketConnection(asyncio.Protocol):
     # own
 
     def _take(self, event: Event) -> None:
-        if event.opcode in (Opcode.TEXT, Opcode.BINARY):
+        if event.opcode < _CLOSE:
             if self.state is State.OPEN:
                 self._far.message(event.opcode, event.data, event.more)
         elif event.opcode == Opcode.PING:

@@ -12,6 +12,12 @@ from typing import NamedTuple, Protocol
 
 from isolates.wire import SOCKET_PIECE_BYTES
 
+try:
+    # Written in C: a twentieth of the time for 16 KiB.
+    from websockets.speedups import apply_mask
+except ImportError:  # where the package was installed without a compiler
+    from websockets.utils import apply_mask
+
 NORMAL = 1000
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
@@ -73,16 +79,15 @@ class Inflater(Protocol):
         """Whether all that was taken has been pulled."""
 
 
+_TEXT = int(Opcode.TEXT)
+_BINARY = int(Opcode.BINARY)
+_new_event = tuple.__new__
+"""Half the cost of calling the class, as in `isolates.wire`."""
+
+
 def is_close_code(code: int) -> bool:
     """Tell whether a close frame may carry `code` (RFC 6455 §7.4, and what the registry has added since)."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, NO_STATUS, ABNORMAL))
-
-
-def apply_mask(mask: bytes, data: bytes) -> bytes:
-    """Mask or unmask (RFC 6455 §5.3)."""
-    count = len(data)
-    repeated = (mask * (count // 4 + 1))[:count]
-    return (int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")).to_bytes(count, "little")
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, compressed: bool = False, mask: bytes = b"") -> bytes:
@@ -96,7 +101,7 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, compressed: bool = F
         head = bytes((first, second | 126, count >> 8, count & 0xFF))
     else:
         head = bytes((first, second | 127)) + count.to_bytes(8, "big")
-    return head + mask + apply_mask(mask, payload) if mask else head + payload
+    return head + mask + apply_mask(payload, mask) if mask else head + payload
 
 
 def close_payload(code: int, reason: bytes) -> bytes:
@@ -146,6 +151,10 @@ class Reader:
 
         Every frame gives an event, an empty one of a longer message too: the caller bounds how many it takes at once.
         """
+        if self._masked and not self._message:
+            found = self._small()
+            if found is not None:
+                return found
         if not self._inflating:
             found = self._payload() if self._left else self._frame()
             if found is not None or not self._inflating:
@@ -154,6 +163,24 @@ class Reader:
         data = self._inflater.pull(SOCKET_PIECE_BYTES)
         self._inflating = not self._inflater.drained
         return self._piece(data, self._fin and not self._left and not self._inflating)
+
+    def _small(self) -> Event | None:
+        """A whole message of less than 126 bytes in one frame, if that comes next: what most of them are."""
+        buffer, at = self._buffer, self._at
+        here = len(buffer) - at
+        if here < 6:
+            return None
+        opcode, count = buffer[at] ^ _FIN, buffer[at + 1] ^ _MASKED
+        end = at + 6 + count
+        if (opcode != _TEXT and opcode != _BINARY) or count > MAX_CONTROL_BYTES or here < 6 + count:
+            return None
+        if count > self._most:
+            return None
+        data = apply_mask(buffer[at + 6 : end], buffer[at + 2 : at + 6])
+        if opcode == _TEXT and not data.isascii():
+            self._check_text(data, True)
+        self._at = end
+        return _new_event(Event, (opcode, data, False, 0))
 
     def _frame(self) -> Event | None:
         """Read a frame's head, and its payload as far as it is here."""
@@ -180,7 +207,7 @@ class Reader:
                 return None
             self._at = start + count
             payload = buffer[start : self._at]
-            return _control(opcode, apply_mask(mask, payload) if mask else payload)
+            return _control(opcode, apply_mask(payload, mask) if mask else payload)
         if opcode:
             self._message, self._size, self._utf8 = opcode, 0, None
             self._compressed = bool(first & _RSV1)
@@ -224,7 +251,7 @@ class Reader:
         data = self._buffer[start : self._at]
         mask = self._mask
         if mask:
-            data = apply_mask(mask, data)
+            data = apply_mask(data, mask)
             turned = count & 3
             if self._left and turned:
                 self._mask = mask[turned:] + mask[:turned]
@@ -252,6 +279,8 @@ class Reader:
         try:
             if self._utf8 is None:
                 if ended:
+                    if data.isascii():
+                        return
                     codecs.utf_8_decode(data, "strict", True)
                     return
                 self._utf8 = codecs.getincrementaldecoder("utf-8")()

@@ -12,6 +12,13 @@ from router.websocket.frames import INTERNAL_ERROR
 _READY_WINDOW = SOCKET_WINDOW_BYTES // 2
 
 
+_MESSAGE = int(Type.MESSAGE)
+_WINDOW = int(Type.WINDOW)
+_CLOSE = int(Type.CLOSE)
+_CANCEL = int(Type.CANCEL)
+_KINDS = (wire.TEXT, wire.BINARY)
+
+
 class Connection(Protocol):
     """What a stream needs of the WebSocket whose messages it carries; see `router.websocket.connection`."""
 
@@ -62,34 +69,34 @@ class SocketStream:
 
     def message(self, opcode: int, data: bytes, more: bool) -> None:
         self._window -= HEADER_BYTES + len(data)
-        self.send_frame(Type.MESSAGE, MORE if more else 0, opcode, data)
+        self.send_frame(_MESSAGE, MORE if more else 0, opcode, data)
 
     def consumed(self, count: int) -> None:
         self._unconsumed -= count
         self._grant += count
         if self._grant >= SOCKET_WINDOW_BYTES // 2:
-            self.send_frame(Type.WINDOW, 0, 0, self._grant.to_bytes(4, "little"))
+            self.send_frame(_WINDOW, 0, 0, self._grant.to_bytes(4, "little"))
             self._grant = 0
 
     def ended(self, code: int, reason: bytes) -> None:
-        self.send_frame(Type.CLOSE, END, code, reason)
+        self.send_frame(_CLOSE, END, code, reason)
         self.forget()
 
     # from the host
 
     def on_frame(self, type_: int, flags: int, status: int, data: bytes) -> None:
         """A frame of this stream. Raises `FrameError`."""
-        if type_ == Type.MESSAGE:
+        if type_ == _MESSAGE:
             self._unconsumed += HEADER_BYTES + len(data)
-            if self._unconsumed > SOCKET_WINDOW_BYTES or status not in (wire.TEXT, wire.BINARY):
+            if self._unconsumed > SOCKET_WINDOW_BYTES or status not in _KINDS:
                 raise FrameError(f"WebSocket {self.id} sent more than its window, or no message")
             self.connection.send_message(status, data, bool(flags & MORE))
-        elif type_ == Type.WINDOW and len(data) == 4:
+        elif type_ == _WINDOW and len(data) == 4:
             self._window += int.from_bytes(data, "little")
             self.connection.pump()
-        elif type_ == Type.CLOSE:
+        elif type_ == _CLOSE:
             self.connection.close(status, data)
-        elif type_ == Type.CANCEL:
+        elif type_ == _CANCEL:
             self.connection.fail(INTERNAL_ERROR, b"The app ended the WebSocket")
         else:
             raise FrameError(f"frame of type {type_} on WebSocket {self.id}")
