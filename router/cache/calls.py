@@ -8,14 +8,14 @@ Heads are latin-1 fields joined by line feeds. A cache is named by a hyphen (`ca
       get     flags: id of an entry; request headers as of match
       list    as match; no URL: everything in the cache
       delete  as match
-      put     flags: count of request headers; then those, then status, reason, type and URL of the response, and its
-              headers; data: the response's body
+      put     flags: count of request headers; then those, then status, reason, kind (what the host wants to know of it)
+              and URL of the response, and its headers; data: the response's body
       open    make the cache if it is not there
       has     look whether it is there
       drop    delete it with all that is in it
       names   of all caches that have one
 
-    RESPONSE  to match and get: status; head: reason, type, URL, header name and value in turn; data: the body
+    RESPONSE  to match and get: status; head: reason, kind, URL, header name and value in turn; data: the body
               to list: data: for each entry u32 bytes that follow, u64 id, then URL, header name and value in turn
               to names: data: one per line; to all others: status 200 for yes or done, 404 for no
     REFUSE    code, detail: `miss` is what match and get say if there is no entry; `quota`: a limit, named in detail
@@ -73,7 +73,6 @@ class Stored(msgspec.Struct, frozen=True):
     status: int
     reason: bytes
     kind: bytes
-    """The response's type."""
     response_url: bytes
     response: Fields
 

@@ -16,6 +16,9 @@ from router.cache.matching import varies
 PAGE = 64
 """Entries looked at in one go."""
 
+LOG_BYTES = 64 << 20
+"""What the write-ahead log may keep of the disk when it is not needed."""
+
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE caches (
@@ -82,6 +85,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # What a power cut takes are the last entries; without it, nothing that was answered is lost.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")

@@ -176,6 +176,8 @@ class Store:
     async def _sweep(self) -> None:
         """Remove what expired and what belongs to nothing: bodies first, which a process that died left behind."""
         await self.write(self._remove_strays)
+        for app_id in self.stored:
+            self._trim(app_id)  # the limits may be lower than they were
         while True:
             for step in (Changes.reap, lambda changes: changes.expire(time.time())):
                 try:

@@ -162,6 +162,15 @@ async def test_an_app_over_its_limit_loses_what_it_used_least(tmp_path: Path) ->
         assert (await app.match(f"{A}/0")).code == "miss"
 
 
+async def test_limits_that_were_lowered_hold_from_the_start(tmp_path: Path) -> None:
+    async with cache(tmp_path) as running:
+        app = await running.app()
+        for n in range(5):
+            await app.put_large(f"{A}/{n}", MB)
+    async with cache(tmp_path, app_bytes=2 * MB) as running:
+        await running.eventually(lambda: len(running.files()) == 1)
+
+
 async def test_a_flood_of_one_app_leaves_what_another_has_stored(tmp_path: Path) -> None:
     async with cache(tmp_path, app_bytes=8 * MB, total_bytes=4 * MB, entry_bytes=MB) as running:
         flooding, quiet = await running.app("app-1"), await running.app("app-2")

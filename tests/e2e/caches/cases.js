@@ -46,6 +46,7 @@ export const cases = {
     await cache.put(URL_A, full);
     await cache.put(`${URL_A}/empty`, empty);
     equal([full.bodyUsed, empty.bodyUsed], [true, false]);
+    equal((await cache.match(`${URL_A}/empty`)).body, null);
     equal(await (await cache.match(`${URL_A}/empty`)).text(), '');
   },
   async 'put takes the place of what its request matches'({ cache }) {
@@ -111,7 +112,9 @@ export const cases = {
     await cache.put(URL_A, response);
     const found = await cache.match(URL_A);
     equal([found.url, found.type, await found.text()], [`${origin}/origin`, 'basic', 'from the origin for anybody']);
-    equal(await cache.match(`${origin}/origin`), undefined);
+    equal([found.redirected, await cache.match(`${origin}/origin`)], [false, undefined]);
+    await cache.put(URL_A, await fetch(`${origin}/origin?to=origin`));
+    equal([(await cache.match(URL_A)).redirected, (await cache.match(URL_A)).url], [true, `${origin}/origin`]);
   },
   async 'an error response is stored as one'({ cache }) {
     await cache.put(URL_A, Response.error());

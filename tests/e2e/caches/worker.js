@@ -29,6 +29,7 @@ export default {
 
 /** What the cases fetch: answers as its query says. */
 function origin(request, url) {
+  if (url.searchParams.has('to')) return Response.redirect(new URL(url.searchParams.get('to'), url), 302);
   const status = Number(url.searchParams.get('status') ?? 200);
   const headers = new Headers({ 'content-type': 'text/plain' });
   if (url.searchParams.has('vary')) headers.set('vary', url.searchParams.get('vary'));

@@ -164,13 +164,20 @@ function headerText(list: HeaderList): string {
   return text;
 }
 
-/** The head of a match or get: reason, type, URL, header name and value in turn. */
+/** What a cache keeps of a response besides its status and headers: type, whether it has a body, was redirected. */
+function kindOf(state: ResponseState): string {
+  return `${state.type} ${state.body === null ? '-' : 'b'} ${state.redirected ? 'r' : '-'}`;
+}
+
+/** The head of a match or get: reason, kind, URL, header name and value in turn. */
 function responseOf(answer: Answer): Response {
   const { status, fields, body } = answer;
   const list: HeaderList = [];
   for (let i = 3; i + 1 < fields.length; i += 2) listAppend(list, fields[i], fields[i + 1]);
-  const state = new ResponseState(status, fields[0], list, hasNullBody(status) || status === 0 ? null : body);
-  state.type = fields[1];
+  const kind = stringSplit(fields[1], ' ');
+  const state = new ResponseState(status, fields[0], list, hasNullBody(status) || kind[1] === '-' ? null : body);
+  state.type = kind[0];
+  state.redirected = kind[2] === 'r';
   state.url = fields[2];
   state.guard = 'immutable';
   return newResponse(state);
@@ -232,7 +239,7 @@ async function store(name: string, asked: RequestState, state: ResponseState): P
   const count = asked.list.length / 2;
   const head =
     `put\n${name}\n${asked.url}\n${count}${headerText(asked.list)}` +
-    `\n${state.status}\n${state.statusText}\n${state.type}\n${state.url}${headerText(state.list)}`;
+    `\n${state.status}\n${state.statusText}\n${kindOf(state)}\n${state.url}${headerText(state.list)}`;
   const { body } = state;
   if (body === null) await ask(head, new Body(EMPTY));
   else await askWithBody(head, body);
