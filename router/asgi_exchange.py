@@ -88,9 +88,10 @@ class AsgiExchange(Exchange):
     async def _run(self) -> None:
         try:
             await self.application(self._scope(), self._receive, self._send)
-        except ConnectionResetError:
-            # Raised by `_send`: nobody is there to answer.
-            pass
+        except ConnectionError as error:
+            # Nobody is there to answer, as `_send` and the data plane say; or an answer that has begun has no end.
+            if not self._gone:
+                log.warning("%r was broken off: %s", self.request, error)
         except Exception:
             # The server's door: whatever went wrong in an application costs this request only.
             log.exception("unhandled error in %r", self.request)

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import PurePosixPath
 
 import httpx
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -126,6 +126,8 @@ class SqlPassage:
         self._turn += 1
         try:
             answer = await self._edges[self._turn % len(self._edges)].handle_async_request(onward)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
         except httpx.TransportError:
             return problems.response(503, "Service Unavailable", "The edge does not answer; try again.")
         headers = {name: answer.headers[name] for name in PASSED_TO_BROWSER if name in answer.headers}

@@ -1,6 +1,7 @@
 """The database page of the control listener, in headless Chromium."""
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -341,6 +342,21 @@ def test_the_files_come_with_a_strict_policy(node: Node, path: str) -> None:
     assert "access-control-allow-origin" not in answer.headers
     unchanged = {"if-none-match": answer.headers["etag"]}
     assert httpx.get(node.control_url + path, headers=unchanged, trust_env=False).status_code == 304
+
+
+def test_a_browser_that_leaves_in_the_middle_of_a_request_harms_nothing(node: Node, shop: dict[str, Any]) -> None:
+    head = (
+        f"POST /ui/sql/{shop['database_id']}/cursor HTTP/1.1\r\nHost: {node.control_url[7:]}\r\n"
+        f"Authorization: Bearer {shop['database_token']}\r\nContent-Length: 1000\r\n\r\n{{"
+    )
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", node.control_port)) as connection:
+            connection.sendall(head.encode())
+    body = {"batch": {"steps": [{"stmt": {"sql": "SELECT 1"}}]}}
+    headers = {"authorization": f"Bearer {shop['database_token']}"}
+    path = f"{node.control_url}/ui/sql/{shop['database_id']}/cursor"
+    assert httpx.post(path, headers=headers, json=body, trust_env=False).status_code == 200
+    assert "Traceback" not in node.log()
 
 
 def test_sql_needs_a_token_of_the_database(node: Node, shop: dict[str, Any]) -> None:
