@@ -7,14 +7,14 @@ together, its limits above all, is in `router.egress.share`.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from isolates.wire import END, HEADER, HEADER_BYTES, UPGRADE, Frame, FrameError, Type, decode
 from router.egress import headers
 from router.egress.broadcast import BroadcastError, Channels
 from router.egress.errors import EgressError
-from router.egress.exchange import Exchange
+from router.egress.exchange import UNLIMITED, Exchange
 from router.egress.headers import Request
 from router.egress.pool import Pool
 from router.egress.share import Share, Shares
@@ -96,6 +96,7 @@ class HostConnection(asyncio.Protocol):
         self._active: set[int] = set()
         self._waiting: dict[int, list[tuple[bytes, bool]]] = {}
         self._waiting_bytes = 0
+        self._most_bytes = UNLIMITED
         self._frames: deque[Frame] = deque()
         self._buffer = b""
         self._out: list[bytes] = []
@@ -161,20 +162,21 @@ class HostConnection(asyncio.Protocol):
         try:
             frames, taken = decode(data)
         except FrameError as error:
-            self._break(error)
+            log.error("a host broke the frame format: %s", error)
+            self._break()
             return
         self._buffer = data[taken:]
-        begun = bool(self._frames)
-        self._frames += frames
-        if not begun:
-            self._read()
+        if self._frames or len(frames) > FRAMES_PER_TURN:
+            begun = bool(self._frames)
+            self._frames += frames
+            if not begun:
+                self._read_on()
+        else:
+            self._read(frames)
 
-    def _read(self) -> None:
-        """Look at the frames that have arrived, in portions, so that an app with very many holds up no other."""
-        frames = self._frames
+    def _read(self, frames: Iterable[Frame]) -> None:
         try:
-            for _ in range(min(len(frames), FRAMES_PER_TURN)):
-                stream, kind, flags, status, head, body = frames.popleft()
+            for stream, kind, flags, status, head, body in frames:
                 if self.share is None or kind == _IDENTIFY:
                     self._identify(kind, body)
                 elif kind == _REQUEST:
@@ -191,21 +193,22 @@ class HostConnection(asyncio.Protocol):
                 elif kind == _CANCEL:
                     self._cancelled(exchange)
         except (FrameError, IdentityError, BroadcastError) as error:
-            self._break(error)
-            return
-        if frames and self._transport is not None:
-            self._transport.pause_reading()
-            self._loop.call_soon(self._read_on)
+            log.error("a host broke the frame format: %s", error)
+            self._break()
 
     def _read_on(self) -> None:
+        """Look at frames in portions, so that an app with very many holds up no other."""
+        frames = self._frames
+        self._read([frames.popleft() for _ in range(min(len(frames), FRAMES_PER_TURN))])
         if self._transport is None:
             return
-        self._read()
-        if not self._frames and not self.choked:
+        if frames:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+        elif not self.choked:
             self._transport.resume_reading()
 
-    def _break(self, error: Exception) -> None:
-        log.error("a host broke the frame format: %s", error)
+    def _break(self) -> None:
         self._frames.clear()
         if self._transport is not None:
             self._transport.abort()
@@ -236,6 +239,7 @@ class HostConnection(asyncio.Protocol):
             raise FrameError("the first frame, and no other, says whose the connection is")
         self.identity = unseal(ticket, self._ticket_key)
         self.share = self._shares.join(self.identity.app_id, self.identity.limits)
+        self._most_bytes = self.identity.limits.megabytes << 20 or UNLIMITED
 
     def _give_up_late(self, now: float) -> None:
         """End requests that are over the time they may take."""
@@ -298,21 +302,17 @@ class HostConnection(asyncio.Protocol):
             return
         exchange = make(self, stream, request, request_id)
         self._exchanges[stream] = exchange
-        if self.identity.limits.megabytes:
-            exchange.most_bytes = self.identity.limits.megabytes << 20
-        if not self.share.full and not self._waiting:
-            self._start(exchange, body, end)
+        exchange.most_bytes = self._most_bytes
+        share = self.share
+        if share.active < share.room and not self._waiting:
+            share.active += 1
+            self._active.add(stream)
+            exchange.began = self._loop.time()
+            exchange.begin(body, end)
         else:
             self._waiting[stream] = [(body, end)]
             self._waiting_bytes += len(body)
             self.share.wait(self)
-
-    def _start(self, exchange: Exchange, body: bytes, end: bool) -> None:
-        assert self.share is not None
-        self._active.add(exchange.stream)
-        self.share.active += 1
-        exchange.began = self._loop.time()
-        exchange.begin(body, end)
 
     def _too_many(self) -> EgressError:
         most = self.identity.limits.concurrent
@@ -335,7 +335,11 @@ class HostConnection(asyncio.Protocol):
             stream = next(iter(self._waiting))
             (body, end), *more = self._take_waiting(stream)
             exchange = self._exchanges[stream]
-            self._start(exchange, body, end)
+            assert self.share is not None
+            self.share.active += 1
+            self._active.add(stream)
+            exchange.began = self._loop.time()
+            exchange.begin(body, end)
             for body, end in more:
                 if not exchange.over:
                     exchange.take_body(body, end)

@@ -85,10 +85,11 @@ class Pool:
     def attach(self, exchange: ClientExchange) -> None:
         """Give `exchange` a carrier, at once if there is one."""
         key = self._connector.key(exchange.request.destination)
-        for shared in self._shared.get(key, ()):
-            if shared.room:
-                shared.run(exchange)
-                return
+        if self._shared:
+            for shared in self._shared.get(key, ()):
+                if shared.room:
+                    shared.run(exchange)
+                    return
         idle = self._idle.get(key)
         while idle:
             connection = idle.pop()

@@ -31,7 +31,7 @@ class Share:
         """Of the build that connected last."""
         self.active = 0
         """Requests under way."""
-        self._room = limits.concurrent
+        self.room = limits.concurrent
         """How many may be under way now: fewer than the limit while the loop's turns are long."""
         self.hosts = 0
         """Connections."""
@@ -42,11 +42,6 @@ class Share:
 
     def __repr__(self) -> str:
         return f"<Share {self.active} of {self.limits.concurrent} active, {len(self._waiting)} hosts wait>"
-
-    @property
-    def full(self) -> bool:
-        """Whether a further request has to wait."""
-        return self.active >= min(self._room, self.limits.concurrent)
 
     def wait(self, queue: Queue) -> None:
         """Let a connection have its turn when there is room."""
@@ -59,7 +54,7 @@ class Share:
     def release(self) -> None:
         """A request is over."""
         self.active -= 1
-        if self._asked is None:
+        if self._asked is None and (self._waiting or self.active >= LEAST):
             # Not at once: a request that fails as soon as it begins would come back here, once for each that waits.
             loop = asyncio.get_running_loop()
             self._asked = loop.time()
@@ -68,9 +63,9 @@ class Share:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin requests that have waited, as many as there is room for after the turn that has just ended."""
         assert self._asked is not None
-        self._room = room(self._room, self.limits.concurrent, self.active, loop.time() - self._asked)
+        self.room = room(self.room, self.limits.concurrent, self.active, loop.time() - self._asked)
         self._asked = None
-        while self._waiting and not self.full:
+        while self._waiting and self.active < self.room:
             queue = next(iter(self._waiting))
             del self._waiting[queue]
             if queue.begin_next():
@@ -100,6 +95,7 @@ class Shares:
         if share is None:
             share = self._apps[app_id] = Share(limits)
         share.limits = limits
+        share.room = min(share.room, limits.concurrent)
         share.hosts += 1
         return share
 
