@@ -118,7 +118,7 @@ class UpgradeExchange(HostExchange):
         except BadResponseError as error:
             log.warning("request %s: %s", self._request_id.decode("latin-1"), error)
             self.cancel("bad response")
-            self._fail(EdgeError(502))
+            self._fail(EdgeError(502, f"The app's WebSocket cannot be opened: {error}."))
             return
         self._route.counters.observe(101, time.monotonic() - self.opened)
         self._open_socket(answer)

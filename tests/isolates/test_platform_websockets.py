@@ -171,3 +171,21 @@ def test_a_client_is_a_request_to_the_egress() -> None:
         assert platform.counters["websockets"] == 1
         platform.turn(close(sent.stream), connection=EGRESS)
         assert platform.counters["websockets"] == 0
+
+
+def test_a_client_that_left_before_the_answer_is_told_to_the_app() -> None:
+    app = """const ends = [];
+    return { default: { async fetch(request) {
+      if (request.url.endsWith('/ends')) return Response.json(ends);
+      const [client, server] = Object.values(new WebSocketPair());
+      server.accept();
+      server.onclose = ({ code }) => ends.push(code);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return new Response(null, { status: 101, webSocket: client });
+    } } };"""
+    with Platform(app) as platform:
+        platform.turn(upgrade(1))
+        platform.turn(wire.encode(1, Type.CANCEL, flags=wire.END, head=b"client disconnected"))
+        platform.turn(advance_ms=60)
+        platform.turn()
+        assert platform.fetch("http://app.test/ends").body == b"[1006]"

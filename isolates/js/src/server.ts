@@ -43,7 +43,7 @@ import {
   WINDOW,
 } from './ring/output.ts';
 import { configureSockets, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
-import { checkSocket, giveSocket } from './websocket/websocket.ts';
+import { checkSocket, dropSocket, giveSocket } from './websocket/websocket.ts';
 
 /** The app, once its main module is evaluated. */
 export interface Handler {
@@ -298,6 +298,7 @@ function respond(exchange: Exchange, state: ResponseState): void {
   const { body, status } = state;
   if (exchange.closed) {
     if (body !== null && body.stream !== null && !isUnusable(body)) void body.stream.cancel().catch(ignore);
+    if (status === 101) dropSocket(webSockets.get(state));
     return;
   }
   if (isUnusable(body)) throw new TypeError('The body of the response was already used, or is locked');

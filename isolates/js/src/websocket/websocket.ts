@@ -391,6 +391,15 @@ export function checkSocket(value: unknown): asserts value is WebSocket {
   if (core.state !== CONNECTING) throw new TypeError('A WebSocket on which accept() was called cannot be returned');
 }
 
+/** The client went away before its request was answered with this: whoever keeps the other end hears of it. */
+export function dropSocket(value: unknown): void {
+  if (!isWebSocket(value)) return;
+  const { far, peer, given } = coreOf(value);
+  if (given) return;
+  if (peer !== null) peer.ended(ABNORMAL, '');
+  else if (far instanceof Wire) far.abort('the client is gone');
+}
+
 /** Joins a WebSocket that `checkSocket` let pass with the client of the request that was answered with it. */
 export function giveSocket(socket: WebSocket, wire: Wire): void {
   const core = coreOf(socket);
