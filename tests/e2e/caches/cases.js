@@ -232,6 +232,19 @@ export const cases = {
     await rejects(added, 'AbortError');
     equal(await cache.keys(), []);
   },
+  async 'an abort while the body arrives ends put and add'({ cache, origin }) {
+    const url = `${origin}/origin?slow`;
+    const controller = new AbortController();
+    const response = await fetch(url, { signal: controller.signal });
+    const done = cache.put(url, response);
+    setTimeout(() => controller.abort(), 50);
+    await rejects(done, 'AbortError');
+    const another = new AbortController();
+    const added = cache.add(new Request(url, { signal: another.signal }));
+    setTimeout(() => another.abort(), 200);
+    await rejects(added, 'AbortError');
+    equal(await cache.keys(), []);
+  },
   async 'caches are opened, listed, asked for and deleted by name'() {
     const names = ['first', '', 'a\\b', 'two words', 'ünï ☃', 'a\uD800', 'line\nfeed'];
     for (const name of names) {

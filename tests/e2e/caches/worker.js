@@ -30,12 +30,23 @@ export default {
 /** What the cases fetch: answers as its query says. */
 function origin(request, url) {
   if (url.searchParams.has('to')) return Response.redirect(new URL(url.searchParams.get('to'), url), 302);
+  if (url.searchParams.has('slow')) return new Response(slow());
   const status = Number(url.searchParams.get('status') ?? 200);
   const headers = new Headers({ 'content-type': 'text/plain' });
   if (url.searchParams.has('vary')) headers.set('vary', url.searchParams.get('vary'));
   const size = Number(url.searchParams.get('size') ?? 0);
   const body = size > 0 ? 'x'.repeat(size) : `from the origin for ${request.headers.get('x-for') ?? 'anybody'}`;
   return new Response(status === 204 ? null : body, { status, headers });
+}
+
+/** A body that does not end by itself. */
+function slow() {
+  return new ReadableStream({
+    async pull(controller) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      controller.enqueue(new Uint8Array(1000));
+    },
+  });
 }
 
 /** A site as users write it: answers from the cache, and stores what it made behind the response's back. */
