@@ -16,11 +16,9 @@ from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError
 from dataplane.statement import Statement
 from dataplane.streams import Stream
+from dataplane.values import from_wire
 
 _COMMITS = frozenset({"COMMIT", "END"})
-_CHUNK_BYTES = 64 << 10
-_CELL_BYTES = 34
-"""Of a value in JSON, beyond its text."""
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
 
 
@@ -84,7 +82,7 @@ def _failed(stream: Stream, error: SqlError) -> SqlError:
     return error
 
 
-def _run(stream: Stream, connection: Connection, statement: Statement, values: list[Value], sink: Sink | None) -> Work:
+def run(stream: Stream, connection: Connection, statement: Statement, values: list[Value], sink: Sink | None) -> Work:
     """Run `statement`, passing its rows to `sink` and yielding what that returns; return the counters of the result."""
     if statement.readonly and stream.taken is None:
         stream.begin_statement()
@@ -156,7 +154,7 @@ def _arguments(statement: Statement, stmt: hrana.Stmt) -> list[Value]:
             # Names that the statement does not use are passed over: clients send whole objects.
             position = statement.index_of(arg.name)
             if position is not None:
-                values[position - 1] = hrana.from_wire(arg.value)
+                values[position - 1] = from_wire(arg.value)
                 missing.discard(position)
         if missing:
             position = min(missing)
@@ -165,10 +163,11 @@ def _arguments(statement: Statement, stmt: hrana.Stmt) -> list[Value]:
     args = stmt.args or []
     if len(args) != len(params):
         raise SqlError("ARGS_INVALID", f"The statement has {len(params)} parameters, but {len(args)} values were given")
-    return [hrana.from_wire(value) for value in args]
+    return [from_wire(value) for value in args]
 
 
-def _prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, list[Value]]:
+def prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, list[Value]]:
+    """Return the stream's connection, the statement compiled, and its arguments. Raises `SqlError`, `ValueError`."""
     sql = hrana.statement_sql(stmt.sql, stmt.sql_id, stream.stored.texts)
     connection = stream.open()
     statement = connection.prepare(sql)
@@ -177,7 +176,7 @@ def _prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, l
 
 def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     """Run one statement and return the protocol's StmtResult."""
-    connection, statement, values = _prepare(stream, stmt)
+    connection, statement, values = prepare(stream, stmt)
     blocks: list[bytes] = []
     limit = stream.limits.max_answer_bytes
     form = stream.format
@@ -193,11 +192,11 @@ def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
             )
 
     sink = None if stmt.want_rows is False else keep
-    result = yield from _run(stream, connection, statement, values, sink)
+    result = yield from run(stream, connection, statement, values, sink)
     return {"cols": statement.columns, "rows": form.result_rows(blocks), **result}
 
 
-def _holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool], connection: Connection) -> bool:
+def holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool], connection: Connection) -> bool:
     """Return whether a batch step is to run, given which earlier steps ran and which failed."""
     match condition:
         case None:
@@ -207,11 +206,11 @@ def _holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool]
         case hrana.IfError(step):
             return failed[step]
         case hrana.IfNot(cond):
-            return not _holds(cond, ok, failed, connection)
+            return not holds(cond, ok, failed, connection)
         case hrana.IfAnd(conds):
-            return all(_holds(cond, ok, failed, connection) for cond in conds)
+            return all(holds(cond, ok, failed, connection) for cond in conds)
         case hrana.IfOr(conds):
-            return any(_holds(cond, ok, failed, connection) for cond in conds)
+            return any(holds(cond, ok, failed, connection) for cond in conds)
         case _:
             return connection.autocommit
 
@@ -224,7 +223,7 @@ def _batch(stream: Stream, batch: hrana.Batch) -> Work:
     errors: list[Any] = []
     for step in batch.steps:
         result = error = None
-        if _holds(step.condition, ok, failed, connection):
+        if holds(step.condition, ok, failed, connection):
             try:
                 result = yield from _execute(stream, step.stmt)
             except SqlError as problem:
@@ -246,7 +245,7 @@ def _sequence(stream: Stream, sql: str) -> Work:
         if statement is None:
             return None
         try:
-            yield from _run(stream, connection, statement, [], None)
+            yield from run(stream, connection, statement, [], None)
         finally:
             connection.discard(statement)
 
@@ -368,84 +367,3 @@ def socket_answer(stream: Stream, message: hrana.SocketMessage, version: int, bl
     else:
         document = {"type": "response_ok", "request_id": message.request_id, "response": response}
     return stream.format.server_message(document)
-
-
-def cursor(stream: Stream, body: hrana.Cursor, next_baton: NextBaton, blocked: str | None) -> Work:
-    """Run a batch; yields the answer's body, entry by entry. `HttpError` comes before anything else."""
-    try:
-        hrana.check_conditions(body.batch, version=3)
-    except ValueError as error:
-        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
-    head: list[Any] = [{"baton": next_baton(stream), "base_url": None}]
-    encode = stream.format.entries
-    work = cursor_entries(stream, body.batch, blocked)
-    while True:
-        try:
-            outcome = next(work)
-        except StopIteration as stop:
-            return encode(head + stop.value)
-        if isinstance(outcome, list):
-            yield encode(head + outcome)
-            head = []
-        else:
-            yield outcome
-
-
-def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> Work:
-    """Run a batch; yields lists of cursor entries and returns the last ones."""
-    entries: list[Any] = []
-    if blocked is not None:
-        return [{"type": "error", "error": SqlError("BLOCKED", f"The database is suspended: {blocked}").document()}]
-    try:
-        connection = stream.open()
-        ok: list[bool] = []
-        failed: list[bool] = []
-        for number, step in enumerate(batch.steps):
-            done = broken = False
-            if _holds(step.condition, ok, failed, connection):
-                try:
-                    yield from _cursor_step(stream, number, step.stmt, entries)
-                    done = True
-                except SqlError as problem:
-                    entries.append({"type": "step_error", "step": number, "error": problem.document()})
-                    broken = True
-            ok.append(done)
-            failed.append(broken)
-        entries.append({"type": "replication_index", "replication_index": None})
-    except SqlError as problem:
-        entries.append({"type": "error", "error": problem.document()})
-    except ValueError as problem:
-        # The head may have been sent: a malformed value can only be told in band.
-        entries.append({"type": "error", "error": {"message": str(problem), "code": "PROTOCOL_ERROR"}})
-        stream.closing = True
-    return entries
-
-
-def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, entries: list[Any]) -> Work:
-    connection, statement, values = _prepare(stream, stmt)
-    row_entry = stream.format.row_entry
-    begun = False
-    size = 0
-
-    def begin() -> None:
-        nonlocal begun
-        if not begun:
-            begun = True
-            entries.append({"type": "step_begin", "step": number, "cols": statement.columns})
-
-    def append(rows: list[Any], nbytes: int) -> list[Any] | None:
-        nonlocal size
-        begin()
-        entries.extend(map(row_entry, rows))
-        size += nbytes + _CELL_BYTES * len(rows) * len(statement.columns)
-        if size < _CHUNK_BYTES:
-            return None
-        size = 0
-        chunk = entries.copy()
-        entries.clear()
-        return chunk
-
-    sink = None if stmt.want_rows is False else append
-    result = yield from _run(stream, connection, statement, values, sink)
-    begin()
-    entries.append({"type": "step_end", "step": number, **result})

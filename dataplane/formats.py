@@ -11,6 +11,7 @@ import msgspec
 
 from dataplane import hrana, hrana_protobuf
 from dataplane.cells import PLAIN, Form
+from dataplane.values import WIRE, to_plain
 
 
 class Format(NamedTuple):
@@ -55,7 +56,7 @@ JSON = Format(
     decode_pipeline=hrana.decode_pipeline,
     decode_cursor=hrana.decode_cursor,
     decode_client_message=hrana.decode_client_message,
-    form=hrana.WIRE,
+    form=WIRE,
     block=_json_block,
     result_rows=_json_rows,
     row_entry=RowEntry,
@@ -66,7 +67,7 @@ JSON = Format(
 
 
 def _plain_block(rows: list[Any]) -> bytes:
-    return _json_block([[hrana.to_plain(value) for value in row] for row in rows])
+    return _json_block([[to_plain(value) for value in row] for row in rows])
 
 
 LEGACY = JSON._replace(form=PLAIN, block=_plain_block)

@@ -4,39 +4,12 @@ Requests are decoded into typed structs, with the strictness that shipped client
 string, a float a JSON number, base64 comes with padding or without. Answers are plain dictionaries, encoded once.
 """
 
-import base64
-import binascii
-import math
 from typing import Any, TypeAlias
 
 import msgspec
 
-from dataplane import cells
-from dataplane.cells import Value
 from dataplane.errors import SqlError
-
-
-class NullValue(msgspec.Struct, tag_field="type", tag="null", frozen=True, gc=False):
-    """SQL NULL."""
-
-
-class IntegerValue(msgspec.Struct, tag_field="type", tag="integer", frozen=True, gc=False):
-    value: str
-
-
-class FloatValue(msgspec.Struct, tag_field="type", tag="float", frozen=True, gc=False):
-    value: float
-
-
-class TextValue(msgspec.Struct, tag_field="type", tag="text", frozen=True, gc=False):
-    value: str
-
-
-class BlobValue(msgspec.Struct, tag_field="type", tag="blob", frozen=True, gc=False):
-    base64: str
-
-
-WireValue: TypeAlias = NullValue | IntegerValue | FloatValue | TextValue | BlobValue
+from dataplane.values import INT64, BlobValue, FloatValue, IntegerValue, NullValue, TextValue, WireValue
 
 
 class NamedArg(msgspec.Struct, frozen=True):
@@ -163,12 +136,6 @@ class Legacy(msgspec.Struct, frozen=True):
     statements: list[str | LegacyStmt]
 
 
-class PlainValue(msgspec.Struct, frozen=True):
-    """An argument that needs no decoding: integers and blobs of the other encoding. Never read from JSON."""
-
-    value: int | bytes
-
-
 # Over WebSocket: the same requests, with the client's number of the stream, and a few more.
 
 
@@ -281,7 +248,7 @@ def _legacy_value(value: Any) -> WireValue:
         return NullValue()
     if isinstance(value, str):
         return TextValue(value)
-    if isinstance(value, int) and (isinstance(value, bool) or value in _INT64):
+    if isinstance(value, int) and (isinstance(value, bool) or value in INT64):
         return IntegerValue(str(int(value)))
     if isinstance(value, float):
         return FloatValue(value)
@@ -328,74 +295,6 @@ decode_batch_v1 = msgspec.json.Decoder(BatchV1).decode
 decode_legacy = msgspec.json.Decoder(Legacy).decode
 decode_client_message = msgspec.json.Decoder(ClientMessage).decode
 
-_INT64 = range(-(1 << 63), 1 << 63)
-_NULL = NullValue()
-_NO_INFINITY = {math.inf: msgspec.Raw(b"1e999"), -math.inf: msgspec.Raw(b"-1e999")}
-"""JSON has no infinity; a number beyond the range of a double is read as one by JavaScript, Python and others, where
-null would be refused by hrana-client. NaN does not occur: SQLite stores it as NULL."""
-
-
-def from_wire(value: WireValue | PlainValue) -> Value:
-    """Return an argument as SQL value. Raises `ValueError`, with words for the client, if it is none."""
-    if isinstance(value, (TextValue, FloatValue, PlainValue)):
-        return value.value
-    if isinstance(value, IntegerValue):
-        # int() would take blanks, underscores and other scripts' digits as well.
-        digits = value.value
-        plain = len(digits) <= 20 and digits.isascii() and digits.removeprefix("-").isdigit()
-        number = int(digits) if plain else None
-        if number is None or number not in _INT64:
-            raise ValueError(f"Cannot decode the integer {digits[:40]!r}: a decimal string within 64 bits is expected")
-        return number
-    if isinstance(value, BlobValue):
-        text = value.base64.rstrip("=")
-        try:
-            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            raise ValueError("Cannot decode a blob: base64 is expected") from None
-    return None
-
-
-def to_wire(value: Value) -> WireValue | dict[str, Any]:
-    """Return a SQL value as what is encoded as JSON; blobs without padding, as libsql-server does."""
-    if value is None:
-        return _NULL
-    if type(value) is int:
-        return IntegerValue(str(value))
-    if type(value) is str:
-        return TextValue(value)
-    if type(value) is float:
-        return {"type": "float", "value": _NO_INFINITY.get(value, value)}
-    assert isinstance(value, bytes)
-    return BlobValue(_blob_text(value))
-
-
-def _blob_text(value: bytes) -> str:
-    return base64.b64encode(value).rstrip(b"=").decode("ascii")
-
-
-WIRE = cells.Form(
-    "hrana",
-    {
-        cells.INTEGER: "integer(str({u}))",
-        cells.FLOAT: "number({u}) if {u} - {u} == 0.0 else other({u})",
-        cells.TEXT: "text({bytes}.decode('utf-8', 'replace'))",
-        cells.BLOB: "blob(base64({bytes}))",
-        cells.NULL: "null",
-    },
-    {
-        "integer": IntegerValue,
-        "number": FloatValue,
-        "other": to_wire,
-        "text": TextValue,
-        "blob": BlobValue,
-        "base64": _blob_text,
-        "null": _NULL,
-    },
-    to_wire,
-)
-"""Rows as `to_wire` makes them."""
-
 
 def statement_sql(sql: str | None, sql_id: int | None, stored: dict[int, str]) -> str:
     """Return the text that a request names. Raises `ValueError` if it names none or two, `SqlError` for an unknown
@@ -430,10 +329,3 @@ def check_conditions(batch: Batch, *, version: int) -> None:
                 pending.extend(condition.conds)
             elif version < 3:
                 raise ValueError("The condition is_autocommit is only known in version 3")
-
-
-def to_plain(value: Value) -> Any:
-    """Return a SQL value as the first protocol writes it: plain JSON, blobs as an object with base64."""
-    if isinstance(value, bytes):
-        return {"base64": _blob_text(value)}
-    return _NO_INFINITY.get(value, value) if isinstance(value, float) else value

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias, TypeVar, cast
 from dataplane import cells, hrana
 from dataplane import protobuf as pb
 from dataplane.cells import Value
-from dataplane.hrana import Condition, NamedArg, Stmt, WireValue
+from dataplane.hrana import Condition, NamedArg, Stmt
 from dataplane.statement import Column
+from dataplane.values import FloatValue, NullValue, PlainValue, TextValue, WireValue
 
 T = TypeVar("T")
 Raw: TypeAlias = int | bytes
@@ -26,18 +27,18 @@ MAX_DEPTH = 100
 
 
 def _value(data: bytes) -> WireValue:
-    value: WireValue = hrana.NullValue()
+    value: WireValue = NullValue()
     for number, raw in pb.fields(data):
         if number == 1:
-            value = hrana.NullValue()
+            value = NullValue()
         elif number == 2:
-            value = cast(WireValue, hrana.PlainValue(pb.unzigzag(pb.to_int(raw))))
+            value = cast(WireValue, PlainValue(pb.unzigzag(pb.to_int(raw))))
         elif number == 3:
-            value = hrana.FloatValue(pb.to_double(raw))
+            value = FloatValue(pb.to_double(raw))
         elif number == 4:
-            value = hrana.TextValue(pb.to_text(raw))
+            value = TextValue(pb.to_text(raw))
         elif number == 5:
-            value = cast(WireValue, hrana.PlainValue(pb.to_bytes(raw)))
+            value = cast(WireValue, PlainValue(pb.to_bytes(raw)))
     return value
 
 

@@ -3,7 +3,7 @@
 Used by `dataplane.service`.
 """
 
-from dataplane import execution, hrana, wire
+from dataplane import cursors, execution, hrana, wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
 from dataplane.dump import dump
@@ -23,7 +23,7 @@ def work_of(call: Call, body: bytes, admission: Admission) -> execution.Work:
         case wire.Route.CURSOR_V3:
             cursor = hrana.decode_cursor(body)
             stream = admission.attach(call, cursor.baton)
-            return execution.cursor(stream, cursor, admission.next_baton, blocked)
+            return cursors.cursor(stream, cursor, admission.next_baton, blocked)
         case wire.Route.PIPELINE_PROTOBUF:
             pipeline = PROTOBUF.decode_pipeline(body)
             stream = admission.attach(call, pipeline.baton, PROTOBUF)
@@ -31,7 +31,7 @@ def work_of(call: Call, body: bytes, admission: Admission) -> execution.Work:
         case wire.Route.CURSOR_PROTOBUF:
             cursor = PROTOBUF.decode_cursor(body)
             stream = admission.attach(call, cursor.baton, PROTOBUF)
-            return execution.cursor(stream, cursor, admission.next_baton, blocked)
+            return cursors.cursor(stream, cursor, admission.next_baton, blocked)
         case wire.Route.LEGACY:
             statements = hrana.decode_legacy(body)
             return execution.legacy(admission.attach(call, None, LEGACY), statements, blocked)

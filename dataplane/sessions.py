@@ -7,13 +7,13 @@ stream run in their order, those of different streams side by side, each as a ca
 
 from collections import deque
 from collections.abc import Generator
-from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
 
 from dataplane import execution, hrana, wire
 from dataplane.calls import Call
+from dataplane.cursors import SocketCursor
 from dataplane.errors import HttpError, SqlError
 from dataplane.execution import Need
 from dataplane.formats import Format
@@ -44,47 +44,6 @@ class Streams(Protocol):
         """Run a call; False if the lead was lost."""
 
     def cancel(self, call: Call) -> None: ...
-
-
-def _is_replication_index(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry["type"] == "replication_index"
-
-
-class SocketCursor:
-    """An open cursor: a batch that is run as far as entries are asked for."""
-
-    def __init__(self, stream: Stream, batch: hrana.Batch, blocked: str | None) -> None:
-        self.stream = stream
-        self.last_used = monotonic()
-        self._work = execution.cursor_entries(stream, batch, blocked)
-        self._entries: list[Any] = []
-        self._done = False
-
-    def fetch(self, max_count: int) -> Generator[Need, None, dict[str, Any]]:
-        """Return the response to fetch_cursor; at most `max_count` entries."""
-        while not self._entries and not self._done:
-            try:
-                outcome = next(self._work)
-            except StopIteration as stop:
-                # hrana-client, the client that has these cursors, takes an entry that it does not know for an error.
-                self._entries = [entry for entry in stop.value if not _is_replication_index(entry)]
-                self._done = True
-            else:
-                if isinstance(outcome, list):
-                    self._entries = outcome
-                else:
-                    assert isinstance(outcome, Need)
-                    yield outcome
-        # Entries are taken from the front: all at once unless the client asks for few.
-        taken, self._entries = self._entries[: max(max_count, 1)], self._entries[max(max_count, 1) :]
-        self.last_used = monotonic()
-        return {"type": "fetch_cursor", "entries": taken, "done": self._done and not self._entries}
-
-    def close(self) -> None:
-        """End the statement that is being read."""
-        self._work.close()
-        self._done = True
-        self._entries = []
 
 
 class SocketCall(Call):

@@ -1,0 +1,139 @@
+"""Cursors: a batch whose rows leave as entries while it runs, in chunks, so that no result is too large.
+
+Generators as in `dataplane.execution`, for `dataplane.requests` (over HTTP) and `dataplane.sessions` (WebSocket).
+"""
+
+from collections.abc import Generator
+from time import monotonic
+from typing import Any
+
+from dataplane import hrana
+from dataplane.errors import HttpError, SqlError
+from dataplane.execution import Need, NextBaton, Work, holds, prepare, run
+from dataplane.streams import Stream
+
+_CHUNK_BYTES = 64 << 10
+_CELL_BYTES = 34
+"""Of a value in JSON, beyond its text."""
+
+
+def cursor(stream: Stream, body: hrana.Cursor, next_baton: NextBaton, blocked: str | None) -> Work:
+    """Run a batch; yields the answer's body, entry by entry. `HttpError` comes before anything else."""
+    try:
+        hrana.check_conditions(body.batch, version=3)
+    except ValueError as error:
+        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+    head: list[Any] = [{"baton": next_baton(stream), "base_url": None}]
+    encode = stream.format.entries
+    work = cursor_entries(stream, body.batch, blocked)
+    while True:
+        try:
+            outcome = next(work)
+        except StopIteration as stop:
+            return encode(head + stop.value)
+        if isinstance(outcome, list):
+            yield encode(head + outcome)
+            head = []
+        else:
+            yield outcome
+
+
+def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> Work:
+    """Run a batch; yields lists of cursor entries and returns the last ones."""
+    entries: list[Any] = []
+    if blocked is not None:
+        return [{"type": "error", "error": SqlError("BLOCKED", f"The database is suspended: {blocked}").document()}]
+    try:
+        connection = stream.open()
+        ok: list[bool] = []
+        failed: list[bool] = []
+        for number, step in enumerate(batch.steps):
+            done = broken = False
+            if holds(step.condition, ok, failed, connection):
+                try:
+                    yield from _cursor_step(stream, number, step.stmt, entries)
+                    done = True
+                except SqlError as problem:
+                    entries.append({"type": "step_error", "step": number, "error": problem.document()})
+                    broken = True
+            ok.append(done)
+            failed.append(broken)
+        entries.append({"type": "replication_index", "replication_index": None})
+    except SqlError as problem:
+        entries.append({"type": "error", "error": problem.document()})
+    except ValueError as problem:
+        # The head may have been sent: a malformed value can only be told in band.
+        entries.append({"type": "error", "error": {"message": str(problem), "code": "PROTOCOL_ERROR"}})
+        stream.closing = True
+    return entries
+
+
+def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, entries: list[Any]) -> Work:
+    connection, statement, values = prepare(stream, stmt)
+    row_entry = stream.format.row_entry
+    begun = False
+    size = 0
+
+    def begin() -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            entries.append({"type": "step_begin", "step": number, "cols": statement.columns})
+
+    def append(rows: list[Any], nbytes: int) -> list[Any] | None:
+        nonlocal size
+        begin()
+        entries.extend(map(row_entry, rows))
+        size += nbytes + _CELL_BYTES * len(rows) * len(statement.columns)
+        if size < _CHUNK_BYTES:
+            return None
+        size = 0
+        chunk = entries.copy()
+        entries.clear()
+        return chunk
+
+    sink = None if stmt.want_rows is False else append
+    result = yield from run(stream, connection, statement, values, sink)
+    begin()
+    entries.append({"type": "step_end", "step": number, **result})
+
+
+def _is_replication_index(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry["type"] == "replication_index"
+
+
+class SocketCursor:
+    """An open cursor: a batch that is run as far as entries are asked for."""
+
+    def __init__(self, stream: Stream, batch: hrana.Batch, blocked: str | None) -> None:
+        self.stream = stream
+        self.last_used = monotonic()
+        self._work = cursor_entries(stream, batch, blocked)
+        self._entries: list[Any] = []
+        self._done = False
+
+    def fetch(self, max_count: int) -> Generator[Need, None, dict[str, Any]]:
+        """Return the response to fetch_cursor; at most `max_count` entries."""
+        while not self._entries and not self._done:
+            try:
+                outcome = next(self._work)
+            except StopIteration as stop:
+                # hrana-client, the client that has these cursors, takes an entry that it does not know for an error.
+                self._entries = [entry for entry in stop.value if not _is_replication_index(entry)]
+                self._done = True
+            else:
+                if isinstance(outcome, list):
+                    self._entries = outcome
+                else:
+                    assert isinstance(outcome, Need)
+                    yield outcome
+        # Entries are taken from the front: all at once unless the client asks for few.
+        taken, self._entries = self._entries[: max(max_count, 1)], self._entries[max(max_count, 1) :]
+        self.last_used = monotonic()
+        return {"type": "fetch_cursor", "entries": taken, "done": self._done and not self._entries}
+
+    def close(self) -> None:
+        """End the statement that is being read."""
+        self._work.close()
+        self._done = True
+        self._entries = []
