@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from runtime.serve import Addresses
 
 DATA_DIR = ".brrrd"
-OUTPUT_FOLDERS = frozenset({"dist", "build", "out", "output", "public", "server", ".output"})
+OUTPUT_FOLDERS = frozenset(
+    {"dist", "build", "out", "output", "public", "server", ".output", ".svelte-kit", "cloudflare"}
+)
 """Names of folders that build tools write: the project's name is that of the folder above."""
 SETTINGS = {"log_level": "warning", "workers": 1, "database_workers": 1, "keep_builds": 2}
 """What one person at a terminal needs of a node, unless the environment says otherwise."""

@@ -167,6 +167,7 @@ def test_data_in_the_served_folder_is_no_change_and_not_packed(project: Path) ->
         ("/home/me/My Shop_2", "my-shop-2"),
         ("/home/me/shop/dist", "shop"),
         ("/home/me/shop/.output/server", "shop"),
+        ("/home/me/shop/.svelte-kit/cloudflare", "shop"),
         ("/dist", "dist"),
         ("/", "app"),
         ("/home/me/€", "app"),
