@@ -5,6 +5,7 @@ It exits 0 after `Drain`, when what was in flight is over or the time is, and at
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -133,6 +134,10 @@ class Egress:
         listening = socket.socket(fileno=settings.listen_fd)
         listening.setblocking(False)
         self._server = await asyncio.get_running_loop().create_unix_server(connect, sock=listening)
+        # What exists now lives as long as the process: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 50)
         assert self._channel is not None
         self._channel.send(Ready())
         await self._report()
