@@ -56,9 +56,6 @@ const CONSTANTS: Record<string, number> = {
   DATA_CLONE_ERR: 25,
 };
 
-const captureStackTrace = (Error as unknown as { captureStackTrace(target: object, from?: unknown): void })
-  .captureStackTrace;
-
 /** Lets a class put its private fields on an object that another constructor made. */
 const Given = function (object: object): object {
   return object;
@@ -99,13 +96,13 @@ export class DOMException {
     const text = toDOMString(message);
     const given = typeof options === 'object' && options !== null;
     const name = !given ? toDOMString(options) : options.name === undefined ? 'Error' : toDOMString(options.name);
-    // A genuine error, with what `Error.isError` asks for.
-    const error = ReflectConstruct(Error, [], new.target) as DOMException;
+    // A genuine error, with what `Error.isError` asks for, and a stack that begins where `new` was.
+    const error = ReflectConstruct(Error, [text], new.target) as DOMException;
+    delete (error as { message?: string }).message; // the stack has it; the interface's attribute has it, too
     new State(error, name, text);
     if (given && 'cause' in options) {
       ObjectDefineProperty(error, 'cause', { value: options.cause, configurable: true, writable: true });
     }
-    captureStackTrace(error, new.target);
     return error;
   }
 
