@@ -222,7 +222,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _take(self, event: Event) -> None:
         if event.opcode < _CLOSE:
-            if self.state is State.OPEN:
+            # An empty piece of a longer message says nothing.
+            if self.state is State.OPEN and (event.data or not event.more):
                 self._far.message(event.opcode, event.data, event.more)
         elif event.opcode == Opcode.PING:
             # One who does not read what was sent so far has no use for more.

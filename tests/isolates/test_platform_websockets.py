@@ -189,3 +189,13 @@ def test_a_client_that_left_before_the_answer_is_told_to_the_app() -> None:
         platform.turn(advance_ms=60)
         platform.turn()
         assert platform.fetch("http://app.test/ends").body == b"[1006]"
+
+
+def test_a_message_in_very_many_pieces_costs_no_more_than_its_bytes() -> None:
+    with Platform(APP) as platform:
+        response = opened(platform)
+        for _ in range(20):
+            platform.turn(*[message(1, b"x", more=True) for _ in range(500)], *[message(1, b"", more=True)] * 500)
+        platform.turn(message(1, b"end"), message(1, b"next"))
+        platform.turn()
+        assert [frame.data for frame in response.messages] == [b"x" * 10_000 + b"end", b"next"]

@@ -3,10 +3,9 @@
  * beyond the ring, an edge worker or the egress process, speaks the protocol to the network.
  */
 
-import { concatBytes } from '../blob.ts';
 import { utf8Decode, utf8Encode, utf8Length } from '../encoding/utf8.ts';
 import { limitHit } from '../log.ts';
-import { min, SafeMap } from '../primordials.ts';
+import { max, min, SafeMap, setBytes, sliceBytes } from '../primordials.ts';
 import { readBytes, readTextOrBytes, readUint32 } from '../ring/input.ts';
 import {
   BINARY,
@@ -55,6 +54,8 @@ export interface Near {
   message(message: Message, cost: number): void;
   ended(code: number, reason: string): void;
 }
+
+const EMPTY = new Uint8Array(0);
 
 /** Bytes that one WebSocket may keep for a receiver that does not take them. */
 export const MAX_BUFFERED_BYTES = 16 << 20;
@@ -110,7 +111,9 @@ export class Wire implements Far {
   #closing: { code: number; reason: string } | null = null;
   #closeSent = false;
   #closed = false;
-  #pieces: Uint8Array[] = [];
+  /** What is here of a message that comes in pieces, however small: the buffer grows, and is full up to `#size`. */
+  #assembling = false;
+  #partial = EMPTY;
   #size = 0;
   #consumed = 0;
   /** Cost of pieces that came before anybody took messages. */
@@ -183,7 +186,7 @@ export class Wire implements Far {
   frame(type: number, flags: number, status: number, split: number, end: number): void {
     if (type === MESSAGE) {
       const cost = FRAME_HEADER_BYTES + end - split;
-      if ((flags & MORE) === 0 && this.#pieces.length === 0) {
+      if ((flags & MORE) === 0 && !this.#assembling && end - split <= maxMessageBytes) {
         const content = status === TEXT ? readTextOrBytes(split, end) : readBytes(split, end);
         this.#deliver(status === TEXT && typeof content !== 'string' ? utf8Decode(content) : content, cost);
       } else this.#piece(readBytes(split, end), flags, status, cost);
@@ -200,23 +203,39 @@ export class Wire implements Far {
   }
 
   #piece(bytes: Uint8Array, flags: number, status: number, cost: number): void {
-    this.#pieces[this.#pieces.length] = bytes;
-    this.#size += bytes.length;
-    if (this.#size > maxMessageBytes) {
+    const size = this.#size + bytes.length;
+    if (size > maxMessageBytes) {
       // An edge worker sees to this itself; what others send is measured here.
       this.#fail(TOO_BIG, `A message is larger than ${maxMessageBytes} bytes`);
       return;
     }
+    this.#append(bytes, size);
     if ((flags & MORE) !== 0) {
+      this.#assembling = true;
       // A message may be larger than the window: what is here of it makes room for the rest.
       if (this.near !== null && this.near.accepting) this.consumed(cost);
       else this.#held += cost;
       return;
     }
-    const content = concatBytes(this.#pieces);
-    this.#pieces = [];
-    this.#size = 0;
+    const content = sliceBytes(this.#partial, 0, size);
+    this.#forget();
     this.#deliver(status === TEXT ? utf8Decode(content) : content, cost);
+  }
+
+  #append(bytes: Uint8Array, size: number): void {
+    if (size > this.#partial.length) {
+      const larger = new Uint8Array(max(size, min(2 * this.#partial.length, maxMessageBytes)));
+      setBytes(larger, this.#partial);
+      this.#partial = larger;
+    }
+    setBytes(this.#partial, bytes, this.#size);
+    this.#size = size;
+  }
+
+  #forget(): void {
+    this.#assembling = false;
+    this.#partial = EMPTY;
+    this.#size = 0;
   }
 
   #deliver(message: Message, cost: number): void {
@@ -274,7 +293,7 @@ export class Wire implements Far {
     this.#queue = [];
     for (let i = this.#first; i < queue.length; i++) queue[i].taken?.();
     this.#first = 0;
-    this.#pieces = [];
+    this.#forget();
     this.onEnd?.();
     this.near?.ended(code, reason);
   }
