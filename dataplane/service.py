@@ -333,6 +333,7 @@ class Service:
         usage.received += call.received
         usage.sent += call.sent
         self._used.add(stream.database.database_id)
+        self._changed = True  # a report may have gone out since the call began
         stream.busy = False
         stream.last_used = stream.database.last_used = monotonic()
         if stream.closing or call.cancelled:

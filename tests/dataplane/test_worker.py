@@ -51,6 +51,12 @@ asyncio.run(main())
     assert received <= after.received_bytes < received + 2_000
 
 
+async def test_a_statement_that_outlasts_a_report_is_in_the_next_one(plane: Plane) -> None:
+    series = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000000)"
+    await plane.values(f"{series} SELECT count(*) FROM n")
+    await plane.worker.stats(lambda stats: stats.databases.get(MAIN) is not None)
+
+
 async def test_counters_last_longer_than_the_open_database(plane: Plane) -> None:
     await plane.execute("SELECT 1")
     await plane.worker.drop(MAIN, delete=False)
