@@ -241,7 +241,7 @@ def test_usage_counts(api: Node) -> None:
     database = api.create_database("counted")
     api.sql(database, "create table t (n)", "insert into t values (1), (2)", "select * from t")
     path = f"/v1/databases/{database['database_id']}/usage"
-    eventually(5, lambda: api.control("GET", path).json()["usage"]["queries"] >= 3)
+    eventually(20, lambda: api.control("GET", path).json()["usage"]["queries"] >= 3)
     usage = api.control("GET", path).json()["usage"]
     assert usage["storage_bytes"] > 0
     (today,) = usage["days"]
