@@ -445,10 +445,6 @@ class Service:
                 return True
         return False
 
-    def only_stuck(self, now: float) -> bool:
-        """Return whether nothing runs but statements that do not end."""
-        return all(call.aside and call.stream is not None and call.stream.out_of_control(now) for call in self._running)
-
     # Steering
 
     def replace(self, database_id: str, replacement: str, kept: str, done: Callable[[str | None], None]) -> None:

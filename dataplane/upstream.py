@@ -138,6 +138,13 @@ class Connection(asyncio.Protocol):
 
     def forget(self, number: int) -> None:
         self._answers.pop(number, None)
+        self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        """After GOAWAY and the last answer, tell the worker by closing that nothing more will come."""
+        if not self.usable and not self._answers and self._transport is not None:
+            transport, self._transport = self._transport, None
+            transport.close()
 
     def write(self, data: bytes) -> None:
         """Queue bytes; everything queued in one tick of the loop leaves in one write."""
@@ -175,6 +182,8 @@ class Connection(asyncio.Protocol):
             answer.feed(frame)
             if answer.complete or answer.error is not None:
                 del self._answers[frame.call]
+        if not self.usable:
+            self._close_if_over()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False

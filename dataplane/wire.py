@@ -20,7 +20,7 @@ Integers are little-endian, offsets in bytes:
     WINDOW  edge to worker, no head; data: u32, that many more bytes of answer may be sent. The worker may send
             `WINDOW_BYTES` without one; what is in ANSWER counts
     ANSWER  no head; data: first bytes of the answer's body. A status other than 200 comes with JSON
-    GOAWAY  call 0; the worker takes no new calls on this connection, what is in flight goes on
+    GOAWAY  call 0; the worker takes no new calls on this connection, what is in flight goes on; the edge closes it then
 
 A WebSocket is a call whose bodies are its messages: CALL (one byte of data: Hrana's version), then DATA frames, of
 which the last one of each message has the flag MESSAGE, in both directions; the edge ends it with CANCEL, the worker

@@ -32,7 +32,7 @@ from runtime.framing import FD, Decoder, encode
 
 TICK_SECONDS = 0.25
 STATS_SECONDS = 1.0
-LEAVE_SECONDS = 1.0
+LEAVE_SECONDS = 2.0
 """How long other calls are waited for when a statement cannot be ended."""
 EXIT_STATEMENT = 75
 """Exit status when a statement could not be ended."""
@@ -165,7 +165,7 @@ class Worker:
         self.service.tick(now)
         if self._leave_at is None and self.service.give_up(now):
             self._leave(now)
-        if self._leave_at is not None and (now >= self._leave_at or self.service.only_stuck(now)):
+        if self._leave_at is not None and (now >= self._leave_at or not self._peers):
             self._flush()
             os._exit(EXIT_STATEMENT)
         if now >= self._next_stats:
@@ -178,7 +178,10 @@ class Worker:
             os._exit(0)
 
     def _leave(self, now: float) -> None:
-        """This process has to end soon: let what else is under way finish, and new calls wait for the next process."""
+        """This process has to end soon: let what else is under way finish, and new calls wait for the next process.
+
+        An edge worker closes its connection when it has had its last answer on it.
+        """
         self._leave_at = now + LEAVE_SECONDS
         self._epoll.unregister(self._listener.fileno())
         for peer in self._peers.values():

@@ -219,3 +219,16 @@ async def test_a_statement_that_cannot_be_ended_costs_the_worker_and_its_caller_
     over.set()
     await asyncio.gather(*neighbours)
     assert set(statuses) == {200}  # they have waited for the new process
+
+
+async def test_more_slow_statements_than_a_database_may_run_wait_and_harm_no_other(hasty_plane: Plane) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+    await hasty_plane.execute("SELECT 1")
+    slow = [asyncio.create_task(hasty_plane.failure(endless)) for _ in range(40)]
+    answered = 0
+    while not all(task.done() for task in slow):
+        assert (await hasty_plane.execute("SELECT 1", database_id=OTHER))["rows"]
+        answered += 1
+    assert answered
+    assert {(await task)["code"] for task in slow} == {"SQLITE_INTERRUPT"}
+    assert await hasty_plane.values("SELECT 1") == [[1]]
