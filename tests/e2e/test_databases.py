@@ -1,7 +1,5 @@
 """Databases through the whole node, with the clients that people use."""
 
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,44 +98,6 @@ def test_the_python_client_reads_and_writes(node: Node) -> None:
     connection.execute("insert into t values (?, ?)", (1, "eins"))
     connection.commit()
     assert connection.execute("select n, s from t").fetchall() == [(1, "eins")]
-
-
-def test_acknowledged_writes_survive_a_kill(start_node: Callable[..., Node]) -> None:
-    node = start_node("--workers", "1", "--database-workers", "1")
-    database = node.create_database("durable")
-    node.sql(database, "create table t (n integer primary key)")
-    acknowledged: list[int] = []
-    stop = threading.Event()
-
-    def write() -> None:
-        for number in range(100_000):
-            if stop.is_set():
-                return
-            try:
-                node.sql(database, f"insert into t values ({number})")
-            except (httpx.TransportError, AssertionError):
-                return
-            acknowledged.append(number)
-
-    for _ in range(3):
-        stop.clear()
-        node.sql(database, "delete from t")
-        acknowledged.clear()
-        writer = threading.Thread(target=write)
-        writer.start()
-        deadline = time.monotonic() + 10
-        while len(acknowledged) < 20 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        for process in (*node.processes("database"), *node.processes("edge")):
-            process.kill()
-        node.kill()
-        stop.set()
-        writer.join()
-        node.start()
-        [kept, check] = node.sql(database, "select n from t", "pragma integrity_check")
-        assert len(acknowledged) >= 20
-        assert set(acknowledged) <= {int(row[0]["value"]) for row in kept["rows"]}
-        assert check["rows"] == [[{"type": "text", "value": "ok"}]]
 
 
 def test_a_suspended_database_is_blocked_until_it_is_resumed(node: Node) -> None:
