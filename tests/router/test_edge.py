@@ -16,6 +16,7 @@ import pytest_asyncio
 from artifacts.index import AssetIndex
 from artifacts.manifest import resolve
 from artifacts.unpack import UnpackedFile
+from router.dispatch import HOST_WAIT_SECONDS
 from router.messages import App, HostGone
 from tests.router.edge import EdgeProcess, app, edge_process, wire_host
 
@@ -201,7 +202,7 @@ async def test_an_app_without_a_host_is_a_503(
     edge: EdgeProcess, client: httpx.AsyncClient, entry: App, code: str
 ) -> None:
     await edge.route({"a.localhost": entry})
-    answer = await client.get("/")
+    answer = await client.get("/", timeout=HOST_WAIT_SECONDS + 20)
     assert (answer.status_code, answer.json()["code"]) == (503, code)
     assert int(answer.headers["retry-after"]) > 0
 
