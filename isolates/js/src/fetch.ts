@@ -6,30 +6,27 @@
 import { currentFlow, currentRequestId } from './continuation.ts';
 import { parseDataUrl } from './data_url.ts';
 import { abortedReason, onAbort } from './events/abort.ts';
-import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
+import { Body, bodyLength, isUnusable, markUsed } from './http/body.ts';
 import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { buildState, RequestState, signalOf } from './http/request.ts';
 import { requireIntegrity } from './integrity.ts';
+import { type Sender, sendWithBody } from './http/sending.ts';
 import { hasNullBody, newResponse, type Response, ResponseState, webSockets } from './http/response.ts';
-import { promiseReject, SafeMap, stringSplit, subarray, toLowerCase } from './primordials.ts';
+import { promiseReject, SafeMap, stringSplit, toLowerCase } from './primordials.ts';
 import { type FrameReceiver, readBytes, readLatin1, readUint32 } from './ring/input.ts';
-import { Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
+import type { Outgoing } from './ring/outgoing.ts';
 import {
   CANCEL,
   DATA,
   EGRESS_CONNECTION,
   END,
-  MAX_DATA_BYTES,
   MAX_HEAD_BYTES,
-  MAX_TEXT_UNITS,
   REFUSE,
   REQUEST,
   RESPONSE,
   sendCancel,
   sendHead,
-  sendHeadAndBytes,
-  sendHeadAndText,
   UPGRADE,
   WINDOW,
 } from './ring/output.ts';
@@ -77,7 +74,7 @@ function countSubrequest(): void {
 }
 
 /** One hop: a REQUEST frame and what comes back on its stream. */
-class Call implements OutgoingOwner {
+class Call implements Sender {
   readonly stream: number;
   outgoing: Outgoing | null = null;
   incoming: IncomingBody | null = null;
@@ -242,32 +239,8 @@ function sendHop(hop: Hop, state: RequestState, onSocket: TakeSocket | null = nu
       countPending(1);
     }
     if (body === null) sendHead(EGRESS_CONNECTION, call.stream, REQUEST, hop.upgrade ? UPGRADE : END, 0, head);
-    else if (body.source !== null) sendSource(call, head, body.source);
-    else {
-      sendHead(EGRESS_CONNECTION, call.stream, REQUEST, 0, 0, head);
-      call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, 0);
-      void call.outgoing.sendStream(streamOf(body));
-    }
+    else sendWithBody(EGRESS_CONNECTION, call, head, body);
   });
-}
-
-function sendSource(call: Call, head: string, source: string | Uint8Array<ArrayBuffer>): void {
-  if (typeof source === 'string') {
-    if (source.length <= MAX_TEXT_UNITS) {
-      sendHeadAndText(EGRESS_CONNECTION, call.stream, REQUEST, END, 0, head, source);
-      return;
-    }
-    sendHead(EGRESS_CONNECTION, call.stream, REQUEST, 0, 0, head);
-    call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, 0);
-    call.outgoing.sendText(source);
-    return;
-  }
-  const whole = source.length <= MAX_DATA_BYTES;
-  const first = whole ? source : subarray(source, 0, MAX_DATA_BYTES);
-  sendHeadAndBytes(EGRESS_CONNECTION, call.stream, REQUEST, whole ? END : 0, 0, head, first);
-  if (whole) return;
-  call.outgoing = new Outgoing(EGRESS_CONNECTION, call.stream, call, MAX_DATA_BYTES);
-  call.outgoing.sendAll(source, MAX_DATA_BYTES);
 }
 
 function firstHop(state: RequestState, url: string): Hop {

@@ -6,12 +6,13 @@
 import { monotonic } from '../clock.ts';
 import { DOMException } from '../dom_exception.ts';
 import { currentRequestId } from '../continuation.ts';
-import { Body, markUsed, streamOf } from '../http/body.ts';
+import { Body, markUsed } from '../http/body.ts';
 import { IncomingBody } from '../http/incoming.ts';
+import { type Sender, sendWithBody } from '../http/sending.ts';
 import { limitHit } from '../log.ts';
-import { promiseResolve, SafeMap, stringSplit, subarray } from '../primordials.ts';
+import { promiseResolve, SafeMap, stringSplit } from '../primordials.ts';
 import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from '../ring/input.ts';
-import { Outgoing, type OutgoingOwner } from '../ring/outgoing.ts';
+import type { Outgoing } from '../ring/outgoing.ts';
 import {
   CACHE_CONNECTION,
   CANCEL,
@@ -25,8 +26,6 @@ import {
   RESPONSE,
   sendCancel,
   sendHead,
-  sendHeadAndBytes,
-  sendHeadAndText,
   WINDOW,
 } from '../ring/output.ts';
 
@@ -43,7 +42,7 @@ export interface Answer {
   body: Body | null;
 }
 
-class Call implements OutgoingOwner {
+class Call implements Sender {
   readonly stream: number;
   outgoing: Outgoing | null = null;
   incoming: IncomingBody | null = null;
@@ -154,32 +153,8 @@ export function ask(head: string, body: Body | null = null): Promise<Answer | nu
     }
     calls.set(call.stream, call);
     if (body === null) sendHead(CACHE_CONNECTION, call.stream, REQUEST, END, 0, head);
-    else if (body.source !== null) sendSource(call, head, body.source);
-    else {
-      sendHead(CACHE_CONNECTION, call.stream, REQUEST, 0, 0, head);
-      call.outgoing = new Outgoing(CACHE_CONNECTION, call.stream, call, 0);
-      void call.outgoing.sendStream(streamOf(body));
-    }
+    else sendWithBody(CACHE_CONNECTION, call, head, body);
   });
-}
-
-function sendSource(call: Call, head: string, source: string | Uint8Array<ArrayBuffer>): void {
-  if (typeof source === 'string') {
-    if (source.length <= MAX_TEXT_UNITS) {
-      sendHeadAndText(CACHE_CONNECTION, call.stream, REQUEST, END, 0, head, source);
-      return;
-    }
-    sendHead(CACHE_CONNECTION, call.stream, REQUEST, 0, 0, head);
-    call.outgoing = new Outgoing(CACHE_CONNECTION, call.stream, call, 0);
-    call.outgoing.sendText(source);
-    return;
-  }
-  const whole = source.length <= MAX_DATA_BYTES;
-  const first = whole ? source : subarray(source, 0, MAX_DATA_BYTES);
-  sendHeadAndBytes(CACHE_CONNECTION, call.stream, REQUEST, whole ? END : 0, 0, head, first);
-  if (whole) return;
-  call.outgoing = new Outgoing(CACHE_CONNECTION, call.stream, call, MAX_DATA_BYTES);
-  call.outgoing.sendAll(source, MAX_DATA_BYTES);
 }
 
 function fitsFrame(source: string | Uint8Array<ArrayBuffer> | null): boolean {
