@@ -1,4 +1,6 @@
-"""Frames of `isolates.wire` out of what a socket delivers, which tears them anywhere. Used by `router.links`."""
+"""Frames of `isolates.wire` out of what a socket delivers, which tears them anywhere. Used by whoever reads them here:
+`router.links`, `router.egress` and `router.cache`.
+"""
 
 from isolates.wire import Frame, decode
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, cast
 
-from isolates.wire import END, MAX_DATA_BYTES, Frame, FrameError, Type, decode, encode
+from isolates.wire import END, MAX_DATA_BYTES, Frame, FrameError, Type, encode
 from router.cache.calls import Call, CallError, call, entry_id, joined, listed, pairs, stored
 from router.cache.changes import New, new_entry
 from router.cache.exchange import INLINE_BYTES, Answering, Exchange, Listing, Storing
@@ -20,6 +20,7 @@ from router.cache.freshness import storable
 from router.cache.index import Entry, Listed
 from router.cache.matching import Part, part
 from router.cache.store import Store
+from router.frames import FrameReader
 from router.identity import Identity, IdentityError, unseal
 
 log = logging.getLogger("router.cache")
@@ -68,7 +69,7 @@ class HostConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._identified = False
-        self._buffer = b""
+        self._reader = FrameReader()
         self._frames: deque[Frame] = deque()
         self._working = False
         self._writable = asyncio.Event()
@@ -110,14 +111,11 @@ class HostConnection(asyncio.Protocol):
             self._work()
 
     def data_received(self, data: bytes) -> None:
-        if self._buffer:
-            data = self._buffer + data
         try:
-            frames, taken = decode(data)
+            frames = self._reader.feed(data)
         except FrameError as error:
             self._broken(error)
             return
-        self._buffer = data[taken:]
         self._frames.extend(frames)
         if not self._working:
             self._work()

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import cast
 
-from isolates.wire import END, HEADER, HEADER_BYTES, UPGRADE, Frame, FrameError, Type, decode
+from isolates.wire import END, HEADER, HEADER_BYTES, UPGRADE, Frame, FrameError, Type
 from router.egress import headers
 from router.egress.broadcast import BroadcastError, Channels
 from router.egress.errors import EgressError
@@ -19,6 +19,7 @@ from router.egress.headers import Request
 from router.egress.pool import Pool
 from router.egress.share import Share, Shares
 from router.egress.upgrade import OutboundSocket, new_key
+from router.frames import FrameReader
 from router.identity import Identity, IdentityError, unseal
 
 log = logging.getLogger("router.egress")
@@ -98,7 +99,7 @@ class HostConnection(asyncio.Protocol):
         self._waiting_bytes = 0
         self._most_bytes = UNLIMITED
         self._frames: deque[Frame] = deque()
-        self._buffer = b""
+        self._reader = FrameReader()
         self._out: list[bytes] = []
         self.share: Share | None = None
         """The app's, from the first frame on."""
@@ -157,15 +158,12 @@ class HostConnection(asyncio.Protocol):
             socket.connection.pump()
 
     def data_received(self, data: bytes) -> None:
-        if self._buffer:
-            data = self._buffer + data
         try:
-            frames, taken = decode(data)
+            frames = self._reader.feed(data)
         except FrameError as error:
             log.error("a host broke the frame format: %s", error)
             self._break()
             return
-        self._buffer = data[taken:]
         if self._frames or len(frames) > FRAMES_PER_TURN:
             begun = bool(self._frames)
             self._frames += frames
