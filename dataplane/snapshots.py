@@ -13,7 +13,6 @@ import ctypes as c
 import logging
 import os
 import shutil
-import signal
 import socket
 import sys
 from contextlib import suppress
@@ -23,6 +22,7 @@ from typing import Any, Self
 
 from dataplane.engine import Engine, load
 from dataplane.messages import SnapshotFailed, SnapshotTaken
+from runtime import child
 from runtime.framing import FD, encode
 
 _OPEN_READWRITE = 0x2
@@ -34,7 +34,6 @@ _OK = 0
 _ROW = 100
 _DONE = 101
 _ALL_PAGES = -1
-_PR_SET_PDEATHSIG = 1
 _NICENESS = 10
 _PARTIAL = ".partial"
 log = logging.getLogger("brrrd.dataplane")
@@ -211,8 +210,7 @@ def sync_folder(folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run one copy and tell the control channel how it went."""
-    c.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child.follow_supervisor()
     os.nice(_NICENESS)
     control = socket.socket(fileno=FD)
     work = {"take": take, "prepare": prepare}[arguments[0]]

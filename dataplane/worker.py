@@ -6,7 +6,6 @@ few milliseconds keeps its thread while another thread takes the loop over (`dat
 connection to the network.
 """
 
-import ctypes
 import logging
 import os
 import select
@@ -28,6 +27,7 @@ from dataplane.messages import Drain, Drop, Dropped, Ready, Replace, Replaced, T
 from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
+from runtime import child
 from runtime.framing import FD, Decoder, encode
 
 TICK_SECONDS = 0.25
@@ -38,7 +38,6 @@ EXIT_STATEMENT = 75
 """Exit status when a statement could not be ended."""
 HEAP_BYTES = 2 << 30
 """Bound on the engine's memory: a statement that wants more fails with SQLITE_NOMEM, the worker lives."""
-_PR_SET_PDEATHSIG = 1
 log = logging.getLogger("brrrd.dataplane")
 
 
@@ -237,9 +236,8 @@ def _exit_on_sigterm() -> None:
 
 def main() -> None:
     """Run the process; never returns."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    child.follow_supervisor()
+    child.log_to_stderr()
     _exit_on_sigterm()
     # Threads that convert rows must not keep the loop waiting for the default 5 ms.
     sys.setswitchinterval(0.0005)

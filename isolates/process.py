@@ -1,22 +1,11 @@
-"""What every process of this room does about its own life: die with its parent, leave Ctrl-C to the supervisor."""
+"""What the processes of this room do about their own life, beside `runtime.child`: signals, descriptors, memory."""
 
-import ctypes
 import os
 import resource
 import signal
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 _MEGABYTE = 1 << 20
 _SPARE_MB = 192
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` dies; exit now if it already has."""
-    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def default_signals() -> None:

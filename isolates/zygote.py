@@ -21,10 +21,11 @@ from typing import NoReturn
 
 from isolates.host import EXIT_BROKEN, Host
 from isolates.messages import Exited, Fork, Forked, FromZygote, ToZygote, ZygoteReady
-from isolates.process import close_descriptors, default_signals, die_with_parent
+from isolates.process import close_descriptors, default_signals
 from isolates.sandbox import layers
 from isolates.v8 import builtins, snapshot, symbols
 from isolates.v8.errors import EngineError
+from runtime.child import die_with_parent
 from runtime.framing import FD, ChannelError, Decoder, encode
 
 PLATFORM = Path(__file__).parent / "js" / "dist" / "platform.js"

@@ -6,14 +6,8 @@ message. The process ends at once when the channel does, on SIGTERM, and after `
 
 import asyncio
 import contextlib
-import ctypes
-import gc
-import logging
 import os
-import resource
-import signal
 import socket
-import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -36,12 +30,10 @@ from router.messages import (
 from router.occupancy import Occupancy
 from router.servers import Serving, serve
 from router.stats import Counters
+from runtime import child
 from runtime.channel import Channel, inherited_socket
 
-log = logging.getLogger("router.worker")
-
 STATS_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
 
 
 class DataPlane(Protocol):
@@ -86,10 +78,7 @@ class Worker:
             for _ in range(2):
                 await self._take(await self._inbox.get(), dispatcher, data_plane)
         serving = await serve(settings, edge)
-        # What exists now lives as long as the process: keep the collector from walking it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 50)
+        child.spare_the_collector()
         self._tell(Ready())
         stats = asyncio.create_task(self._report(dispatcher, serving))
         try:
@@ -134,28 +123,12 @@ def _supervisor_gone() -> None:
     os._exit(0)
 
 
-def _exit_on_signal(number: int, frame: object) -> None:
-    os._exit(0)
-
-
-def _follow_parent() -> None:
-    """Die with the supervisor, leave Ctrl-C to it, end at once on SIGTERM."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _exit_on_signal)
-
-
-def _raise_open_files() -> None:
-    """Connections are descriptors, and WebSockets stay: the usual soft bound of 1,024 is soon reached."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def run(make_data_plane: MakeDataPlane) -> None:
     """Be an edge worker until drained."""
-    _follow_parent()
-    _raise_open_files()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(levelname)s %(message)s")
+    child.follow_supervisor()
+    child.end_on_sigterm()
+    child.raise_open_files()
+    child.log_to_stderr()
     with contextlib.suppress(asyncio.CancelledError):
         uvloop.run(Worker(make_data_plane).run(inherited_socket()))
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from isolates.process import die_with_parent
 from isolates.sandbox import account, kernel, landlock, seccomp
 from isolates.sandbox.account import Account
+from runtime.child import die_with_parent
 
 OPEN_FILES = 1024
 """Descriptors of one host: a connection per edge worker and service, the package, and spare."""

@@ -1,89 +1,53 @@
 """`python -m router.cache`: the cache process. Started by the supervisor with a control channel as descriptor 3.
 
-It exits 0 after `Drain`, and at once when the supervisor is gone; what was answered is stored then.
+What was answered is stored when it exits (`router.host_service`), even at once.
 """
 
 import asyncio
-import ctypes
 import logging
-import os
-import resource
-import signal
-import socket
 import sys
 from pathlib import Path
-
-import uvloop
 
 from router.cache.budget import Limits
 from router.cache.calls import CallError
 from router.cache.connection import Counters, HostConnection
 from router.cache.store import Store
-from router.messages import AppCacheStats, CacheEmptied, CacheSettings, CacheStats, Drain, EmptyCache, Ready, ToCache
-from runtime.channel import Channel, inherited_socket
-
-log = logging.getLogger("router.cache")
+from router.host_service import HostService
+from router.messages import AppCacheStats, CacheEmptied, CacheSettings, CacheStats, EmptyCache, ToCache
+from runtime import child
 
 STATS_SECONDS = 1.0
-DRAIN_STEP_SECONDS = 0.02
-_PR_SET_PDEATHSIG = 1
 
 
-class CacheProcess:
-    """The process: its listening socket, the store, and the connections of isolate hosts."""
+class CacheProcess(HostService[CacheSettings | EmptyCache, HostConnection]):
+    """The process: the store, and what the supervisor asks of it."""
+
+    log = logging.getLogger("router.cache")
+    messages = ToCache
 
     def __init__(self) -> None:
-        self._channel: Channel[ToCache] | None = None
-        self._server: asyncio.Server | None = None
+        super().__init__()
         self._store: Store | None = None
-        self._connections: set[HostConnection] = set()
         self._counters: dict[str, Counters] = {}
         self._reported: dict[str, AppCacheStats] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def __repr__(self) -> str:
-        return f"<CacheProcess [{len(self._connections)} hosts, {self._in_flight()} in flight]>"
+    def on_message(self, message: CacheSettings | EmptyCache) -> None:
+        if isinstance(message, CacheSettings):
+            self.spawn(self._serve(message))
+        else:
+            self.spawn(self._empty(message))
 
-    async def open(self, control: socket.socket) -> None:
-        """Attach to the control channel; everything else begins with `CacheSettings`."""
-        self._channel = await Channel.open(control, ToCache, self._on_message, lambda: os._exit(0))
-
-    def _on_message(self, message: ToCache) -> None:
-        match message:
-            case CacheSettings():
-                self._spawn(self._serve(message))
-            case EmptyCache():
-                self._spawn(self._empty(message))
-            case Drain(grace_ms=grace_ms):
-                self._spawn(self._drain(grace_ms / 1000))
-
-    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Half a process helps nobody; the supervisor starts a whole one.
-            log.critical("the cache process cannot go on", exc_info=error)
-            os._exit(1)
+    def on_drained(self) -> None:
+        if self._store is not None:
+            self._store.close()
 
     async def _serve(self, settings: CacheSettings) -> None:
-        _allow_many_files()
         limits = Limits(settings.app_bytes, settings.total_bytes, settings.entry_bytes)
         store = self._store = Store(Path(settings.directory), limits, settings.app_ids)
-
-        def connect() -> HostConnection:
-            connection = HostConnection(store, settings.ticket_key, self._counters_of, self._connections.discard)
-            self._connections.add(connection)
-            return connection
-
-        listening = socket.socket(fileno=settings.listen_fd)
-        listening.setblocking(False)
-        self._server = await asyncio.get_running_loop().create_unix_server(connect, sock=listening)
-        assert self._channel is not None
-        self._channel.send(Ready())
+        await self.listen(
+            settings.listen_fd,
+            lambda: HostConnection(store, settings.ticket_key, self._counters_of, self.connections.discard),
+        )
         while True:
             await asyncio.sleep(STATS_SECONDS)
             self._send_stats(store)
@@ -108,66 +72,30 @@ class CacheProcess:
                 bytes=size,
             )
         changed = {app_id: figures for app_id, figures in stats.items() if self._reported.get(app_id) != figures}
-        if changed and self._channel is not None:
+        if changed:
             self._reported.update(changed)
-            self._channel.send(CacheStats(changed))
+            self.send(CacheStats(changed))
 
     async def _empty(self, message: EmptyCache) -> None:
         assert self._store is not None
         try:
             entries, size = await self._store.forget(message.app_id, for_good=message.for_good)
         except CallError as error:
-            log.error("the cache of %s could not be emptied: %s", message.app_id, error.detail)
+            self.log.error("the cache of %s could not be emptied: %s", message.app_id, error.detail)
             entries = size = -1
         if message.for_good:
             self._counters.pop(message.app_id, None)
             self._reported.pop(message.app_id, None)
-        if self._channel is not None:
-            self._channel.send(CacheEmptied(message.number, entries, size))
-
-    async def _drain(self, grace: float) -> None:
-        if self._server is not None:
-            self._server.close()
-        try:
-            async with asyncio.timeout(grace):
-                while self._in_flight():  # noqa: ASYNC110 - once in a process's life, for seconds
-                    await asyncio.sleep(DRAIN_STEP_SECONDS)
-        except TimeoutError:
-            log.warning("%d calls to the cache were cut off at the end of the drain", self._in_flight())
-        for connection in list(self._connections):
-            connection.close()
-        if self._store is not None:
-            self._store.close()
-        if self._channel is not None:
-            # What is queued leaves first; then the channel's end ends the process.
-            self._channel.close()
-
-    def _in_flight(self) -> int:
-        return sum(connection.in_flight for connection in self._connections)
-
-
-def _allow_many_files() -> None:
-    """Raise this process's own limit of open files to what it may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-async def _main() -> None:
-    process = CacheProcess()
-    await process.open(inherited_socket())
-    await asyncio.Event().wait()
+        self.send(CacheEmptied(message.number, entries, size))
 
 
 def main() -> None:
-    """Run until drained (`CacheProcess._drain`), or until the supervisor is gone."""
+    """Run until drained, or until the supervisor is gone."""
     # A short interval: the loop lets go of the interpreter's lock at every system call and SQL statement, and would
     # wait that long each time for the writer's thread while another app stores without end.
     sys.setswitchinterval(0.0001)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    uvloop.run(_main())
+    child.raise_open_files()
+    CacheProcess().start()
 
 
 if __name__ == "__main__":
