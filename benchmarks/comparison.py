@@ -1,4 +1,7 @@
-"""Rounds of one peer after the other, their medians and ratios, and the tables made of them. Pure but for `run`."""
+"""Rounds of one peer after the other, their medians and ratios, the tables made of them, and how they are published.
+
+Pure but for `publish`.
+"""
 
 import os
 import platform
@@ -7,9 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 from rich.table import Table
 
 from benchmarks.load import Measurement
+
+TABLE_WIDTH = 130
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -26,6 +32,11 @@ class Row(msgspec.Struct, frozen=True):
     def latency_ratio(self, ours: str, theirs: str) -> float:
         """Our p50 by theirs: below 1 is faster."""
         return self.peers[ours].p50 / self.peers[theirs].p50
+
+    def rates(self) -> str:
+        """One line for who watches the rounds go by."""
+        figures = ", ".join(f"{name.partition(' ')[0]} {one.rate:,.0f}/s" for name, one in self.peers.items())
+        return f"{self.workload}, {self.connections} connections: {figures}"
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -125,3 +136,25 @@ def markdown_table(report: Report, names: Sequence[str]) -> str:
         f"on {report.machine}."
     )
     return "\n".join(lines) + "\n"
+
+
+def publish(console: Console, report: Report, table: Table, *notes: str, json_file: Path | None) -> None:
+    """Print a table, notes on it and the machine; write every figure to `json_file`."""
+    # A table cut to 80 columns because its output is a file would help nobody.
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(table)
+    for note in (*notes, report.machine):
+        console.print(note)
+    if json_file:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def publish_beside(
+    console: Console, report: Report, names: Sequence[str], *, json_file: Path | None, markdown_file: Path | None
+) -> None:
+    """`publish` what the last of `names` did beside the first, and write the ratios to `markdown_file`."""
+    ours, theirs = (name.partition(" ")[0] for name in (names[-1], names[0]))
+    note = f"Ratios are {ours} by {theirs}: rate above 1 and latency below 1 are faster."
+    publish(console, report, text_table(report.rows, names), note, json_file=json_file)
+    if markdown_file:
+        markdown_file.write_text(markdown_table(report, names))

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
-from benchmarks.comparison import Report, compare, describe_machine, text_table
+from benchmarks.comparison import Report, compare, describe_machine, publish_beside
 from benchmarks.databases import SCHEMA
 from benchmarks.load import Measurement, Target, measure, require_wrk
 from benchmarks.peers import Peer, PeerError, require_same_answers
@@ -81,25 +80,14 @@ def run(*, connections: Sequence[int], seconds: float, rounds: int, json_file: P
         require_same_answers(peers, [_QUERY])
         targets = {peer.name: peer.targets["query"] for peer in peers}
 
-        def one(name: str, count: int, length: float) -> Measurement:
-            return measure(targets[name], _QUERY, connections=count, seconds=length)
-
-        for name in targets:
-            one(name, 32, WARM_UP_SECONDS)
+        for target in targets.values():
+            measure(target, _QUERY, connections=32, seconds=WARM_UP_SECONDS)
         for count in connections:
+
+            def one(name: str, count: int = count) -> Measurement:
+                return measure(targets[name], _QUERY, connections=count, seconds=seconds)
+
             with console.status(f"{count} connections"):
-                rows.append(
-                    compare(
-                        list(targets),
-                        rounds,
-                        lambda name, count=count: one(name, count, seconds),  # type: ignore[misc]
-                        workload=_QUERY.title,
-                        connections=count,
-                    )
-                )
-    console.width = max(console.width, 130)
-    console.print(text_table(rows, list(targets)))
-    console.print(describe_machine())
-    if json_file:
-        report = Report(describe_machine(), seconds, rounds, rows)
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+                rows.append(compare(list(targets), rounds, one, workload=_QUERY.title, connections=count))
+    report = Report(describe_machine(), seconds, rounds, rows)
+    publish_beside(console, report, list(targets), json_file=json_file, markdown_file=None)

@@ -13,11 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds
+from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds, publish
 from benchmarks.load import Measurement, Target, measure, require_wrk
 from benchmarks.peers import PeerError, bare
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
@@ -36,6 +35,10 @@ SCHEMA = (
 SELECT = "SELECT id, name, price FROM items WHERE id = 4711"
 _ALL = "SELECT id, name, price FROM items"
 _INSERT = "INSERT INTO log (text) VALUES ('a line of some length')"
+
+
+Measurer = Callable[[str, int, float], Measurement]
+"""Measures the peer of a name at a number of connections for some seconds."""
 
 
 class Load(NamedTuple):
@@ -181,30 +184,20 @@ def run(
         syncs = fsync_rate(folder)
         engine = engine_rates(folder, loads, seconds)
         for load in loads:
-            one = _measurer(node, database, load, hello, seconds)
+            one = _measurer(node, database, load, hello)
             one("brrrd", 32, WARM_UP_SECONDS)
             for count in connections:
+
+                def once(name: str, one: Measurer = one, count: int = count) -> Measurement:
+                    return one(name, count, seconds)
+
                 with console.status(f"{load.title}, {count} connections"):
-                    rows.append(
-                        compare(
-                            ["bare", "brrrd"],
-                            rounds,
-                            lambda name, one=one, count=count: one(name, count, seconds),  # type: ignore[misc]
-                            workload=load.name,
-                            connections=count,
-                        )
-                    )
-    console.width = max(console.width, 130)
-    console.print(_table(rows, engine))
+                    rows.append(compare(["bare", "brrrd"], rounds, once, workload=load.name, connections=count))
     report = Report(describe_machine(), seconds, rounds, rows)
-    console.print(f"fdatasync of 4 KiB: {syncs:,.0f}/s. {report.machine}")
-    if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    publish(console, report, _table(rows, engine), f"fdatasync of 4 KiB: {syncs:,.0f}/s.", json_file=json_file)
 
 
-def _measurer(
-    node: Node, database: dict[str, str], load: Load, hello: Target, seconds: float
-) -> Callable[[str, int, float], Measurement]:
+def _measurer(node: Node, database: dict[str, str], load: Load, hello: Target) -> Measurer:
     sql = Workload(
         load.name,
         load.title,

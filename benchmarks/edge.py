@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds
+from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds, publish
 from benchmarks.load import Measurement, Target, measure, require_wrk
 from benchmarks.peers import Peer, PeerError, bare
 from benchmarks.workloads import HTTP_WORKLOADS
@@ -95,8 +94,4 @@ def run(
                     return measure(targets[name], _HELLO, connections=count, seconds=seconds)
 
                 rows.append(compare(list(targets), rounds, one, workload="hello", connections=count))
-    console.print(_table(rows))
-    report = Report(describe_machine(), seconds, rounds, rows)
-    console.print(report.machine)
-    if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    publish(console, Report(describe_machine(), seconds, rounds, rows), _table(rows), json_file=json_file)

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, markdown_table, text_table
+from benchmarks.comparison import Report, Row, compare, describe_machine, publish_beside
 from benchmarks.load import Measurement, measure, require_wrk
 from benchmarks.peers import Peer, PeerError, bare, brrrd, require_same_answers, workerd
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
 
 WARM_UP_SECONDS = 1.0
-TABLE_WIDTH = 120
 
 
 def run(
@@ -37,16 +35,8 @@ def run(
             peers = [stack.enter_context(start(workloads, service)) for start in (workerd, brrrd)]
             require_same_answers(peers, workloads)
         rows = _rows(console, peers, workloads, connections, seconds, rounds)
-    names = [peer.name for peer in peers]
     report = Report(describe_machine(), seconds, rounds, rows)
-    # A table cut to 80 columns because its output is a file would help nobody.
-    console.width = max(console.width, TABLE_WIDTH)
-    console.print(text_table(rows, names))
-    console.print(f"Ratios are brrrd by workerd: rate above 1 and latency below 1 are faster.\n{report.machine}")
-    if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    if markdown_file:
-        markdown_file.write_text(markdown_table(report, names))
+    publish_beside(console, report, [peer.name for peer in peers], json_file=json_file, markdown_file=markdown_file)
 
 
 def _rows(
@@ -71,6 +61,5 @@ def _rows(
 
                 row = compare(list(targets), rounds, one, workload=workload.title, connections=count)
                 rows.append(row)
-                figures = ", ".join(f"{name.partition(' ')[0]} {one.rate:,.0f}/s" for name, one in row.peers.items())
-                console.print(f"{workload.title}, {count} connections: {figures}", highlight=False)
+                console.print(row.rates(), highlight=False)
     return rows

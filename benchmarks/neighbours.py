@@ -6,7 +6,8 @@ nothing else runs and while the first is under each kind of load, in turns; the 
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import Report, compare, describe_machine, milliseconds
+from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds, publish
 from benchmarks.databases import SCHEMA, SELECT
 from benchmarks.load import Measurement, Target, measure, require_wrk
 from benchmarks.peers import PeerError
@@ -25,6 +26,7 @@ from tests.node_server import Node
 
 WARM_UP_SECONDS = 1.0
 QUIET = "quiet"
+LOUD = "disturbed"
 
 
 class Disturbance(NamedTuple):
@@ -89,54 +91,46 @@ def run(
     chosen = [one for one in DISTURBANCES if not only or one.name in only]
     if not chosen:
         raise PeerError(f"No such disturbance. There are: {', '.join(one.name for one in DISTURBANCES)}.")
-    rows = []
+    rows: list[Row] = []
     options = ("--workers", "1", "--database-workers", "1", "--statement-ms", "3000")
     with TemporaryDirectory() as directory, Node(Path(directory) / "node", *options) as node:
         noisy, neighbour = node.create_database("noisy"), node.create_database("neighbour")
         for database in (noisy, neighbour):
             node.sql(database, *SCHEMA)
-        select = Workload(
-            "select",
-            "single-row select",
-            method="POST",
-            path=f"/v1/{neighbour['database_id']}/v2/pipeline",
-            headers={"Authorization": f"Bearer {neighbour['database_token']}", "Content-Type": "application/json"},
-            body=_pipeline(SELECT),
-        )
+        select = _select(neighbour)
         target = Target(node.url, ("db.localhost",))
         measure(target, select, connections=8, seconds=WARM_UP_SECONDS)
-        for disturbance in chosen:
+        for disturbance, count in product(chosen, connections):
 
-            def one(name: str, count: int, disturbance: Disturbance = disturbance) -> Measurement:
-                if name == QUIET:
-                    return measure(target, select, connections=count, seconds=seconds)
-                with disturbed(disturbance, noisy):
+            def one(name: str, count: int = count, disturbance: Disturbance = disturbance) -> Measurement:
+                with disturbed(disturbance, noisy) if name == LOUD else nullcontext():
                     return measure(target, select, connections=count, seconds=seconds)
 
-            for count in connections:
-                with console.status(f"{disturbance.title}, {count} connections"):
-                    rows.append(
-                        compare(
-                            [QUIET, "disturbed"],
-                            rounds,
-                            lambda name, one=one, count=count: one(name, count),  # type: ignore[misc]
-                            workload=disturbance.title,
-                            connections=count,
-                        )
-                    )
+            with console.status(f"{disturbance.title}, {count} connections"):
+                rows.append(compare([QUIET, LOUD], rounds, one, workload=disturbance.title, connections=count))
+    publish(console, Report(describe_machine(), seconds, rounds, rows), _table(rows), json_file=json_file)
+
+
+def _select(database: dict[str, str]) -> Workload:
+    return Workload(
+        "select",
+        "single-row select",
+        method="POST",
+        path=f"/v1/{database['database_id']}/v2/pipeline",
+        headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
+        body=_pipeline(SELECT),
+    )
+
+
+def _table(rows: Sequence[Row]) -> Table:
     table = Table(title="Single-row selects on one database while another one of the same worker is busy")
     for title in ("beside", "conns", "quiet p50 ms", "p99 ms", "disturbed p50 ms", "p99 ms", "p99 to quiet", "errors"):
         table.add_column(title, justify="right")
     for row in rows:
-        quiet, loud = row.peers[QUIET], row.peers["disturbed"]
+        quiet, loud = row.peers[QUIET], row.peers[LOUD]
         table.add_row(
             row.workload, str(row.connections), milliseconds(quiet.p50), milliseconds(quiet.p99),
             milliseconds(loud.p50), milliseconds(loud.p99), f"{loud.p99 / quiet.p99:.2f}",
             str(loud.failed + loud.refused + quiet.failed + quiet.refused),
         )  # fmt: skip
-    console.width = max(console.width, 130)
-    console.print(table)
-    console.print(describe_machine())
-    if json_file:
-        report = Report(describe_machine(), seconds, rounds, rows)
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    return table

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-import msgspec
 import uvloop
 from rich.console import Console
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, markdown_table, text_table
-from benchmarks.http import TABLE_WIDTH
+from benchmarks.comparison import Report, Row, compare, describe_machine, publish_beside
 from benchmarks.load import Measurement, Target
 from benchmarks.peers import Peer, PeerError, brrrd, workerd
 from benchmarks.workloads import Workload
@@ -133,15 +131,8 @@ def run(
         with console.status("starting workerd and brrrd"):
             peers = [stack.enter_context(start([ECHO], "http://127.0.0.1:1")) for start in (workerd, brrrd)]
         rows = _rows(console, peers, connections, seconds, rounds)
-    names = [peer.name for peer in peers]
     report = Report(describe_machine(), seconds, rounds, rows)
-    console.width = max(console.width, TABLE_WIDTH)
-    console.print(text_table(rows, names))
-    console.print(f"Ratios are brrrd by workerd: rate above 1 and latency below 1 are faster.\n{report.machine}")
-    if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    if markdown_file:
-        markdown_file.write_text(markdown_table(report, names))
+    publish_beside(console, report, [peer.name for peer in peers], json_file=json_file, markdown_file=markdown_file)
 
 
 def _rows(
@@ -159,6 +150,5 @@ def _rows(
                 uvloop.run(load(target, exchange, count, WARM_UP_SECONDS))
             row = compare(list(targets), rounds, one, workload=exchange.title, connections=count)
             rows.append(row)
-            figures = ", ".join(f"{name.partition(' ')[0]} {one.rate:,.0f}/s" for name, one in row.peers.items())
-            console.print(f"{exchange.title}, {count} connections: {figures}", highlight=False)
+            console.print(row.rates(), highlight=False)
     return rows

@@ -42,10 +42,6 @@ class Workload(msgspec.Struct, frozen=True):
         """The first label of each host name."""
         return [self.name] if self.apps == 1 else [f"{self.name}-{number}" for number in range(self.apps)]
 
-    @property
-    def calls_service(self) -> bool:
-        return SERVICE in self.path
-
 
 _ORDER = json.dumps(
     {

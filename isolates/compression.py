@@ -6,6 +6,7 @@ small input that inflates to gigabytes never is in this process's memory.
 """
 
 import zlib
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -60,15 +61,16 @@ class _Stream(Protocol):
 
 
 class _Compressor:
-    def __init__(self, window_bits: int) -> None:
-        self._zlib = zlib.compressobj(wbits=window_bits)
+    def __init__(self, compress: Callable[[bytes], bytes], flush: Callable[[], bytes]) -> None:
+        self._compress = compress
+        self._flush = flush
         self._output = b""
 
     def write(self, data: bytes) -> None:
-        self._output += self._zlib.compress(data)
+        self._output += self._compress(data)
 
     def finish(self) -> None:
-        self._output += self._zlib.flush()
+        self._output += self._flush()
 
     def read(self, room: int) -> tuple[bytes, bool]:
         piece, self._output = self._output[:room], self._output[room:]
@@ -102,22 +104,6 @@ class _Decompressor:
         return b"", False
 
 
-class _BrotliCompressor:
-    def __init__(self) -> None:
-        self._brotli = brotli.Compressor(quality=_BROTLI_QUALITY)
-        self._output = b""
-
-    def write(self, data: bytes) -> None:
-        self._output += self._brotli.process(data)
-
-    def finish(self) -> None:
-        self._output += self._brotli.finish()
-
-    def read(self, room: int) -> tuple[bytes, bool]:
-        piece, self._output = self._output[:room], self._output[room:]
-        return piece, bool(self._output)
-
-
 class _BrotliDecompressor:
     def __init__(self) -> None:
         self._brotli = brotli.Decompressor()
@@ -149,8 +135,15 @@ class _BrotliDecompressor:
 
 def _make(format_: int, decompress: bool) -> _Stream:
     if format_ == _BROTLI:
-        return _BrotliDecompressor() if decompress else _BrotliCompressor()
-    return (_Decompressor if decompress else _Compressor)(_WINDOW_BITS[format_])
+        if decompress:
+            return _BrotliDecompressor()
+        stream = brotli.Compressor(quality=_BROTLI_QUALITY)
+        return _Compressor(stream.process, stream.finish)
+    window_bits = _WINDOW_BITS[format_]
+    if decompress:
+        return _Decompressor(window_bits)
+    packer = zlib.compressobj(wbits=window_bits)
+    return _Compressor(packer.compress, packer.flush)
 
 
 class Streams:
@@ -159,6 +152,8 @@ class Streams:
     def __init__(self, data: memoryview) -> None:
         self._data = data
         self._streams: dict[int, _Stream] = {}
+        self._brotli: set[int] = set()
+        """Those of `_streams` that are brotli's."""
         self._last = 0
 
     def __repr__(self) -> str:
@@ -175,7 +170,7 @@ class Streams:
         if op == CompressionOp.OPEN:
             return self._open(first, second)
         if op == CompressionOp.CLOSE:
-            self._streams.pop(first, None)
+            self._forget(first)
             return 0, 0, 0
         if op not in _ON_A_STREAM:
             raise NotImplementedError(f"operation {op}")
@@ -189,17 +184,20 @@ class Streams:
         try:
             piece, more = stream.read(len(self._data))
         except (zlib.error, brotli.error):
-            del self._streams[first]
+            self._forget(first)
             return Refusal.BAD_DATA, 0, 0
         self._data[: len(piece)] = piece
         return 0, len(piece), int(more)
 
     def _open(self, format_: int, decompress: int) -> tuple[int, int, int]:
-        if len(self._streams) >= MAX_STREAMS or (format_ == _BROTLI and self._brotli_streams() >= MAX_BROTLI_STREAMS):
+        if len(self._streams) >= MAX_STREAMS or (format_ == _BROTLI and len(self._brotli) >= MAX_BROTLI_STREAMS):
             return Refusal.TOO_MANY, 0, 0
         self._last += 1
         self._streams[self._last] = _make(format_, bool(decompress))
+        if format_ == _BROTLI:
+            self._brotli.add(self._last)
         return 0, self._last, 0
 
-    def _brotli_streams(self) -> int:
-        return sum(isinstance(one, _BrotliCompressor | _BrotliDecompressor) for one in self._streams.values())
+    def _forget(self, stream: int) -> None:
+        self._streams.pop(stream, None)
+        self._brotli.discard(stream)
