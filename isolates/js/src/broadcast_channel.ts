@@ -22,8 +22,9 @@ import {
   SUBSCRIBE,
   UNSUBSCRIBE,
 } from './ring/output.ts';
-import { deserialize, serialize, TooLarge } from './serialize.ts';
-import { structuredClone } from './structured_clone.ts';
+import { deserialize } from './clone/deserialize.ts';
+import { serialize, TooLarge } from './clone/serialize.ts';
+import { structuredClone } from './clone/structured_clone.ts';
 import { queueTask } from './ring/tasks.ts';
 import { setInternalTimer } from './timers.ts';
 import { defineInterface, requireArguments, toDOMString } from './webidl.ts';

@@ -30,7 +30,7 @@ import { PerformanceObserver, PerformanceObserverEntryList } from './performance
 import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ReflectApply } from './primordials.ts';
 import { reportException } from './report.ts';
 import { streamInterfaces } from './streams.ts';
-import { structuredClone } from './structured_clone.ts';
+import { structuredClone } from './clone/structured_clone.ts';
 import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from './timers.ts';
 import { URL } from './url/url.ts';
 import { URLPattern } from './url/url_pattern.ts';

@@ -7,10 +7,23 @@
 
 import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
 import { isDOMException } from './dom_exception.ts';
-import { isError } from './late_intrinsics.ts';
 import { isHeaders, headersList } from './http/headers.ts';
 import { requestState } from './http/request.ts';
 import { responseState } from './http/response.ts';
+import { emptyItems, moreItems, quote, wrap } from './inspect_text.ts';
+import {
+  booleanValue,
+  dateTime,
+  mapForEach,
+  mapSize,
+  numberValue,
+  regExpFlags,
+  regExpSource,
+  setForEach,
+  setSize,
+  stringValue,
+} from './internal_slots.ts';
+import { isError } from './late_intrinsics.ts';
 import {
   arrayBufferByteLength,
   isArray,
@@ -25,22 +38,10 @@ import { isURL } from './url/url.ts';
 
 const MAX_DEPTH = 2;
 const MAX_ENTRIES = 100;
-const MAX_STRING = 10_000;
 const MAX_TOTAL = 64 << 10;
-const LINE_WIDTH = 72;
 
-const mapSize = uncurryThis(ObjectGetOwnPropertyDescriptor(Map.prototype, 'size')!.get as (this: unknown) => number);
-const setSize = uncurryThis(ObjectGetOwnPropertyDescriptor(Set.prototype, 'size')!.get as (this: unknown) => number);
-const mapForEach = uncurryThis(Map.prototype.forEach);
-const setForEach = uncurryThis(Set.prototype.forEach);
 const dateToISO = uncurryThis(Date.prototype.toISOString);
-const dateTime = uncurryThis(Date.prototype.getTime);
-const regExpSource = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'source')!.get as () => string);
-const regExpFlags = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'flags')!.get as () => string);
 const functionToString = uncurryThis(Function.prototype.toString);
-const numberValue = uncurryThis(Number.prototype.valueOf);
-const stringValue = uncurryThis(String.prototype.valueOf);
-const booleanValue = uncurryThis(Boolean.prototype.valueOf);
 const symbolToString = uncurryThis(Symbol.prototype.toString);
 
 interface Context {
@@ -79,23 +80,6 @@ function lastResort(value: unknown): string {
 /** The text of something thrown: the stack of an error, with its causes, else the value. */
 export function inspectError(error: unknown): string {
   return inspect(error);
-}
-
-function quote(text: string): string {
-  const shown = text.length > MAX_STRING ? text.slice(0, MAX_STRING) : text;
-  const mark = !shown.includes("'") ? "'" : !shown.includes('"') ? '"' : !shown.includes('`') ? '`' : "'";
-  let out = mark;
-  for (const character of shown) {
-    if (character === mark || character === '\\') out += `\\${character}`;
-    else if (character === '\n') out += '\\n';
-    else if (character === '\r') out += '\\r';
-    else if (character === '\t') out += '\\t';
-    else if (character < ' ' || character === '\x7f') {
-      out += `\\x${character.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`;
-    } else out += character;
-  }
-  const rest = text.length - shown.length;
-  return rest > 0 ? `${out}${mark}... ${rest} more characters` : out + mark;
 }
 
 function formatValue(value: unknown, depth: number, context: Context, typed: boolean): string {
@@ -183,13 +167,13 @@ function formatSimple(value: object, kind: BuiltinKind | null): string | null {
       return Number.isNaN(time) ? 'Invalid Date' : dateToISO(value as Date);
     }
     case 'RegExp':
-      return `/${regExpSource(value as never)}/${regExpFlags(value as never)}`;
+      return `/${regExpSource(value)}/${regExpFlags(value)}`;
     case 'Number':
-      return `[Number: ${formatPrimitive(numberValue(value as never))}]`;
+      return `[Number: ${formatPrimitive(numberValue(value))}]`;
     case 'String':
-      return `[String: ${quote(stringValue(value as never))}]`;
+      return `[String: ${quote(stringValue(value))}]`;
     case 'Boolean':
-      return `[Boolean: ${booleanValue(value as never)}]`;
+      return `[Boolean: ${booleanValue(value)}]`;
     case 'Promise':
       return `${constructorName(value) ?? 'Promise'} { <state unknown> }`;
     case 'WeakMap':
@@ -296,14 +280,6 @@ function formatArray(value: unknown[], depth: number, context: Context): string 
   return group(value, label, items, ['[', ']'], depth, context, false, ['length'], true);
 }
 
-function emptyItems(count: number): string {
-  return `<${count} empty item${count > 1 ? 's' : ''}>`;
-}
-
-function moreItems(count: number): string {
-  return `... ${count} more item${count > 1 ? 's' : ''}`;
-}
-
 function formatTypedArray(value: Uint8Array, context: Context): string {
   const { length } = value;
   const items: string[] = [];
@@ -400,17 +376,4 @@ function group(
   if (more > 0) nested.push(moreItems(more));
   if (nested.length === 0) return labelStands ? label : `${label}${brackets[0]}${brackets[1]}`;
   return `${labelStands ? `${label} ` : label}${wrap(nested, brackets, depth)}`;
-}
-
-function wrap(items: string[], [open, close]: [string, string], depth: number): string {
-  if (items.length === 0) return open + close;
-  let width = items.length;
-  let lines = false;
-  for (const item of items) {
-    width += item.length + 1;
-    lines ||= item.includes('\n');
-  }
-  if (!lines && width + depth * 2 <= LINE_WIDTH) return `${open} ${items.join(', ')} ${close}`;
-  const indent = '  '.repeat(depth + 1);
-  return `${open}\n${indent}${items.join(`,\n${indent}`)}\n${'  '.repeat(depth)}${close}`;
 }

@@ -3,7 +3,7 @@
 import { DOMException } from './dom_exception.ts';
 import { type Event, eventState, MessageEvent } from './events/event.ts';
 import { defineHandler, dispatch, EventTarget } from './events/event_target.ts';
-import { cloneWithTransfer, transferList } from './structured_clone.ts';
+import { cloneWithTransfer, transferList } from './clone/structured_clone.ts';
 import { setInternalTimer } from './timers.ts';
 import { defineInterface, INTERNAL, isObject, requireArguments } from './webidl.ts';
 

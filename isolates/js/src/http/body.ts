@@ -22,7 +22,7 @@ import {
   ReadableStream,
   TransformStream,
 } from '../streams.ts';
-import { structuredClone } from '../structured_clone.ts';
+import { structuredClone } from '../clone/structured_clone.ts';
 import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
 import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
 import { parseFormData, serializeMultipart } from './form_codec.ts';

@@ -1,7 +1,7 @@
 /** PerformanceEntry and the entries of User Timing: PerformanceMark and PerformanceMeasure. */
 
 import { monotonicNow } from '../clock.ts';
-import { structuredClone } from '../structured_clone.ts';
+import { structuredClone } from '../clone/structured_clone.ts';
 import { defineInterface, INTERNAL, requireArguments, toDictionary, toDOMString } from '../webidl.ts';
 
 interface Facts {

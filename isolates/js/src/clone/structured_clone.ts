@@ -1,10 +1,10 @@
 /** Structured clone (HTML §2.7), within one realm. */
 
-import { blobBytes, isBlob, isFile, newBlob, newFile } from './blob.ts';
-import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
-import { isCryptoKey, newKey, slotsOf } from './crypto/crypto_key.ts';
-import { DOMException, isDOMException } from './dom_exception.ts';
-import { isDetachedPort, isMessagePort, type MessagePort, movePort } from './message_channel.ts';
+import { blobBytes, isBlob, isFile, newBlob, newFile } from '../blob.ts';
+import { type BuiltinKind, builtinKind } from '../builtin_kind.ts';
+import { isCryptoKey, newKey, slotsOf } from '../crypto/crypto_key.ts';
+import { DOMException, isDOMException } from '../dom_exception.ts';
+import { isDetachedPort, isMessagePort, type MessagePort, movePort } from '../message_channel.ts';
 import {
   arrayBufferByteLength,
   ArrayBufferIsView,
@@ -25,28 +25,30 @@ import {
   typedArrayOffset,
   typedArrayTag,
   uncurryThis,
-} from './primordials.ts';
-import { isReadableStream } from './streams.ts';
-import { inspect } from './inspect.ts';
-import { Float16ArrayCtor, isError } from './late_intrinsics.ts';
-import { isArrayBuffer, isObject, isSharedArrayBuffer, requireArguments, toDictionary } from './webidl.ts';
+} from '../primordials.ts';
+import { isReadableStream } from '../streams.ts';
+import { inspect } from '../inspect.ts';
+import {
+  bigintValue,
+  booleanValue,
+  bufferMaxByteLength,
+  bufferResizable,
+  dateTime,
+  ERRORS,
+  mapForEach,
+  numberValue,
+  regExpFlags,
+  regExpSource,
+  setForEach,
+  stringValue,
+  VIEWS,
+} from '../internal_slots.ts';
+import { Float16ArrayCtor, isError } from '../late_intrinsics.ts';
+import { isArrayBuffer, isObject, isSharedArrayBuffer, requireArguments, toDictionary } from '../webidl.ts';
 
-const dateTime = uncurryThis(Date.prototype.getTime);
-const regExpSource = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'source')!.get as () => string);
-const regExpFlags = uncurryThis(ObjectGetOwnPropertyDescriptor(RegExp.prototype, 'flags')!.get as () => string);
-const numberValue = uncurryThis(Number.prototype.valueOf);
-const stringValue = uncurryThis(String.prototype.valueOf);
 const typedArrayValues = uncurryThis(
   (ObjectGetPrototypeOf(Uint8Array.prototype) as Uint8Array).values as () => unknown,
 ) as unknown as (view: ArrayBufferView) => unknown;
-const booleanValue = uncurryThis(Boolean.prototype.valueOf);
-const bigintValue = uncurryThis(BigInt.prototype.valueOf);
-const mapForEach = uncurryThis(Map.prototype.forEach);
-const setForEach = uncurryThis(Set.prototype.forEach);
-const resizable = uncurryThis(ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable')!.get as () => boolean);
-const maxByteLength = uncurryThis(
-  ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'maxByteLength')!.get as () => number,
-);
 const detached = uncurryThis(ObjectGetOwnPropertyDescriptor(ArrayBuffer.prototype, 'detached')!.get as () => boolean);
 const resize = uncurryThis(
   (ArrayBuffer.prototype as unknown as { resize(length: number): void }).resize,
@@ -54,30 +56,6 @@ const resize = uncurryThis(
 const transferBuffer = uncurryThis(
   (ArrayBuffer.prototype as unknown as { transfer(): ArrayBuffer }).transfer,
 ) as unknown as (buffer: ArrayBuffer) => ArrayBuffer;
-type ErrorConstructor = new (message?: string) => Error;
-const ERRORS: Record<string, ErrorConstructor> = {
-  Error,
-  EvalError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
-};
-
-const VIEWS: Record<string, new (buffer: ArrayBuffer, offset: number, length?: number) => ArrayBufferView> = {
-  Int8Array,
-  Uint8Array,
-  Uint8ClampedArray,
-  Int16Array,
-  Uint16Array,
-  Int32Array,
-  Uint32Array,
-  Float32Array,
-  Float64Array,
-  BigInt64Array,
-  BigUint64Array,
-};
 
 function refuse(value: unknown, what?: string): never {
   const shown = what ?? inspect(value, { depth: 0 }).slice(0, 200);
@@ -120,17 +98,17 @@ function clone(value: unknown, memory: Memory): unknown {
 function cloneLeaf(value: object, kind: BuiltinKind | null, memory: Memory): object | undefined {
   switch (kind) {
     case 'Boolean':
-      return Object(booleanValue(value as never)) as object;
+      return Object(booleanValue(value)) as object;
     case 'Number':
-      return Object(numberValue(value as never)) as object;
+      return Object(numberValue(value)) as object;
     case 'BigInt':
-      return Object(bigintValue(value as never)) as object;
+      return Object(bigintValue(value)) as object;
     case 'String':
-      return Object(stringValue(value as never)) as object;
+      return Object(stringValue(value)) as object;
     case 'Date':
       return new Date(dateTime(value as Date));
     case 'RegExp':
-      return new RegExp(regExpSource(value as never), regExpFlags(value as never));
+      return new RegExp(regExpSource(value), regExpFlags(value));
     case 'ArrayBuffer':
       return cloneBuffer(value as ArrayBuffer);
     case 'Map':
@@ -153,7 +131,7 @@ function cloneLeaf(value: object, kind: BuiltinKind | null, memory: Memory): obj
 function cloneBuffer(buffer: ArrayBuffer): ArrayBuffer {
   if (detached(buffer)) refuse(buffer, 'A detached ArrayBuffer');
   const length = arrayBufferByteLength(buffer);
-  const options = resizable(buffer) ? { maxByteLength: maxByteLength(buffer) } : undefined;
+  const options = bufferResizable(buffer) ? { maxByteLength: bufferMaxByteLength(buffer) } : undefined;
   const copy = new (ArrayBuffer as unknown as new (length: number, options?: object) => ArrayBuffer)(length, options);
   new Uint8Array(copy).set(new Uint8Array(buffer));
   return copy;
@@ -192,11 +170,11 @@ const ELEMENT_BYTES = 8;
  */
 function followsBuffer(view: ArrayBufferView, tag: string | undefined): boolean {
   const buffer = tag === undefined ? dataViewBuffer(view) : typedArrayBuffer(view);
-  if (!isArrayBuffer(buffer) || !resizable(buffer)) return false;
+  if (!isArrayBuffer(buffer) || !bufferResizable(buffer)) return false;
   const lengthOf = tag === undefined ? dataViewByteLength : typedArrayByteLength;
   const bytes = arrayBufferByteLength(buffer);
   const length = lengthOf(view);
-  if (bytes + ELEMENT_BYTES <= maxByteLength(buffer)) {
+  if (bytes + ELEMENT_BYTES <= bufferMaxByteLength(buffer)) {
     resize(buffer, bytes + ELEMENT_BYTES);
     const follows = lengthOf(view) !== length;
     resize(buffer, bytes);
