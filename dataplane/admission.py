@@ -4,6 +4,7 @@ Used by `dataplane.service` and `dataplane.requests`; only the leader calls in h
 """
 
 from pathlib import Path
+from typing import NoReturn
 
 from dataplane import wire
 from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
@@ -58,10 +59,12 @@ class Admission:
 
     def open(self, head: wire.CallHead) -> Stream:
         """Make a new stream. Raises `HttpError`."""
-        self._refuse_if_gone(head)
-        database = self.databases.get(head.database_id)
+        database_id = head.database_id
+        if self.draining or database_id in self.deleted:
+            self._refuse(database_id)
+        database = self.databases.get(database_id)
         if database is None:
-            database = self.databases[head.database_id] = self.database(head.database_id)
+            database = self.databases[database_id] = self.database(database_id)
         if database.on_closed is not None:
             raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
         if database.streams >= self._limits.max_streams:
@@ -82,14 +85,14 @@ class Admission:
         self.streams.add(stream)
         return stream
 
-    def _refuse_if_gone(self, head: wire.CallHead) -> None:
-        if head.database_id in self.deleted:
+    def _refuse(self, database_id: str) -> NoReturn:
+        if database_id in self.deleted:
             raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
-        if self.draining:
-            raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
+        raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
 
     def _known_stream(self, head: wire.CallHead, baton: str) -> Stream:
-        self._refuse_if_gone(head)
+        if self.draining or head.database_id in self.deleted:
+            self._refuse(head.database_id)
         try:
             number, sequence = self._batons.read(baton, head.database_id, head.epoch)
         except InvalidBaton:

@@ -92,12 +92,9 @@ class Call:
 
     def send(self, body: bytes, *, last: bool, status: int = 200) -> None:
         """Queue a piece of the answer."""
-        flags = wire.END if last else 0
-        kind = wire.Type.DATA if self.answered else wire.Type.ANSWER
-        self.answered = True
         size = len(body)
         self.credit -= size
         self.sent += size
-        self.peer.send(
-            wire.encode_body(self.number, kind, body, flags=flags, code=0 if kind is wire.Type.DATA else status)
-        )
+        kind, code = (wire.Type.DATA, 0) if self.answered else (wire.Type.ANSWER, status)
+        self.answered = True
+        self.peer.send(wire.encode_body(self.number, kind, body, flags=wire.END if last else 0, code=code))

@@ -63,6 +63,8 @@ class Connection:
         """Called every `PROGRESS_STEPS` steps while a statement runs; True ends it with SQLITE_INTERRUPT."""
         self.session_changed = False
         """Settings or temporary objects of this connection differ from those of a new one."""
+        self.pristine = True
+        """Nothing but plain statements has run since it was given to its stream: no transaction, no last rowid."""
         self._max_bytes = max_bytes
         self._max_row_bytes = max_row_bytes
         self._max_sql_bytes = max_sql_bytes
@@ -100,6 +102,7 @@ class Connection:
         engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
         engine.set_authorizer(handle, self._authorize, None)
         self._report()
+        self.pristine = True
 
     def _page_size(self) -> int:
         statement = self.prepare("PRAGMA page_size")
@@ -253,6 +256,7 @@ class Connection:
 
     def run(self, sql: bytes) -> None:
         """Run statements without parameters and drop their rows. Raises `SqlError`."""
+        self.pristine = False
         code = self.engine.exec(self.handle, sql, None, None, None)
         if code:
             raise self.error(code)
@@ -286,9 +290,11 @@ class Connection:
         if self.session_changed:
             return False
         self.hook = None
-        self.rollback()
-        if self.last_insert_rowid:
-            self.engine.set_last_insert_rowid(self.handle, 0)
+        if not self.pristine:
+            self.rollback()
+            if self.last_insert_rowid:
+                self.engine.set_last_insert_rowid(self.handle, 0)
+            self.pristine = True
         return True
 
     def close(self) -> None:

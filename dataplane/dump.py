@@ -6,6 +6,7 @@ touch nothing but its stream. The text makes the same database again in SQLite, 
 
 import ctypes
 from collections.abc import Generator, Iterator
+from time import monotonic
 from typing import Any
 
 from dataplane import contents
@@ -120,7 +121,7 @@ def _rows(stream: Stream, connection: Connection, sql: str) -> Generator[tuple[l
             count += 1
             yield statement.row(statement.width), statement
             if not count % _ROWS_PER_CHECK:
-                stream.check_clock()
+                stream.check_clock(monotonic())
     finally:
         stream.rows_read += statement.counters()[0]
         connection.discard(statement)

@@ -18,7 +18,7 @@ import mmap
 import struct
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _PACKAGE = "libsql_experimental"
 _INIT = f"PyInit_{_PACKAGE}"
@@ -99,8 +99,9 @@ class Engine:
             prototype = (c.CFUNCTYPE if releases_gil else c.PYFUNCTYPE)(result, *arguments)
             setattr(self, name, prototype(base + symbols[f"sqlite3_{name}"]))
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the engine has no function {name}")
+    if TYPE_CHECKING:
+        # At run time it would make every access slower.
+        def __getattr__(self, name: str) -> Any: ...
 
     def __repr__(self) -> str:
         return f"<Engine libSQL on SQLite {self.libversion().decode()}>"

@@ -23,7 +23,7 @@ class Format(NamedTuple):
     form: Form
     """What rows are read as."""
     block: Callable[[list[Any]], bytes]
-    """Encode some rows of a result."""
+    """Encode some rows of a result, one at least."""
     result_rows: Callable[[list[bytes]], Any]
     """Make a result's rows of its blocks."""
     row_entry: Callable[[Any], Any]
@@ -40,12 +40,11 @@ class RowEntry(msgspec.Struct, tag_field="type", tag="row", frozen=True):
     row: Any
 
 
-def _json_block(rows: list[Any]) -> bytes:
-    return hrana.encode(rows)[1:-1]
-
-
 def _json_rows(blocks: list[bytes]) -> msgspec.Raw:
-    return msgspec.Raw(b"[%b]" % b",".join(blocks))
+    """Each block is an array of rows; most results are one of few rows."""
+    if len(blocks) == 1:
+        return msgspec.Raw(blocks[0])
+    return msgspec.Raw(b"[%b]" % b",".join([block[1:-1] for block in blocks]))
 
 
 def _json_pipeline(baton: str | None, results: list[dict[str, Any]]) -> bytes:
@@ -57,7 +56,7 @@ JSON = Format(
     decode_cursor=hrana.decode_cursor,
     decode_client_message=hrana.decode_client_message,
     form=WIRE,
-    block=_json_block,
+    block=hrana.encode,
     result_rows=_json_rows,
     row_entry=RowEntry,
     pipeline=_json_pipeline,
@@ -67,7 +66,7 @@ JSON = Format(
 
 
 def _plain_block(rows: list[Any]) -> bytes:
-    return _json_block([[to_plain(value) for value in row] for row in rows])
+    return hrana.encode([[to_plain(value) for value in row] for row in rows])
 
 
 LEGACY = JSON._replace(form=PLAIN, block=_plain_block)

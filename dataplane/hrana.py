@@ -12,12 +12,12 @@ from dataplane.errors import SqlError
 from dataplane.values import INT64, BlobValue, FloatValue, IntegerValue, NullValue, TextValue, WireValue
 
 
-class NamedArg(msgspec.Struct, frozen=True):
+class NamedArg(msgspec.Struct, frozen=True, gc=False):
     name: str
     value: WireValue
 
 
-class Stmt(msgspec.Struct, frozen=True):
+class Stmt(msgspec.Struct, frozen=True, gc=False):
     """A statement with its arguments; `sql` or `sql_id`."""
 
     sql: str | None = None
@@ -54,16 +54,16 @@ class IfAutocommit(msgspec.Struct, tag_field="type", tag="is_autocommit", frozen
 Condition: TypeAlias = IfOk | IfError | IfNot | IfAnd | IfOr | IfAutocommit
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     stmt: Stmt
     condition: Condition | None = None
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     steps: list[Step]
 
 
-class Execute(msgspec.Struct, tag_field="type", tag="execute", frozen=True):
+class Execute(msgspec.Struct, tag_field="type", tag="execute", frozen=True, gc=False):
     stmt: Stmt
 
 
@@ -94,14 +94,14 @@ class GetAutocommit(msgspec.Struct, tag_field="type", tag="get_autocommit", froz
     """Version 3 only."""
 
 
-class Close(msgspec.Struct, tag_field="type", tag="close", frozen=True):
+class Close(msgspec.Struct, tag_field="type", tag="close", frozen=True, gc=False):
     """Close the stream."""
 
 
 Request: TypeAlias = Execute | RunBatch | Sequence | Describe | StoreSql | CloseSql | GetAutocommit | Close
 
 
-class Pipeline(msgspec.Struct, frozen=True):
+class Pipeline(msgspec.Struct, frozen=True, gc=False):
     requests: list[Request]
     baton: str | None = None
 

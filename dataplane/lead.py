@@ -64,12 +64,11 @@ class Lead:
             self._step_aside(call)
         return call.aside
 
-    def pause_due(self, stream: Stream) -> bool:
-        """Return whether a piece of work has used up its slice.
+    def pause_due(self, stream: Stream, now: float) -> bool:
+        """Return whether at `now` (monotonic) a piece of work has used up its slice.
 
         One that runs aside goes on there while SQLite is what takes the time, and comes back when it is Python.
         """
-        now = time.monotonic()
         call = self._current
         if call is not None and call.stream is stream:
             return now - call.started >= SLOW_SECONDS

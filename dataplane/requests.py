@@ -3,45 +3,73 @@
 Used by `dataplane.service`.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from dataplane import cursors, execution, hrana, wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
 from dataplane.dump import dump
 from dataplane.errors import HttpError
-from dataplane.formats import LEGACY, PROTOBUF
+from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
+
+Plan: TypeAlias = Callable[[Call, bytes, Admission], execution.Work]
+"""Makes the work of a call from its body."""
 
 
 def work_of(call: Call, body: bytes, admission: Admission) -> execution.Work:
     """Return what answers `call`. Raises `HttpError`, `msgspec.MsgspecError` or `ProtobufError`."""
-    blocked = call.head.blocked
-    match call.route:
-        case wire.Route.PIPELINE_V2 | wire.Route.PIPELINE_V3:
-            pipeline = hrana.decode_pipeline(body)
-            stream = admission.attach(call, pipeline.baton)
-            version = 2 if call.route == wire.Route.PIPELINE_V2 else 3
-            return execution.pipeline(stream, pipeline, version, admission.next_baton, blocked)
-        case wire.Route.CURSOR_V3:
-            cursor = hrana.decode_cursor(body)
-            stream = admission.attach(call, cursor.baton)
-            return cursors.cursor(stream, cursor, admission.next_baton, blocked)
-        case wire.Route.PIPELINE_PROTOBUF:
-            pipeline = PROTOBUF.decode_pipeline(body)
-            stream = admission.attach(call, pipeline.baton, PROTOBUF)
-            return execution.pipeline(stream, pipeline, 3, admission.next_baton, blocked)
-        case wire.Route.CURSOR_PROTOBUF:
-            cursor = PROTOBUF.decode_cursor(body)
-            stream = admission.attach(call, cursor.baton, PROTOBUF)
-            return cursors.cursor(stream, cursor, admission.next_baton, blocked)
-        case wire.Route.LEGACY:
-            statements = hrana.decode_legacy(body)
-            return execution.legacy(admission.attach(call, None, LEGACY), statements, blocked)
-        case wire.Route.EXECUTE_V1:
-            execute = hrana.decode_execute_v1(body)
-            return execution.one_shot(admission.attach(call, None), execute, blocked)
-        case wire.Route.BATCH_V1:
-            batch = hrana.decode_batch_v1(body)
-            return execution.one_shot(admission.attach(call, None), batch, blocked)
-        case wire.Route.DUMP:
-            return dump(admission.attach(call, None), rowids=body == wire.PRESERVE_ROWIDS, blocked=blocked)
-        case _:
-            raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
+    plan = _PLANS.get(call.route)
+    if plan is None:
+        raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
+    return plan(call, body, admission)
+
+
+def _pipeline(form: Format, version: int) -> Plan:
+    decode = form.decode_pipeline
+
+    def plan(call: Call, body: bytes, admission: Admission) -> execution.Work:
+        pipeline = decode(body)
+        stream = admission.attach(call, pipeline.baton, form)
+        return execution.pipeline(stream, pipeline, version, admission.next_baton, call.head.blocked)
+
+    return plan
+
+
+def _cursor(form: Format) -> Plan:
+    def plan(call: Call, body: bytes, admission: Admission) -> execution.Work:
+        cursor = form.decode_cursor(body)
+        stream = admission.attach(call, cursor.baton, form)
+        return cursors.cursor(stream, cursor, admission.next_baton, call.head.blocked)
+
+    return plan
+
+
+def _one_shot(decode: Callable[[bytes], hrana.ExecuteV1 | hrana.BatchV1]) -> Plan:
+    def plan(call: Call, body: bytes, admission: Admission) -> execution.Work:
+        request = decode(body)
+        return execution.one_shot(admission.attach(call, None), request, call.head.blocked)
+
+    return plan
+
+
+def _legacy(call: Call, body: bytes, admission: Admission) -> execution.Work:
+    statements = hrana.decode_legacy(body)
+    return execution.legacy(admission.attach(call, None, LEGACY), statements, call.head.blocked)
+
+
+def _dump(call: Call, body: bytes, admission: Admission) -> execution.Work:
+    return dump(admission.attach(call, None), rowids=body == wire.PRESERVE_ROWIDS, blocked=call.head.blocked)
+
+
+_PLANS: dict[int, Plan] = {
+    wire.Route.PIPELINE_V2: _pipeline(JSON, 2),
+    wire.Route.PIPELINE_V3: _pipeline(JSON, 3),
+    wire.Route.PIPELINE_PROTOBUF: _pipeline(PROTOBUF, 3),
+    wire.Route.CURSOR_V3: _cursor(JSON),
+    wire.Route.CURSOR_PROTOBUF: _cursor(PROTOBUF),
+    wire.Route.EXECUTE_V1: _one_shot(hrana.decode_execute_v1),
+    wire.Route.BATCH_V1: _one_shot(hrana.decode_batch_v1),
+    wire.Route.LEGACY: _legacy,
+    wire.Route.DUMP: _dump,
+}

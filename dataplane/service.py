@@ -42,7 +42,8 @@ IDLE_DATABASE_SECONDS = 120.0
 log = logging.getLogger("brrrd.dataplane")
 _HELD = object()
 """The call cannot go on now, for its database has too many that are slow."""
-_heads = msgspec.msgpack.Decoder(wire.CallHead)
+_MOST_HEADS = 10_000
+_read_head = msgspec.msgpack.Decoder(wire.CallHead).decode
 
 
 class Service:
@@ -72,6 +73,7 @@ class Service:
         """Calls whose commits are on the disk, and what to go on with."""
         self._syncs = Syncs(on_aside_done)
         self._waiting_for_turn: dict[Stream, Call] = {}
+        self._heads: dict[bytes, wire.CallHead] = {}
         self._sessions: set[Session] = set()
         self._sockets_ready: deque[SocketStream] = deque()
         self._changed = False
@@ -97,13 +99,13 @@ class Service:
     def handle(self, peer: Peer, frame: wire.Frame) -> bool:
         """Take one frame; False if the lead was lost."""
         if frame.type == wire.Type.CALL:
-            head = _heads.decode(frame.head)
-            if frame.code in (wire.Route.SOCKET_JSON, wire.Route.SOCKET_PROTOBUF):
+            number, _, flags, route, head_bytes, data = frame
+            head = self._heads.get(head_bytes) or self._decode_head(head_bytes)
+            if route in wire.SOCKETS:
                 self._open_session(peer, frame, head)
                 return True
-            call = Call(peer, frame.call, frame.code, head, frame.data)
-            peer.calls[frame.call] = call
-            return self._start(call) if frame.flags & wire.END else True
+            call = peer.calls[number] = Call(peer, number, route, head, data)
+            return self._start(call) if flags & wire.END else True
         known = peer.calls.get(frame.call)
         if known is None:
             return True
@@ -119,6 +121,13 @@ class Service:
         elif frame.type == wire.Type.CANCEL:
             self.cancel(known)
         return True
+
+    def _decode_head(self, data: bytes) -> wire.CallHead:
+        """Decode the head of a call, and remember it: the edge writes the same one for every call to a database."""
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        head = self._heads[data] = _read_head(data)
+        return head
 
     def _open_session(self, peer: Peer, frame: wire.Frame, head: wire.CallHead) -> None:
         form = JSON if frame.code == wire.Route.SOCKET_JSON else PROTOBUF
@@ -233,6 +242,10 @@ class Service:
                 return False
             stream = call.stream
             assert stream is not None
+            if type(outcome) is StopIteration and not stream.unsynced:
+                call.finish(outcome.value)
+                self._end(call)
+                return True
             if call.cancelled and not isinstance(outcome, StopIteration | HttpError):
                 self._end(call)
                 return True
@@ -327,15 +340,14 @@ class Service:
         if stream is None:
             call.ended()
             return
-        self._waiting_for_turn.pop(stream, None)
-        usage = stream.database.usage
-        usage.take(stream)
-        usage.received += call.received
-        usage.sent += call.sent
-        self._used.add(stream.database.database_id)
+        database = stream.database
+        if self._waiting_for_turn:
+            self._waiting_for_turn.pop(stream, None)
+        database.usage.take(stream, call.received, call.sent)
+        self._used.add(database.database_id)
         self._changed = True  # a report may have gone out since the call began
         stream.busy = False
-        stream.last_used = stream.database.last_used = monotonic()
+        stream.last_used = database.last_used = monotonic()
         if stream.closing or call.cancelled:
             self.close_stream(stream)
         call.ended()
@@ -377,7 +389,8 @@ class Service:
         self._streams.remove(stream)
         database = stream.database
         self._give_connection_back(stream)
-        self._give_turn_back(stream)
+        if database.writers.holder is not None:
+            self._give_turn_back(stream)
         database.streams -= 1
         if database.on_closed is not None and not database.streams:
             database.on_closed()

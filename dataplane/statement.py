@@ -43,6 +43,7 @@ class Statement:
         "is_explain",
         "keyword",
         "params",
+        "plain",
         "readonly",
     )
 
@@ -54,6 +55,8 @@ class Statement:
         self.keyword = keyword
         """First word of the text, in capitals."""
         self.readonly = not writes and bool(engine.stmt_readonly(handle))
+        self.plain = self.readonly and keyword == "SELECT"
+        """It leaves no trace: neither in the file nor in the state of the connection."""
         self.is_explain = bool(engine.stmt_isexplain(handle))
         count = engine.bind_parameter_count(handle)
         names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]
@@ -136,7 +139,7 @@ class Statement:
 
         `filled` is then the size of their texts and blobs, in bytes. Raises `SqlError`; the caller resets either way.
         """
-        reader, width = self._reader, self.width
+        reader, width = self._reader, self._engine.column_count(self.handle)
         if reader is None or reader.form is not form or reader.width != width:
             reader = self._reader = Reader(self._engine, self.handle, width, form)
         code = reader.fill(rows, max(1, _BLOCK_CELLS // max(1, width)), _BLOCK_BYTES)

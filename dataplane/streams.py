@@ -28,8 +28,10 @@ class Pace(Protocol):
     def statement_is_slow(self, stream: "Stream") -> bool:
         """A statement runs; called some thousand steps apart. Returns whether it runs aside from now on."""
 
-    def pause_due(self, stream: "Stream") -> bool:
-        """Return whether the work of `stream` is to wait until others had their turn; asked between two pieces."""
+    def pause_due(self, stream: "Stream", now: float) -> bool:
+        """Return whether the work of `stream` is to wait until others had their turn; asked between two pieces, at
+        `now` (monotonic).
+        """
 
     def commit_begins(self, stream: "Stream") -> None:
         """The disk is about to be waited for."""
@@ -64,6 +66,33 @@ class StoredSql:
 class Stream:
     """One session."""
 
+    __slots__ = (
+        "_deadline",
+        "_pace",
+        "_stored",
+        "answer_bytes",
+        "attached",
+        "busy",
+        "closing",
+        "connection",
+        "database",
+        "epoch",
+        "format",
+        "has_turn",
+        "last_used",
+        "limits",
+        "number",
+        "piece_began",
+        "queries",
+        "read_only",
+        "rows_read",
+        "rows_written",
+        "sequence",
+        "stop",
+        "taken",
+        "unsynced",
+    )
+
     def __init__(
         self,
         number: int,
@@ -79,7 +108,6 @@ class Stream:
         self.epoch = epoch
         self.read_only = read_only
         self.sequence = 0
-        self.stored = StoredSql()
         self.format = JSON
         """How the request that is being answered was written, and its answer will be."""
         self.attached = False
@@ -105,12 +133,20 @@ class Stream:
         """Monotonic time at which the running piece of work began, kept by `dataplane.lead`."""
         self._deadline = 0.0
         """Monotonic time by which the running statement has to end; 0 before the first one."""
+        self._stored: StoredSql | None = None
         self._pace = pace
 
     def __repr__(self) -> str:
         state = "busy" if self.busy else "idle"
         turn = ", has the turn" if self.has_turn else ""
         return f"<Stream {self.number} of {self.database.database_id} [{state}{turn}]>"
+
+    @property
+    def stored(self) -> StoredSql:
+        """The SQL texts that the client has stored on it."""
+        if self._stored is None:
+            self._stored = StoredSql()
+        return self._stored
 
     def open(self) -> Connection:
         """Return the stream's connection, made or taken from the database's pool on first use."""
@@ -119,12 +155,14 @@ class Stream:
             self.connection.hook = self._on_progress
         return self.connection
 
-    def begin_statement(self) -> None:
-        """Start the clock of a statement."""
-        self.restart_clock()
+    def begin_statement(self) -> float:
+        """Start the clock of a statement; return the monotonic time."""
+        now = time.monotonic()
+        self._deadline = now + self.limits.statement_seconds
         if self.stop is not None and self.taken is None and not self.closing:
             self.stop = None  # meant the one before, which came to its end in the same moment
         self.queries += 1
+        return now
 
     def restart_clock(self) -> None:
         """Give the running statement its full time again."""
@@ -166,17 +204,16 @@ class Stream:
         """Call after it."""
         self._pace.commit_took(seconds)
 
-    def check_clock(self) -> None:
-        """Between rows: raise `SqlError` if the statement has to end."""
-        if self.stop is None and time.monotonic() >= self._deadline:
+    def check_clock(self, now: float) -> None:
+        """Between rows, at `now` (monotonic): raise `SqlError` if the statement has to end."""
+        if self.stop is None and now >= self._deadline:
             self.stop = self._too_slow()
         if self.stop is not None:
             raise self.stopped()
 
-    def pause_due(self) -> bool:
-        """Between pieces of work: return whether to let others go first. Raises `SqlError` as `check_clock` does."""
-        self.check_clock()
-        return self._pace.pause_due(self)
+    def pause_due(self, now: float) -> bool:
+        """Between pieces of work, at `now` (monotonic): return whether to let others go first."""
+        return self._pace.pause_due(self, now)
 
     def stopped(self) -> SqlError:
         """Return the error of a statement that was ended because of `stop`, which is cleared."""

@@ -20,9 +20,11 @@ class Usage:
     def __repr__(self) -> str:
         return f"<Usage {self.queries} queries>"
 
-    def take(self, stream: Stream) -> None:
-        """Add what a stream has counted, and start its counters anew."""
+    def take(self, stream: Stream, received: int, sent: int) -> None:
+        """Add what a stream has counted during a call, and the bytes of the call; start its counters anew."""
+        self.received += received
+        self.sent += sent
+        self.queries += stream.queries
         self.rows_read += stream.rows_read
         self.rows_written += stream.rows_written
-        self.queries += stream.queries
         stream.rows_read = stream.rows_written = stream.queries = 0

@@ -77,6 +77,10 @@ class Route(IntEnum):
     SOCKET_PROTOBUF = 11
 
 
+SOCKETS = frozenset({Route.SOCKET_JSON, Route.SOCKET_PROTOBUF})
+"""Routes whose calls are WebSockets."""
+
+
 class CallHead(msgspec.Struct, array_like=True, frozen=True):
     """Whose call it is. The worker believes the edge."""
 
@@ -111,8 +115,10 @@ def encode(call: int, type: int, *, flags: int = 0, code: int = 0, head: bytes =
 
 def encode_body(call: int, type: int, body: bytes, *, flags: int = 0, code: int = 0, head: bytes = b"") -> bytes:
     """Return `body` as one frame of `type`, followed by DATA frames for what does not fit."""
-    if len(body) <= MAX_DATA_BYTES:
-        return encode(call, type, flags=flags, code=code, head=head, data=body)
+    size = len(body)
+    if size <= MAX_DATA_BYTES:
+        head_bytes = len(head)
+        return HEADER.pack(HEADER_BYTES + head_bytes + size, call, type, flags, code, head_bytes) + head + body
     more = flags & ~(END | MESSAGE)
     pieces = [encode(call, type, flags=more, code=code, head=head, data=body[:MAX_DATA_BYTES])]
     for start in range(MAX_DATA_BYTES, len(body), MAX_DATA_BYTES):

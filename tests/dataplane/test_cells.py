@@ -93,15 +93,15 @@ def test_rows_are_encoded_as_their_values_are_one_by_one(connection: Connection,
     if form is PROTOBUF:
         assert rows[0] == tuple(message(1, hrana_protobuf.encode_value(v)) for v in values[0])
     else:
-        assert json.loads(b"[" + form.block(rows) + b"]")[0][0]["type"] in ("integer", "float", "text", "blob", "null")
+        assert json.loads(form.block(rows))[0][0]["type"] in ("integer", "float", "text", "blob", "null")
 
 
 def test_text_that_is_not_utf_8_is_repaired(connection: Connection) -> None:
     query = "SELECT CAST(x'61ff62' AS TEXT)"
     assert read(connection, query, cells.PLAIN) == [("a\ufffdb",)]
-    assert JSON.block(read(connection, query, JSON.form)) == '[{"type":"text","value":"a\ufffdb"}]'.encode()
+    assert JSON.block(read(connection, query, JSON.form)) == '[[{"type":"text","value":"a\ufffdb"}]]'.encode()
     assert PROTOBUF.block(read(connection, query, PROTOBUF.form)).endswith("a\ufffdb".encode())
-    assert LEGACY.block(read(connection, query, LEGACY.form)) == '["a\ufffdb"]'.encode()
+    assert LEGACY.block(read(connection, query, LEGACY.form)) == '[["a\ufffdb"]]'.encode()
 
 
 def test_what_is_unusual_is_read_publicly(connection: Connection) -> None:
@@ -109,7 +109,7 @@ def test_what_is_unusual_is_read_publicly(connection: Connection) -> None:
     wide = "SELECT " + ", ".join(f"{i}" for i in range(1000))
     assert read(connection, wide, cells.PLAIN) == [tuple(range(1000))]
     wire = read(connection, "SELECT zeroblob(3), 1.5", JSON.form)
-    assert JSON.block(wire) == b'[{"type":"blob","base64":"AAAA"},{"type":"float","value":1.5}]'
+    assert JSON.block(wire) == b'[[{"type":"blob","base64":"AAAA"},{"type":"float","value":1.5}]]'
 
 
 def test_a_database_in_utf_16(tmp_path: Path) -> None:
