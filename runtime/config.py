@@ -1,23 +1,17 @@
 """The node's configuration, and its reference manual: each field says what it does and when to leave it alone.
 
-The command line, `brrrd.toml` and the environment all fill the one `Config`. A value comes from, in this order: the
-command line, an environment variable (`BRRRD_` and the field's name in capitals; lists are comma-separated), the file
-given with `--config`, the default. An unknown key or a bad value is refused by name, never ignored.
+The command line, the environment and a file all fill the one `Config` (`runtime.config_sources`), and the printed
+reference is made of it (`runtime.cli.config_fields`). Its length is that of the manual.
 
 A leaf module: it imports nothing else of brrrd, so that every room may import it.
 """
 
 import os
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
-
-ENVIRONMENT_PREFIX = "BRRRD_"
 
 
 class ConfigError(Exception):
@@ -563,45 +557,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.database_workers or len(os.sched_getaffinity(0))
 
 
-class Field(NamedTuple):
-    """One configuration key, for the reference in the documentation."""
-
-    name: str
-    variable: str
-    type: str
-    default: str
-    """As it would be written in TOML."""
-    description: str
-
-
-def reference() -> list[Field]:
-    """Every configuration key in order, from which the printed reference is made."""
-    hints = get_type_hints(Config, include_extras=True)
-    fields = []
-    for field in msgspec.structs.fields(Config):
-        kind, meta = get_args(hints[field.name])[:2]
-        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-        fields.append(
-            Field(
-                field.name,
-                ENVIRONMENT_PREFIX + field.name.upper(),
-                _type_name(kind),
-                msgspec.json.encode(default).decode(),
-                str(meta.description),
-            )
-        )
-    return fields
-
-
-def _type_name(kind: Any) -> str:
-    if kind == list[str]:
-        return "list of strings"
-    choices = get_args(kind)
-    if choices:
-        return " | ".join(choices)
-    return {"str": "string", "int": "integer"}[kind.__name__]
-
-
 def parse_address(text: str, key: str) -> tuple[str, int]:
     """Split `host:port` or `[v6]:port`. Raises `ValueError` naming `key`."""
     host, colon, port = text.rpartition(":")
@@ -612,66 +567,3 @@ def parse_address(text: str, key: str) -> tuple[str, int]:
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{key}: expected host:port, as in 127.0.0.1:8080, not {text!r}")
     return host, int(port)
-
-
-def load(
-    file: str | os.PathLike[str] | None = None,
-    environ: Mapping[str, str] | None = None,
-    overrides: Mapping[str, Any] | None = None,
-) -> Config:
-    """Read the configuration; `overrides` come from the command line, where None means not given.
-
-    Raises `ConfigError`.
-    """
-    values: dict[str, Any] = {}
-    if file is not None:
-        values |= _from_file(Path(file))
-    values |= _from_environment(os.environ if environ is None else environ)
-    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
-    return _convert(values, "the configuration")
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    _convert(values, str(path))
-    return values
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Values of `BRRRD_*` variables. Others with the prefix belong to the client commands and are left alone."""
-    values: dict[str, Any] = {}
-    for field in msgspec.structs.fields(Config):
-        variable = ENVIRONMENT_PREFIX + field.name.upper()
-        text = environ.get(variable)
-        if text is None:
-            continue
-        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-        value: Any = text
-        if isinstance(default, list):
-            value = [item.strip() for item in text.split(",") if item.strip()]
-        elif isinstance(default, int):
-            try:
-                value = int(text)
-            except ValueError:
-                raise ConfigError(f"{variable}: expected an integer, not {text!r}") from None
-        _convert({field.name: value}, variable)
-        values[field.name] = value
-    return values
-
-
-def _convert(values: Mapping[str, Any], source: str) -> Config:
-    unknown = sorted(set(values) - {field.name for field in msgspec.structs.fields(Config)})
-    if unknown:
-        raise ConfigError(f"{source}: unknown key {unknown[0]!r}; `brrrd serve --help` lists what there is")
-    for key, value in values.items():
-        try:
-            msgspec.convert({key: value}, Config)
-        except (msgspec.ValidationError, ValueError) as error:
-            sentence = str(error).split(" - at `$")[0]
-            raise ConfigError(f"{source}: {key}: {sentence.removeprefix(key + ': ')}") from None
-    return msgspec.convert(dict(values), Config)

@@ -180,7 +180,8 @@ def _actor() -> str:
 
 def _default_data_dir() -> Path | None:
     """Return the data directory of a node started with defaults (or BRRRD_DATA_DIR) in this folder."""
-    from runtime.config import ConfigError, load
+    from runtime.config import ConfigError
+    from runtime.config_sources import load
 
     try:
         return Path(load().data_dir)

@@ -5,7 +5,7 @@ The text comes from `runtime.config`; a test compares the committed file with wh
 
 import sys
 
-from runtime.config import Field, reference
+from runtime.cli.config_fields import Field, reference
 
 HEAD = """\
 # Configuration

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runtime.cli.config_fields import Field, reference
 from runtime.cli.errors import WrongUsage
 from runtime.cli.tokens import record_node
-from runtime.config import Config, ConfigError, Field, load, reference
+from runtime.config import Config, ConfigError
+from runtime.config_sources import load
 
 if TYPE_CHECKING:
     from runtime.serve import Addresses

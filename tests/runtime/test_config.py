@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.config import Config, ConfigError, load, parse_address, reference
+from runtime.cli.config_fields import reference
+from runtime.config import Config, ConfigError, parse_address
+from runtime.config_sources import load
 
 
 def test_command_line_beats_environment_beats_file(tmp_path: Path) -> None:
