@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dataplane import hrana, hrana_protobuf
+from dataplane import hrana, protobuf_answers, protobuf_requests
 from dataplane.cells import PLAIN, Form
 from dataplane.values import WIRE, to_plain
 
@@ -73,14 +73,14 @@ LEGACY = JSON._replace(form=PLAIN, block=_plain_block)
 """The first protocol, whose rows are plain JSON."""
 
 PROTOBUF = Format(
-    decode_pipeline=hrana_protobuf.decode_pipeline,
-    decode_cursor=hrana_protobuf.decode_cursor,
-    decode_client_message=hrana_protobuf.decode_client_message,
-    form=hrana_protobuf.CELLS,
-    block=hrana_protobuf.encode_rows,
+    decode_pipeline=protobuf_requests.decode_pipeline,
+    decode_cursor=protobuf_requests.decode_cursor,
+    decode_client_message=protobuf_requests.decode_client_message,
+    form=protobuf_answers.CELLS,
+    block=protobuf_answers.encode_rows,
     result_rows=b"".join,
     row_entry=b"".join,
-    pipeline=hrana_protobuf.encode_pipeline,
-    entries=hrana_protobuf.encode_entries,
-    server_message=hrana_protobuf.encode_server_message,
+    pipeline=protobuf_answers.encode_pipeline,
+    entries=protobuf_answers.encode_entries,
+    server_message=protobuf_answers.encode_server_message,
 )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dataplane import hrana_protobuf, wire
+from dataplane import protobuf_requests, wire
 from dataplane.errors import HttpError
 from dataplane.formats import JSON, PROTOBUF, Format
 from dataplane.protobuf import ProtobufError
@@ -86,7 +86,7 @@ def _hello(data: bytes, form: Format) -> tuple[bool, str | None]:
             return head.type == "hello", head.jwt
         if data[:1] != bytes((_HELLO_TAG,)):
             return False, None
-        return True, getattr(hrana_protobuf.decode_client_message(data), "jwt", None)
+        return True, getattr(protobuf_requests.decode_client_message(data), "jwt", None)
     except (msgspec.MsgspecError, ProtobufError) as error:
         raise SocketClosed(UNDECODABLE, f"Cannot decode the message: {error}") from None
 

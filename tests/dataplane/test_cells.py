@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataplane import cells, hrana_protobuf
+from dataplane import cells, protobuf_answers
 from dataplane.connection import Connection
 from dataplane.engine import load
 from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
@@ -91,7 +91,7 @@ def test_rows_are_encoded_as_their_values_are_one_by_one(connection: Connection,
     one_by_one = [tuple(map(form.form.of, row)) for row in values]
     assert form.block(rows) == form.block(one_by_one)
     if form is PROTOBUF:
-        assert rows[0] == tuple(message(1, hrana_protobuf.encode_value(v)) for v in values[0])
+        assert rows[0] == tuple(message(1, protobuf_answers.encode_value(v)) for v in values[0])
     else:
         assert json.loads(form.block(rows))[0][0]["type"] in ("integer", "float", "text", "blob", "null")
 

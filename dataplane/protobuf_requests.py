@@ -1,0 +1,211 @@
+"""Hrana requests in Protobuf: bytes to the structs of `dataplane.hrana`.
+
+Used by `dataplane.formats` and `dataplane.sockets`. Field numbers are those of libSQL's HRANA_3_SPEC.md. All of these
+raise `ProtobufError` for bytes that are no such message.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from dataplane import hrana
+from dataplane import protobuf as pb
+from dataplane.hrana import Condition, NamedArg, Stmt
+from dataplane.values import FloatValue, NullValue, PlainValue, TextValue, WireValue
+
+T = TypeVar("T")
+
+MAX_DEPTH = 100
+"""Of conditions within conditions."""
+
+
+def _value(data: bytes) -> WireValue:
+    value: WireValue = NullValue()
+    for number, raw in pb.fields(data):
+        if number == 1:
+            value = NullValue()
+        elif number == 2:
+            value = cast(WireValue, PlainValue(pb.unzigzag(pb.to_int(raw))))
+        elif number == 3:
+            value = FloatValue(pb.to_double(raw))
+        elif number == 4:
+            value = TextValue(pb.to_text(raw))
+        elif number == 5:
+            value = cast(WireValue, PlainValue(pb.to_bytes(raw)))
+    return value
+
+
+def _named_arg(data: bytes) -> NamedArg:
+    name, value = "", b""
+    for number, raw in pb.fields(data):
+        if number == 1:
+            name = pb.to_text(raw)
+        elif number == 2:
+            value = pb.to_bytes(raw)
+    return NamedArg(name, _value(value))
+
+
+def _stmt(data: bytes) -> Stmt:
+    sql: str | None = None
+    sql_id: int | None = None
+    args: list[WireValue] = []
+    named: list[NamedArg] = []
+    want_rows = True
+    for number, raw in pb.fields(data):
+        if number == 1:
+            sql = pb.to_text(raw)
+        elif number == 2:
+            sql_id = pb.as_int32(pb.to_int(raw))
+        elif number == 3:
+            args.append(_value(pb.to_bytes(raw)))
+        elif number == 4:
+            named.append(_named_arg(pb.to_bytes(raw)))
+        elif number == 5:
+            want_rows = bool(pb.to_int(raw))
+    return Stmt(sql, sql_id, args, named, want_rows)
+
+
+def _conditions(data: bytes, depth: int) -> list[Condition]:
+    return [_condition(pb.to_bytes(raw), depth) for number, raw in pb.fields(data) if number == 1]
+
+
+def _condition(data: bytes, depth: int = 0) -> Condition:
+    if depth > MAX_DEPTH:
+        raise pb.ProtobufError(f"Conditions are nested more than {MAX_DEPTH} deep")
+    condition: Condition | None = None
+    for number, raw in pb.fields(data):
+        if number == 1:
+            condition = hrana.IfOk(pb.to_int(raw))
+        elif number == 2:
+            condition = hrana.IfError(pb.to_int(raw))
+        elif number == 3:
+            condition = hrana.IfNot(_condition(pb.to_bytes(raw), depth + 1))
+        elif number == 4:
+            condition = hrana.IfAnd(_conditions(pb.to_bytes(raw), depth + 1))
+        elif number == 5:
+            condition = hrana.IfOr(_conditions(pb.to_bytes(raw), depth + 1))
+        elif number == 6:
+            condition = hrana.IfAutocommit()
+    if condition is None:
+        raise pb.ProtobufError("A condition of a batch step is empty")
+    return condition
+
+
+def _step(data: bytes) -> hrana.Step:
+    condition: Condition | None = None
+    stmt = b""
+    for number, raw in pb.fields(data):
+        if number == 1:
+            condition = _condition(pb.to_bytes(raw))
+        elif number == 2:
+            stmt = pb.to_bytes(raw)
+    return hrana.Step(_stmt(stmt), condition)
+
+
+def _batch(data: bytes) -> hrana.Batch:
+    return hrana.Batch([_step(pb.to_bytes(raw)) for number, raw in pb.fields(data) if number == 1])
+
+
+def _last(data: bytes, wanted: int) -> bytes:
+    """Return the last value of a message field, empty if it is missing."""
+    found = b""
+    for number, raw in pb.fields(data):
+        if number == wanted:
+            found = pb.to_bytes(raw)
+    return found
+
+
+def _sql_or_id(data: bytes, first: int) -> tuple[str | None, int | None]:
+    sql: str | None = None
+    sql_id: int | None = None
+    for number, raw in pb.fields(data):
+        if number == first:
+            sql = pb.to_text(raw)
+        elif number == first + 1:
+            sql_id = pb.as_int32(pb.to_int(raw))
+    return sql, sql_id
+
+
+def _number_at(data: bytes, wanted: int) -> int:
+    found = 0
+    for number, raw in pb.fields(data):
+        if number == wanted:
+            found = pb.as_int32(pb.to_int(raw))
+    return found
+
+
+def _store_sql(data: bytes) -> hrana.StoreSql:
+    sql = _last(data, 2)
+    return hrana.StoreSql(_number_at(data, 1), pb.to_text(sql))
+
+
+# By field of StreamRequest (HTTP).
+_PIPELINE_REQUESTS: dict[int, Callable[[bytes], hrana.Request]] = {
+    1: lambda data: hrana.Close(),
+    2: lambda data: hrana.Execute(_stmt(_last(data, 1))),
+    3: lambda data: hrana.RunBatch(_batch(_last(data, 1))),
+    4: lambda data: hrana.Sequence(*_sql_or_id(data, 1)),
+    5: lambda data: hrana.Describe(*_sql_or_id(data, 1)),
+    6: _store_sql,
+    7: lambda data: hrana.CloseSql(_number_at(data, 1)),
+    8: lambda data: hrana.GetAutocommit(),
+}
+
+# By field of RequestMsg (WebSocket); field 1 of those with a stream is its id.
+_SOCKET_REQUESTS: dict[int, Callable[[bytes], hrana.SocketRequest]] = {
+    2: lambda data: hrana.OpenStream(_number_at(data, 1)),
+    3: lambda data: hrana.CloseStream(_number_at(data, 1)),
+    4: lambda data: hrana.StreamExecute(_number_at(data, 1), _stmt(_last(data, 2))),
+    5: lambda data: hrana.StreamBatch(_number_at(data, 1), _batch(_last(data, 2))),
+    6: lambda data: hrana.OpenCursor(_number_at(data, 1), _number_at(data, 2), _batch(_last(data, 3))),
+    7: lambda data: hrana.CloseCursor(_number_at(data, 1)),
+    8: lambda data: hrana.FetchCursor(_number_at(data, 1), _number_at(data, 2)),
+    9: lambda data: hrana.StreamSequence(_number_at(data, 1), *_sql_or_id(data, 2)),
+    10: lambda data: hrana.StreamDescribe(_number_at(data, 1), *_sql_or_id(data, 2)),
+    11: _store_sql,
+    12: lambda data: hrana.CloseSql(_number_at(data, 1)),
+    13: lambda data: hrana.StreamGetAutocommit(_number_at(data, 1)),
+}
+
+
+def _chosen(data: bytes, kinds: dict[int, Callable[[bytes], T]]) -> T:
+    """Return the one of several messages that is given."""
+    found: T | None = None
+    for number, raw in pb.fields(data):
+        if number in kinds:
+            found = kinds[number](pb.to_bytes(raw))
+    if found is None:
+        raise pb.ProtobufError("A request is of no known type")
+    return found
+
+
+def _text_or_none(data: bytes, wanted: int) -> str | None:
+    found: str | None = None
+    for number, raw in pb.fields(data):
+        if number == wanted:
+            found = pb.to_text(raw)
+    return found
+
+
+def decode_pipeline(body: bytes) -> hrana.Pipeline:
+    """Return a PipelineReqBody. Raises `ProtobufError`."""
+    requests = [_chosen(pb.to_bytes(raw), _PIPELINE_REQUESTS) for number, raw in pb.fields(body) if number == 2]
+    return hrana.Pipeline(requests, _text_or_none(body, 1))
+
+
+def decode_cursor(body: bytes) -> hrana.Cursor:
+    """Return a CursorReqBody. Raises `ProtobufError`."""
+    return hrana.Cursor(_batch(_last(body, 2)), _text_or_none(body, 1))
+
+
+def decode_client_message(body: bytes) -> hrana.ClientMessage:
+    """Return a ClientMsg. Raises `ProtobufError`."""
+    message: hrana.ClientMessage | None = None
+    for number, raw in pb.fields(body):
+        data = pb.to_bytes(raw)
+        if number == 1:
+            message = hrana.Hello(_text_or_none(data, 1))
+        elif number == 2:
+            message = hrana.SocketMessage(_number_at(data, 1), _chosen(data, _SOCKET_REQUESTS))
+    if message is None:
+        raise pb.ProtobufError("A message is of no known type")
+    return message
