@@ -1,9 +1,9 @@
 """Protocol Buffers' wire format (https://protobuf.dev/programming-guides/encoding/), as much as Hrana needs of it.
 
 Used by `dataplane.protobuf_requests` and `dataplane.protobuf_answers`. Written by hand because the messages go straight
-from and to the structs and rows that the JSON form uses: the `protobuf` package would build a second tree of objects for
-every row. Knows nothing of Hrana. Decoders take the last of a field that is given twice and pass over unknown fields, as
-the format asks for.
+from and to the structs and rows that the JSON form uses: the `protobuf` package would build a second tree of objects
+for every row. Knows nothing of Hrana. Decoders take the last of a field that is given twice and pass over unknown
+fields, as the format asks for.
 """
 
 import struct
