@@ -33,13 +33,14 @@ MAX_WAITING_BYTES = 16 << 20
 PAUSE_BYTES = 8 << 20
 """Bytes the host has not read yet above which no more of its frames are."""
 
-MAX_WEBSOCKETS = 10_000
-"""Of one host. The app's own limit (`max_websockets`) is kept in the isolate; this one holds whatever happens there."""
-FRAMES_PER_TURN = 64
-"""Frames of one host that are looked at before others get their turn: a few milliseconds, if all are requests."""
-
 UNHEARD_BYTES = 1 << 20
 """The same, above which it hears nothing of what other hosts of its app send."""
+
+MAX_WEBSOCKETS = 10_000
+"""Of one host. The app's own limit (`max_websockets`) is kept in the isolate; this one holds whatever happens there."""
+
+FRAMES_PER_TURN = 64
+"""Frames of one host that are looked at before others get their turn: a few milliseconds, if all are requests."""
 
 _REQUEST = int(Type.REQUEST)
 _DATA = int(Type.DATA)

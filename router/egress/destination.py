@@ -80,7 +80,7 @@ class OwnNames:
         self._authorities = {_split(authority) for authority in authorities}
         self._edge_ports = {port for _, port in self._authorities}
         self._db_hosts = frozenset(name.lower().strip("[]") for name in db_hosts)
-        self._names = frozenset(names)
+        self.replace(names)
 
     def __repr__(self) -> str:
         return f"<OwnNames {len(self._db_hosts) + len(self._names)} names on ports {sorted(self._edge_ports)}>"

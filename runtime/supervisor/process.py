@@ -16,9 +16,6 @@ from typing import Any
 from runtime import channel
 from runtime.supervisor.output import Output
 
-FIRST_FD = channel.FD + 1
-"""Descriptors handed down are numbered from here, in order."""
-
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEPT_PREFIXES = ("LC_", "PYTHON", "COVERAGE")
 

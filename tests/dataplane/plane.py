@@ -121,7 +121,6 @@ class Plane:
         self.tokens: dict[str, str] = {}
         self._databases: dict[str, Database] = {}
         self._version = 0
-        self._socket_path = ""
 
     def serve(self, database_id: str, *, epoch: int = 1, blocked: str | None = None) -> None:
         """Put a database in the catalog, with a new token."""

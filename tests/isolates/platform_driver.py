@@ -233,7 +233,3 @@ class Platform:
     @property
     def next_timer(self) -> float:
         return float(struct.unpack_from("<d", self.output, 8)[0])
-
-    @property
-    def more_work(self) -> bool:
-        return bool(struct.unpack_from("<I", self.output, 4)[0] & 1)
