@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-Fields = Sequence[tuple[bytes, bytes]]
+from router.cache.fields import Fields
 
 MAX_URL_BYTES = 16 << 10
 MAX_NAME_BYTES = 1024

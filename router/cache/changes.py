@@ -10,17 +10,8 @@ from pathlib import Path
 import msgspec
 
 from router.cache.budget import Limits, excess
-from router.cache.calls import (
-    DEFAULT,
-    Call,
-    CallError,
-    Fields,
-    Stored,
-    joined,
-    pairs,
-    without_fragment,
-    without_search,
-)
+from router.cache.calls import DEFAULT, Call, CallError, Stored, joined, pairs, without_fragment, without_search
+from router.cache.fields import Fields
 from router.cache.index import connect, key_of
 from router.cache.matching import varies, vary_names
 

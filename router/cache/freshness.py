@@ -5,12 +5,10 @@ the response on it, it is kept until its room is needed.
 """
 
 import re
-from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
-Fields = Sequence[tuple[bytes, bytes]]
+from router.cache.fields import Fields, moment
 
 _DIRECTIVE = re.compile(r'([!#$%&\'*+.^_`|~0-9a-z-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*)))?', re.IGNORECASE)
 _LONGEST_SECONDS = 10 * 365 * 86400
@@ -63,20 +61,13 @@ def _lifetime(directives: dict[str, str], fields: Fields, now: float) -> float |
     for name in ("s-maxage", "max-age"):
         if name in directives:
             return _seconds(directives[name]) - age
-    expires = next((value.decode("latin-1") for name, value in fields if name == b"expires"), None)
+    expires = next((value for name, value in fields if name == b"expires"), None)
     if expires is None:
         return None
-    date = next((_moment(value.decode("latin-1")) for name, value in fields if name == b"date"), None)
-    moment = _moment(expires)
-    return 0.0 if moment is None else moment - (now if date is None else date) - age
+    date = next((moment(value) for name, value in fields if name == b"date"), None)
+    end = moment(expires)
+    return 0.0 if end is None else end - (now if date is None else date) - age
 
 
 def _seconds(text: str) -> int:
     return min(int(text), _LONGEST_SECONDS) if text.isascii() and text.isdigit() and len(text) < 20 else 0
-
-
-def _moment(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None

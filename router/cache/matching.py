@@ -4,20 +4,12 @@ Vary: Service Workers section 5.4, "request matches cached item"; conditions and
 """
 
 import re
-from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
-Fields = Sequence[tuple[bytes, bytes]]
+from router.cache.fields import Fields, moment, value_of
 
 _RANGE = re.compile(rb"bytes=\s*(\d{0,18})-(\d{0,18})\s*", re.IGNORECASE)
-
-
-def value_of(fields: Fields, name: bytes) -> bytes | None:
-    """Return a header field's values, combined; None: there is none."""
-    values = [value for key, value in fields if key == name]
-    return b", ".join(values) if values else None
 
 
 def vary_names(fields: Fields) -> bytes:
@@ -83,7 +75,8 @@ def _is_unchanged(asked: Fields, fields: Fields) -> bool:
         return tags.strip() == b"*" or mine.removeprefix(b"W/") in {
             tag.strip().removeprefix(b"W/") for tag in tags.split(b",")
         }
-    since, modified = _moment(value_of(asked, b"if-modified-since")), _moment(value_of(fields, b"last-modified"))
+    since = moment(value_of(asked, b"if-modified-since") or b"")
+    modified = moment(value_of(fields, b"last-modified") or b"")
     return since is not None and modified is not None and modified <= since
 
 
@@ -92,14 +85,5 @@ def _still_applies(condition: bytes | None, fields: Fields) -> bool:
         return True
     if condition.startswith((b'"', b"W/")):
         return not condition.startswith(b"W/") and condition == value_of(fields, b"etag")
-    modified = value_of(fields, b"last-modified")
-    return modified is not None and _moment(modified) == _moment(condition)
-
-
-def _moment(value: bytes | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
+    modified = moment(value_of(fields, b"last-modified") or b"")
+    return modified is not None and modified == moment(condition)

@@ -113,6 +113,19 @@ def test_a_range_applies_to_a_whole_response_only() -> None:
     assert part([(b"range", b"bytes=0-0")], 200, b"", [], 0).status == 416
 
 
+@pytest.mark.parametrize(
+    ("condition", "modified", "status"),
+    [
+        (b"Mon, 23 Nov 2026 02:00:00 GMT", b"Mon, 23 Nov 2026 02:00:00 GMT", 206),
+        (b"Mon, 23 Nov 2026 01:00:00 GMT", b"Mon, 23 Nov 2026 02:00:00 GMT", 200),
+        (b"yesterday", b"today", 200),
+    ],
+)
+def test_a_range_on_condition_of_a_date(condition: bytes, modified: bytes, status: int) -> None:
+    asked = [(b"range", b"bytes=0-0"), (b"if-range", condition)]
+    assert part(asked, 200, b"OK", [(b"last-modified", modified)], 10).status == status
+
+
 def test_a_url_without_its_search() -> None:
     assert without_search(b"http://a/b?c#d") == b"http://a/b"
     assert without_search(b"http://a/b#c?d") == b"http://a/b"
