@@ -36,6 +36,7 @@ from isolates.messages import (
 from isolates.operations import Operations
 from isolates.package import Package
 from isolates.process import bound_memory
+from isolates.rehearsal import MAIN, SOURCES, rehearse
 from isolates.relief import Relief
 from isolates.ring import BUFFER_BYTES, CACHE, EGRESS, Counters, Ring
 from isolates.sandbox.layers import Sandbox
@@ -86,6 +87,7 @@ class Host:
         sandbox: Sandbox,
         channel: socket.socket,
         listener: socket.socket,
+        stands_by: bool = False,
     ) -> None:
         self._engine = engine
         self._platform = platform
@@ -99,8 +101,12 @@ class Host:
         self._native: Handle
         self._ring: Ring
         self._operations: Operations
+        self._boot_script: Handle
+        self._parse: Handle
+        self._rehearsal: Handle | None
         self._watchdog: Watchdog
         self._link = Link(channel)
+        listener.setblocking(False)
         self._listener = listener
         self._services: dict[int, str] = {}
         self._ticket = b""
@@ -118,6 +124,8 @@ class Host:
         self._last_busy = 0.0
         self._limits = Limits()
         self._prepare(self._limits.memory_mb)
+        if stands_by:
+            self._rehearse()
 
     def __repr__(self) -> str:
         state = "draining" if self._drain_until else "serving" if self._loaded else "standby"
@@ -166,7 +174,6 @@ class Host:
             on_due=self._on_due,
             connect=self._connect,
         )
-        self._ring.watch(self._link.descriptor, self._on_channel)
         self._operations = Operations(
             scratch,
             flush=self._ring.flush_now,
@@ -180,15 +187,39 @@ class Host:
         isolate.set(native, "importModule", modules.import_module)
         self._operations.read = modules.read
         self._operations.require = lambda name: isolate.set(native, "required", modules.builtin(name))
+        script = isolate.global_object
+        self._boot_script = isolate.get(script, "__brrrd_boot")
+        self._parse = isolate.get(isolate.get(script, "JSON"), "parse")
+        prepare = isolate.get(script, "__brrrd_prepare")
+        self._rehearsal = isolate.call(prepare, native) if isolate.is_object(prepare) else None
+
+    def _rehearse(self) -> None:
+        """While no app is known: what a request would be the first to do is done. Raises `RehearsalError`."""
+        isolate, rehearsal = self._isolate, self._rehearsal
+        if rehearsal is None:
+            return
+        play, name = isolate.get(rehearsal, "play"), isolate.string(MAIN)
+        self._modules.open_platform(Builtins(SOURCES))
+        self._ring.watch(self._listener.fileno(), self._accept)
+        # Nobody is told of this loading, nor of these requests.
+        self._loaded, self._stats_due = True, math.inf
+        rehearse(self._ring, self._listener, lambda first: isolate.call(play, *[name] if first else []))
+        self._loaded, self._stats_due = False, 0.0
+        self._ring.unwatch(self._listener.fileno())
+        self._modules.close()
+        isolate.call(isolate.get(rehearsal, "forget"))
 
     def _serve(self, load: Load) -> NoReturn:
         self._load_started = time.monotonic()
+        self._stats_due = self._load_started + STATS_SECONDS
         if load.limits.memory_mb != self._limits.memory_mb:
             self._ring.close()
             self._isolate.dispose()
             self._prepare(load.limits.memory_mb)
         self._limits = load.limits
         self._link.unblock()
+        # Not before: a rehearsal would take what is not for it.
+        self._ring.watch(self._link.descriptor, self._on_channel)
         self._confine(load)
         self._ring.busy_since = self._load_started
         self._watchdog = Watchdog(
@@ -233,9 +264,8 @@ class Host:
             max_bytes=load.limits.module_mb << 20,
             on_too_large=lambda message: self._hit("module_mb", message),
         )
-        boot = isolate.get(isolate.global_object, "__brrrd_boot")
-        parse = isolate.get(isolate.get(isolate.global_object, "JSON"), "parse")
-        loop = isolate.call(boot, self._native, isolate.call(parse, isolate.string(boot_config(load, self._version))))
+        config = isolate.call(self._parse, isolate.string(boot_config(load, self._version)))
+        loop = isolate.call(self._boot_script, self._native, config)
         hooks = [isolate.get(self._native, name) for name in ("onRejected", "onHandled")]
         if all(isolate.is_object(hook) for hook in hooks):
             isolate.on_rejection(*map(isolate.keep, hooks))
@@ -362,7 +392,6 @@ class Host:
                 self._exit(EXIT_RETIRED)
             elif frame.type == wire.Type.LOADED and not self._loaded:
                 self._loaded = True
-                self._listener.setblocking(False)
                 self._ring.watch(self._listener.fileno(), self._accept)
                 self._link.send(Loaded((time.monotonic() - self._load_started) * 1000))
             elif frame.type == wire.Type.FAILED:

@@ -47,6 +47,8 @@ class Fork(msgspec.Struct, tag="fork", frozen=True):
     """Fork one host. Sent with the two descriptors described above, in the same `sendmsg`."""
 
     host_id: str
+    stands_by: bool = False
+    """No app waits for it: it has time to rehearse."""
 
 
 # zygote -> supervisor

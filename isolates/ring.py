@@ -4,7 +4,7 @@ JavaScript calls `poll`, which sends what JavaScript wrote, waits, fills the inp
 the isolate's thread therefore is the event loop, and a batch of requests costs one crossing. Layout of the buffers,
 integers little-endian, the first `HEADER_BYTES` of each a header:
 
-    input   u32 bytes of segments, u32 flags (bit 0 leave the loop, never set here; bit 1 draining),
+    input   u32 bytes of segments, u32 flags (bit 0 leave the loop; bit 1 draining),
             f64 wall clock in ms, f64 monotonic clock in ms
     output  u32 bytes of segments, u32 flags (bit 0 more work is ready: do not wait),
             f64 ms until the next timer, counted from the last input's clock (-1: none), u32 active requests,
@@ -32,6 +32,7 @@ from isolates.connection import GONE, MIN_ROOM, Connection
 HEADER_BYTES = 64
 BUFFER_BYTES = HEADER_BYTES + (1 << 20)
 """At least; the platform may make larger ones."""
+LEAVE = 1
 DRAINING = 2
 MORE_WORK = 1
 HOST = 0
@@ -69,6 +70,9 @@ class Counters(NamedTuple):
     def busy(self) -> bool:
         """Whether a request, work that outlives its response, or a WebSocket is under way."""
         return bool(self.active or self.queued or self.background or self.websockets)
+
+
+_NOTHING = Counters(0, 0, 0, 0, 0, 0)
 
 
 class Ring:
@@ -120,7 +124,7 @@ class Ring:
         self.cpu_since = 0.0
         """CPU seconds that this thread had used when JavaScript got control; only after `measure_cpu`."""
         self._measures_cpu = False
-        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *Counters(0, 0, 0, 0, 0, 0))
+        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *_NOTHING)
 
     def __repr__(self) -> str:
         return f"<Ring {len(self._connections)} connections, {self.counters}>"
@@ -225,6 +229,18 @@ class Ring:
     def interrupt(self) -> None:
         """Have `on_due` called before JavaScript next gets control. From any thread."""
         self._due = 0.0
+
+    def turn(self, run: Callable[[], object]) -> None:
+        """Have `run`, JavaScript's loop, end after one turn."""
+        self._flags |= LEAVE
+        run()
+        self._flags &= ~LEAVE
+
+    def begin_anew(self) -> None:
+        """Forget what JavaScript counted, and which connections there were; none is left."""
+        self._next_id = FIRST_EDGE
+        self._due = 0.0
+        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *_NOTHING)
 
     def close(self) -> None:
         """Stop watching; for a ring that never ran."""

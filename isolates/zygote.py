@@ -93,7 +93,7 @@ class Zygote:
         zygote = os.getpid()
         child = os.fork()
         if child == 0:
-            self._become_host(zygote, channel, listener)
+            self._become_host(zygote, channel, listener, message.stands_by)
         os.close(channel)
         os.close(listener)
         watch = os.pidfd_open(child)
@@ -101,7 +101,7 @@ class Zygote:
         self._poller.register(watch, select.POLLIN)
         self._send(Forked(message.host_id, child))
 
-    def _become_host(self, zygote: int, channel: int, listener: int) -> NoReturn:
+    def _become_host(self, zygote: int, channel: int, listener: int, stands_by: bool) -> NoReturn:
         """The child's side of a fork. Nothing of the zygote stays open, and no exception gets back into its loop."""
         try:
             die_with_parent(zygote)
@@ -118,6 +118,7 @@ class Zygote:
                 sandbox=self._sandbox,
                 channel=socket.socket(fileno=channel),
                 listener=socket.socket(fileno=listener),
+                stands_by=stands_by,
             ).run()
         except BaseException as error:  # the process's door
             print(f"isolate host {os.getpid()} stopped: {error!r}", file=sys.stderr, flush=True)

@@ -89,6 +89,17 @@ class Modules:
         self._max_bytes = max_bytes
         self._on_too_large = on_too_large
 
+    def open_platform(self, builtins: Builtins) -> None:
+        """As `open` while there is no package: modules of the platform can be imported until `close`."""
+        self._builtins = builtins
+
+    def close(self) -> None:
+        """Forget what was imported."""
+        for module in self._by_target.values():
+            self._isolate.drop(module.handle)
+        self._by_target.clear()
+        self._by_script.clear()
+
     def __repr__(self) -> str:
         return f"<Modules: {len(self._by_target)} loaded>"
 

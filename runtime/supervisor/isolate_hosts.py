@@ -68,7 +68,7 @@ class IsolateHosts:
         self.pools: dict[str, Pool] = {}
         self.restarts = 0
         self.zygote = Zygote(run_dir, cache_dir, lambda: self.standby.refill(), self._host_gone, self._host_said, user)
-        self.standby = Standby(standby, self.zygote.fork, lambda: len(self._starting))
+        self.standby = Standby(standby, lambda: self.zygote.fork(stands_by=True), lambda: len(self._starting))
         self._bounds = bounds
         self._grace_ms = grace_ms
         self._starting: dict[str, asyncio.Task[None]] = {}

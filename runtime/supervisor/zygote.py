@@ -62,8 +62,8 @@ class Zygote:
     def __repr__(self) -> str:
         return f"<Zygote {self.slot.state}, {len(self.alive)} hosts>"
 
-    async def fork(self) -> Host:
-        """Fork a blank host. Raises `HostFailed` when there is no zygote to do it."""
+    async def fork(self, *, stands_by: bool = False) -> Host:
+        """Fork a blank host; `stands_by`: nothing waits for it. Raises `HostFailed` when there is no zygote to do it."""
         try:
             await asyncio.wait_for(self.slot.ready.wait(), ZYGOTE_SECONDS)
         except TimeoutError:
@@ -77,7 +77,7 @@ class Zygote:
             listener.listen(BACKLOG)
             self.alive[host_id] = host
             await host.attach(ours)
-            await self._send(Fork(host_id), [theirs.fileno(), listener.fileno()])
+            await self._send(Fork(host_id, stands_by), [theirs.fileno(), listener.fileno()])
         return host
 
     async def ended_by_itself(self, host: Host) -> bool:

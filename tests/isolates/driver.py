@@ -106,7 +106,7 @@ def request_frame(stream: int, url: str = "http://a/", *, method: str = "GET", b
 class Host:
     """A forked host, as its supervisor sees it."""
 
-    def __init__(self, zygote: "Zygote", host_id: str, folder: Path) -> None:
+    def __init__(self, zygote: "Zygote", host_id: str, folder: Path, *, stands_by: bool) -> None:
         self._zygote = zygote
         self._edges: list[Edge] = []
         self.host_id = host_id
@@ -116,7 +116,7 @@ class Host:
         with theirs, socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.path)
             listener.listen(16)
-            socket.send_fds(zygote.end.sock, [encode(Fork(host_id))], [theirs.fileno(), listener.fileno()])
+            socket.send_fds(zygote.end.sock, [encode(Fork(host_id, stands_by))], [theirs.fileno(), listener.fileno()])
         self.end = End(ours, FromHost)
         self.pid = zygote.end.expect(Forked).pid
 
@@ -191,8 +191,8 @@ class Zygote:
         self.engine = ready.engine
         self.missing = ready.missing
 
-    def fork(self) -> Host:
-        self._hosts.append(Host(self, f"host-{len(self._hosts) + 1}", self.folder))
+    def fork(self, *, stands_by: bool = False) -> Host:
+        self._hosts.append(Host(self, f"host-{len(self._hosts) + 1}", self.folder, stands_by=stands_by))
         return self._hosts[-1]
 
     def __enter__(self) -> "Zygote":

@@ -21,6 +21,12 @@ export function setClock(wall: number, monotonic: number): void {
   }
 }
 
+/** The next poll is the first one that the app knows of. */
+export function forgetTimeOrigin(): void {
+  originWall = 0;
+  latest = 0;
+}
+
 /** Milliseconds on the host's monotonic clock, as of now. A step of the wall clock cannot turn it back. */
 export function monotonic(): number {
   const since = DateNow() - wallAtPoll;

@@ -182,24 +182,28 @@ export function installGlobals(): void {
   defineHandler(globalThis as unknown as EventTarget, 'rejectionhandled');
 }
 
-/** Adds what depends on the app's settings, and takes away what app code must not have. Runs at boot. */
-export function finishGlobals(processEnvironment: Record<string, string>, node: boolean): void {
+/** Adds what depends on the app's settings. Runs at boot. */
+export function installAppGlobals(processEnvironment: Record<string, string>, node: boolean): void {
+  define('process', { env: processEnvironment }, false);
+  if (!node) return;
+  define('setImmediate', setImmediate, true);
+  define('clearImmediate', clearTimeout, true);
+  define('global', globalThis, false);
+}
+
+/** Adds what a context for a snapshot cannot have, and takes away what app code must not. Runs before any of that. */
+export function finishGlobals(): void {
   installWasmStreaming();
   // Again: the engine's embedding sets timers of its own on a context that comes from a snapshot.
   for (const name of ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'])
     define(name, functions[name], true);
-  define('process', { env: processEnvironment }, false);
-  if (node) {
-    define('setImmediate', setImmediate, true);
-    define('clearImmediate', clearTimeout, true);
-    define('global', globalThis, false);
-  }
   // As in browsers without cross-origin isolation, the class of shared buffers has no name on the global object, and is
   // reached through a shared WebAssembly memory. Such memory is no clock here: an isolate has one thread, so nobody counts
   // while code runs, and nothing of the host's is ever in it. What could block the thread is off: Atomics.wait and
   // memory.atomic.wait throw (`allow_atomics_wait` in isolates/v8/isolate.py). What the platform copies out of buffers
   // refuses shared ones (`bytesView`), but for the two arguments that the standards mark [AllowShared].
-  for (const name of ['__brrrd_boot', '__brrrd_ring', '__timer_manager', 'SharedArrayBuffer']) remove(name);
+  for (const name of ['__brrrd_boot', '__brrrd_prepare', '__brrrd_ring', '__timer_manager', 'SharedArrayBuffer'])
+    remove(name);
   const atomics = Atomics as unknown as Record<string, unknown>;
   delete atomics.wait;
   delete atomics.waitAsync;

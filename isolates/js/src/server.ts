@@ -95,6 +95,13 @@ export function setHandler(loaded: Handler): void {
   handler = loaded;
 }
 
+/** After a rehearsal, all of whose requests were answered. `configureServer` does the rest. */
+export function forgetRequests(): void {
+  handler = null;
+  total = 0;
+  setCounter(Counter.total, 0);
+}
+
 /** What the code that a handler began may be waited for by. */
 interface Waiting {
   waitUntil(promise: unknown): void;

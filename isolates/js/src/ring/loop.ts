@@ -111,15 +111,11 @@ function turn(): void {
   }
 }
 
-/** The function that boot returns; `start` is called once, before the first poll. */
-export function makeLoop(poll: () => void, start: () => void): () => void {
-  let started = false;
+/** Returns the loop; it calls `start`, if it is given one, before the first poll. */
+export function makeLoop(poll: () => void): (start: (() => void) | null) => void {
   onTimerChange(announceTimer);
-  return function run(): void {
-    if (!started) {
-      started = true;
-      start();
-    }
+  return function run(start): void {
+    if (start !== null) start();
     try {
       announceTimer();
       for (;;) {

@@ -1,0 +1,62 @@
+"""What a host that stands by plays to the platform before it knows its app, so that a first request finds it all warm.
+
+Code is compiled when it is first called, and memory shared with the zygote is copied when it is first written to: both
+would take longer than the first request of an app itself. So a module of the platform is loaded in the app's place and
+asked a few requests over a connection like an edge worker's, through the same loop. Nothing of it is left for the app
+to see: counters, numbers of connections and clocks begin anew afterwards. Called by `host.py`.
+"""
+
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from isolates import wire
+from isolates.ring import Ring
+
+MAIN = "internal:rehearsal"
+SOURCES = {
+    MAIN: b"""export default {
+  async fetch(request) {
+    const url = new URL(request.url);
+    const name = request.headers.get("accept");
+    return request.method === "POST" ? Response.json(await request.json()) : new Response(url.pathname + name);
+  },
+};
+"""
+}
+"""What is played: only this one module."""
+
+_FIELDS = "\nrehearsal\nhost\nlocalhost\naccept\n*/*"
+_REQUESTS = (
+    (f"GET\nhttp://localhost/{_FIELDS}", b""),
+    (f"POST\nhttp://localhost/{_FIELDS}\ncontent-type\napplication/json\ncontent-length\n2", b"{}"),
+)
+
+
+class RehearsalError(Exception):
+    """The platform did not answer."""
+
+
+def rehearse(ring: Ring, listener: socket.socket, play: Callable[[bool], object]) -> None:
+    """Load the module and ask it each request once, over a connection to `listener`, which `ring` accepts from.
+
+    `play(True)` runs JavaScript's loop with the module, `play(False)` without. Raises `RehearsalError` if an answer
+    fails to come, which only a fault in the platform explains.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as edge:
+        edge.connect(listener.getsockname())
+        edge.setblocking(False)
+        # One turn reads a request; the next one sends what came of it, and reads what follows.
+        for number, (head, data) in enumerate(_REQUESTS):
+            edge.sendall(wire.encode(number + 1, wire.Type.REQUEST, flags=wire.END, head=head.encode(), data=data))
+            ring.turn(partial(play, number == 0))
+        edge.shutdown(socket.SHUT_WR)
+        ring.turn(partial(play, False))
+        try:
+            frames, _ = wire.decode(edge.recv(1 << 16))
+        except BlockingIOError:
+            frames = []
+    ring.begin_anew()
+    answers = sum(frame.type == wire.Type.RESPONSE and frame.status == 200 for frame in frames)
+    if answers != len(_REQUESTS):
+        raise RehearsalError(f"the platform answered {answers} of {len(_REQUESTS)} requests in its rehearsal")
