@@ -118,6 +118,7 @@ class Host:
         self._sent_stats: Counters | None = None
         self._hits: Counter[str] = Counter()
         self._sent_hits = 0
+        self._buffers_due = 0.0
         self._blocked = False
         self._fires = Fires()
         self._drain_until: float | None = None
@@ -382,7 +383,8 @@ class Host:
             elif frame.type == wire.Type.LIMIT:
                 request_id, _, limit = frame.head.decode("latin-1").partition("\n")
                 self._hits[limit] += 1
-                self._log("warn", request_id, frame.data)
+                if frame.data:
+                    self._log("warn", request_id, frame.data)
             elif frame.type == wire.Type.FIRED:
                 fired = self._fires.end(frame.stream, frame.status, time.monotonic())
                 if fired is not None:
@@ -429,14 +431,21 @@ class Host:
         dropped = self._log_budget.take_dropped()
         if dropped:
             self._hits["log_volume"] += dropped
-            self._link.send(Log(time.time(), "warn", "", f"{dropped} log lines were dropped: over 1 MB per second"))
+            self._link.send(
+                Log(
+                    time.time(),
+                    "warn",
+                    "",
+                    f"{dropped} log lines were dropped: over 1 MB per second (limit log_volume)",
+                )
+            )
 
     # -- ends
 
     def _hit(self, limit: str, message: str) -> None:
         """Count a limit that does not end the host, and tell the app's owner."""
         self._hits[limit] += 1
-        self._link.send(Log(time.time(), "warn", "", message), droppable=True)
+        self._log("warn", "", message.encode())
 
     def _fail(self, message: str) -> None:
         """Tell the app's owner, and the supervisor if it waits for the load, what broke."""
@@ -486,6 +495,11 @@ class Host:
         V8 also asks when a buffer outside the heap could not be had; then the answer is no, and a RangeError is thrown.
         """
         if self._isolate.heap_bytes() < current * 3 // 4:
+            message = f"A buffer could not be had: the limit memory_mb = {self._limits.memory_mb} is used up"
+            now = time.monotonic()
+            if now >= self._buffers_due:  # V8 asks again and again for the same buffer
+                self._buffers_due = now + STATS_SECONDS
+                self._hit("memory_mb", message)
             return current
         self._retire("memory_mb", self._memory_message("the heap is full"))
         self._isolate.terminate()

@@ -102,6 +102,11 @@ class Edge:
         """Return how many bytes of body a request to this app may have."""
         return min(self.max_body_bytes, route.app.max_body_bytes)
 
+    def body_too_large(self, route: Route) -> EdgeError:
+        """Return the error for a request whose body is over that, and count it."""
+        route.counters.over("max_body_bytes")
+        return EdgeError(413, code="max_body_bytes")
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         peer = self.peer(client[0] if client else "", scope.get("scheme", "http"))
@@ -231,7 +236,7 @@ class _Exchange(Stream):
         limit = self._edge.body_limit(route)
         declared = next((value for name, value in headers if name == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > limit:
-            raise EdgeError(413)
+            raise self._edge.body_too_large(route)
         host = next(value for name, value in headers if name == b"host")
         fields, withheld = split(headers)
         target = raw_path + b"?" + query if query else raw_path
@@ -265,7 +270,7 @@ class _Exchange(Stream):
             body, end = message.get("body", b""), not message.get("more_body", False)
             self._received += len(body)
             if self._received > limit:
-                self._happen("error", EdgeError(413))
+                self._happen("error", self._edge.body_too_large(self._route))
                 return
             self._more_wanted.clear()
             if not self.send_body(body, end) and not end:

@@ -150,6 +150,7 @@ class AsgiSocket:
             text = message.get("text")
             opcode, data = (Opcode.BINARY, message["bytes"]) if text is None else (Opcode.TEXT, text.encode())
             if len(data) > most:
+                self._far.message_too_big()
                 self.fail(TOO_BIG, f"A message is larger than {most} bytes".encode())
                 await asyncio.Event().wait()  # until the close is sent
             for at in range(0, max(1, len(data)), SOCKET_PIECE_BYTES):

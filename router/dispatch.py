@@ -170,6 +170,8 @@ class Dispatcher:
             # At the host as many requests as the cap may run, and as many wait.
             if left <= 0 or current.waiting >= 2 * current.app.max_concurrent_requests:
                 code = "overloaded" if _is_up(current) else "starting"
+                if code == "overloaded":
+                    current.counters.over(_limit(current))
                 raise EdgeError(503, code=code, retry_after=RETRY_AFTER_SECONDS)
             if not current.links and time.monotonic() >= current.wake_due:
                 current.wake_due = time.monotonic() + WAKE_SECONDS
@@ -278,6 +280,11 @@ def _requests(route: Route) -> int:
 def _is_up(route: Route) -> bool:
     """Whether there is a host, so that it is its requests that one waits for."""
     return any(link.usable or link.blocked for link in route.links)
+
+
+def _limit(route: Route) -> str:
+    """Return the name of the limit for which no host takes a request: all have enough of them, or none yields."""
+    return "max_concurrent_requests" if any(link.usable for link in route.links) else "max_isolates"
 
 
 def _patience(route: Route) -> float:

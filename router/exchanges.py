@@ -194,7 +194,7 @@ class HostExchange(Stream, Exchange):
         early = self._early
         if early and self._received > edge.body_limit(self._route):
             # It came with the head, and maybe nothing follows that would make `body` see it.
-            self._fail(EdgeError(413))
+            self._fail(edge.body_too_large(self._route))
             return
         if len(early) <= FIRST_BODY_BYTES:
             self._chosen.open(self, head, early, self.ended, time.monotonic())
@@ -212,7 +212,7 @@ class HostExchange(Stream, Exchange):
         elif self._received > self.connection.edge.body_limit(self._route):
             if self.link is not None:
                 self.cancel("body too large")
-                self._fail(EdgeError(413))
+                self._fail(self.connection.edge.body_too_large(self._route))
         elif not self.send_body(data, False):
             self.connection.hold()
 

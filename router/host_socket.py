@@ -38,6 +38,10 @@ class HostSocket(SocketStream):
         self._counters.messages_in += not more
         super().message(opcode, data, more)
 
+    def message_too_big(self) -> None:
+        """Count a message of the client's that is over the app's limit."""
+        self._counters.over("websocket_message_kb")
+
     def on_frame(self, type_: int, flags: int, status: int, data: bytes) -> None:
         if type_ == _MESSAGE:
             self._counters.messages_out += not flags & MORE

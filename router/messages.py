@@ -127,6 +127,8 @@ class AppStats(msgspec.Struct, frozen=True):
     messages_in: int = 0
     """WebSocket messages from clients."""
     messages_out: int = 0
+    limits: dict[str, int] = {}
+    """Requests that this worker refused, by the limit that was the cause."""
 
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

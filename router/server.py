@@ -372,7 +372,8 @@ class EdgeProtocol(asyncio.Protocol):
         if link is not None and link.usable and app.has_worker and request.host.isascii():
             if not request.length or request.length <= self.edge.body_limit(route):
                 return HostExchange(self, request, route, link)
-            request.problem = EdgeError(413)
+            request.problem = self.edge.body_too_large(route)
+            route.counters.observe(request.problem.status, 0.0)
         return AsgiExchange(self, request, self.edge)
 
     def _head_unfinished(self, arrived: int) -> None:

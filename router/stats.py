@@ -12,9 +12,9 @@ _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class Counters:
-    """Responses by status class and by latency, WebSockets and their messages."""
+    """Responses by status class and by latency, WebSockets and their messages, requests refused at a limit."""
 
-    __slots__ = ("_buckets", "_classes", "_seconds", "messages_in", "messages_out", "websockets")
+    __slots__ = ("_buckets", "_classes", "_seconds", "limits", "messages_in", "messages_out", "websockets")
 
     def __init__(self) -> None:
         self._classes = [0] * 6
@@ -24,6 +24,8 @@ class Counters:
         """Open now."""
         self.messages_in = 0
         self.messages_out = 0
+        self.limits: dict[str, int] = {}
+        """Requests that the edge refused, by the limit that was the cause."""
 
     def __repr__(self) -> str:
         return f"<Counters {sum(self._classes)} responses>"
@@ -34,6 +36,10 @@ class Counters:
         self._buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
         self._seconds += seconds
 
+    def over(self, limit: str) -> None:
+        """Count one request that the edge refuses at a limit."""
+        self.limits[limit] = self.limits.get(limit, 0) + 1
+
     def snapshot(self) -> AppStats:
         """Return the totals in the form of the control channel."""
         return AppStats(
@@ -43,4 +49,5 @@ class Counters:
             websockets=self.websockets,
             messages_in=self.messages_in,
             messages_out=self.messages_out,
+            limits=dict(self.limits),
         )

@@ -172,6 +172,7 @@ class UpgradeExchange(HostExchange):
             masked=True,
             max_message_bytes=self._route.app.websocket_message_kb << 10,
             inflater=Inflate(agreement) if agreement is not None else None,
+            on_too_big=far.message_too_big,
         )
         socket = far.connection = WebSocketConnection(
             transport,

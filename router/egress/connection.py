@@ -227,11 +227,14 @@ class HostConnection(asyncio.Protocol):
     def finished(self, exchange: Exchange, error: EgressError | None) -> None:
         """Forget an exchange that is over, count how it went, and let the next one begin."""
         if error is not None:
-            if error.is_refusal:
-                self._counters.refused += 1
-            else:
-                self._counters.failed += 1
+            self._count(error)
         self._forget(exchange)
+
+    def _count(self, error: EgressError) -> None:
+        if error.is_refusal:
+            self._counters.refused += 1
+        else:
+            self._counters.failed += 1
 
     def _identify(self, kind: int, ticket: bytes) -> None:
         if self.share is not None or kind != _IDENTIFY:
@@ -289,7 +292,8 @@ class HostConnection(asyncio.Protocol):
                 request, request_id = headers.upgrade_request(head, new_key())
                 make, end = self._make_socket, True
                 if len(self.sockets) >= MAX_WEBSOCKETS:
-                    raise EgressError("limit", f"too many WebSockets are open, {MAX_WEBSOCKETS} may be")
+                    text = f"too many WebSockets are open, {MAX_WEBSOCKETS} may be"
+                    raise EgressError("limit", text, "max_websockets")
             else:
                 request, request_id = headers.request(head, body, end)
         except EgressError as error:
@@ -350,7 +354,7 @@ class HostConnection(asyncio.Protocol):
         return pieces
 
     def _refuse(self, stream: int, error: EgressError) -> None:
-        self._counters.failed += 1
+        self._count(error)
         head = error.fields(error.code)
         length = HEADER_BYTES + len(head)
         self.send(HEADER.pack(length, stream, int(Type.REFUSE), 0, 502, len(head)) + head)

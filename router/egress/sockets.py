@@ -10,6 +10,8 @@ from collections.abc import Callable
 from router.egress.errors import EgressError
 
 MAX_PER_APP = 256
+LIMIT = "outbound_connections"
+"""Name of that limit, for the app's log and in metrics."""
 
 
 class Sockets:
@@ -41,7 +43,8 @@ class Sockets:
     def take(self, app_id: str, close_own: Callable[[], bool]) -> None:
         """Count one more. Raises `EgressError` (limit) if there is no room and nothing idle to close."""
         if self._apps[app_id] >= self._most_per_app and not close_own():
-            raise EgressError("limit", f"the app has {self._most_per_app} connections open, as many as it may")
+            text = f"the app has as many connections open as the limit {LIMIT} = {self._most_per_app} allows"
+            raise EgressError("limit", text, LIMIT)
         if self._total >= self._most and not (close_own() or any(close() for close in self._idle.values())):
             raise EgressError("limit", f"the node has {self._most} outbound connections open, as many as it may")
         self._total += 1

@@ -7,6 +7,7 @@ library at hand bounds what one read may become.
 """
 
 import codecs
+from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -117,13 +118,21 @@ def cut(reason: bytes) -> bytes:
 class Reader:
     """Takes frames apart. `masked`: whether the other side has to mask, as clients do.
 
-    A message of more than `max_message_bytes`, decompressed, is an error (1009).
+    A message of more than `max_message_bytes`, decompressed, is an error (1009); `on_too_big` is called before.
     """
 
-    def __init__(self, *, masked: bool, max_message_bytes: int, inflater: Inflater | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        masked: bool,
+        max_message_bytes: int,
+        inflater: Inflater | None = None,
+        on_too_big: Callable[[], None] = lambda: None,
+    ) -> None:
         self._masked = masked
         self._most = max_message_bytes
         self._inflater = inflater
+        self._on_too_big = on_too_big
         self._buffer = b""
         self._at = 0
         self._left = 0
@@ -289,6 +298,7 @@ class Reader:
             raise FrameError(INVALID_DATA, "A text message is not UTF-8") from None
 
     def _too_big(self) -> FrameError:
+        self._on_too_big()
         return FrameError(TOO_BIG, f"A message is larger than {self._most} bytes")
 
 

@@ -82,7 +82,7 @@ class NodeCollector(Collector):
                 counter.add_metric(self._labels(key), counters.get(name, 0))
             yield counter
         limits = CounterMetricFamily(
-            "brrrd_host_limits", "Times that an app's code was over a limit.", labels=[*labels, "limit"]
+            "brrrd_host_limits", "Times that an app was over a limit.", labels=[*labels, "limit"]
         )
         for app_id, limit, count in self._reports.limits():
             limits.add_metric([*self._labels(app_id), limit], count)

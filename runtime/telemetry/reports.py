@@ -1,5 +1,6 @@
 """Takes what processes push and keeps the latest and the sums: the supervisor's `Telemetry`, read by `metrics.py`."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from runtime.telemetry.stack_traces import StackTraces
 from runtime.telemetry.totals import Totals
 
 LIMIT = "limit "
-"""Start of the names of a host's counters that count a limit."""
+"""Start of the names of a host's, or an edge worker's, counters that count a limit."""
 BUCKETS = (*(str(bound) for bound in router.LATENCY_BUCKETS), "+Inf")
 
 
@@ -39,6 +40,9 @@ class Reports:
         """How many hosts of an app were ended at each limit."""
         self.crons: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
         """How the runs of an app's crons ended."""
+        self._edge_limits: dict[tuple[int, str], dict[str, int]] = {}
+        """What an edge worker last said of an app's requests that it refused."""
+        self._write = logs.write
         self.traces = StackTraces(logs.write)
 
     def __repr__(self) -> str:
@@ -47,11 +51,25 @@ class Reports:
     def edge_stats(self, worker: int, stats: router.EdgeStats) -> None:
         """Called about once a second per edge worker."""
         self.edges[worker] = (stats.connections, stats.in_flight)
+        for app_id, value in stats.apps.items():
+            if value.limits:
+                self._edge_limits_hit(worker, app_id, value.limits)
         self.apps.report(worker, {key: _flat(value) for key, value in stats.apps.items()})
         self.databases.report(worker, {key: _flat(value) for key, value in stats.databases.items()})
 
+    def _edge_limits_hit(self, worker: int, app_id: str, limits: dict[str, int]) -> None:
+        """Tell an app's owner what an edge worker refused since it last said so: it has no way to the log itself."""
+        before = self._edge_limits.get((worker, app_id), {})
+        self._edge_limits[worker, app_id] = limits
+        for limit, count in limits.items():
+            more = count - before.get(limit, 0)
+            if more > 0:
+                what = "A request or message was" if more == 1 else f"{more} requests or messages were"
+                self._write(app_id, "", Log(time.time(), "warn", "", f"{what} refused (limit {limit})"))
+
     def edge_restarted(self, worker: int) -> None:
         """An edge worker died."""
+        self._edge_limits = {key: limits for key, limits in self._edge_limits.items() if key[0] != worker}
         self.edges.pop(worker, None)
         self.apps.ended(worker)
         self.databases.ended(worker)
@@ -122,9 +140,11 @@ class Reports:
     def limits(self) -> Iterator[tuple[str, str, int]]:
         """App id, limit, and how often it was hit."""
         hits = {app_id: Counter(limits) for app_id, limits in self.retired.items()}
-        for app_id, counters in self.hosts.sums().items():
-            found = {name.removeprefix(LIMIT): int(n) for name, n in counters.items() if name.startswith(LIMIT)}
-            hits.setdefault(app_id, Counter()).update(found)
+        for totals in (self.hosts, self.apps):
+            for app_id, counters in totals.sums().items():
+                found = {name.removeprefix(LIMIT): int(n) for name, n in counters.items() if name.startswith(LIMIT)}
+                if found:
+                    hits.setdefault(app_id, Counter()).update(found)
         for app_id, limits in hits.items():
             for name, count in limits.items():
                 yield app_id, name, count
@@ -144,6 +164,7 @@ class Reports:
     def forget_app(self, app_id: str) -> None:
         """The app was deleted."""
         self.traces.forget(app_id)
+        self._edge_limits = {key: limits for key, limits in self._edge_limits.items() if key[1] != app_id}
         self.apps.forget(app_id)
         self._cache_counters.pop(app_id, None)
         self.cached.pop(app_id, None)
@@ -164,6 +185,7 @@ def _flat(stats: router.AppStats) -> dict[str, float]:
     flat: dict[str, float] = dict(stats.responses)
     flat["sum"] = stats.seconds_sum
     flat["messages in"], flat["messages out"] = stats.messages_in, stats.messages_out
+    flat |= {LIMIT + name: count for name, count in stats.limits.items()}
     for bound, count in zip(BUCKETS, stats.seconds_buckets, strict=False):
         flat["le " + bound] = count
     return flat

@@ -183,6 +183,7 @@ def test_a_message_over_the_limit_closes_with_1009(node: Node, app: str) -> None
                 client.send(message)
                 client.recv()
             assert client.close_code == 1009
+    eventually(5, lambda: "limit websocket_message_kb" in node.cli("logs", "--app", app).stdout, every=0.2)
 
 
 def test_a_listener_that_throws_is_logged_with_the_request(node: Node, app: str) -> None:

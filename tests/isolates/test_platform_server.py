@@ -359,7 +359,9 @@ def test_background_work_is_counted_and_bounded() -> None:
         assert "late" in platform.logs[0][2]
         platform.turn(advance_ms=30_100)
         assert platform.counters["background"] == 0
-        assert "still pending 30 s after the response" in platform.logs[-1][2]
+        [(limit, message)] = platform.limits
+        assert limit == "wait_until"
+        assert "still pending 30 s after the response" in message
 
 
 def test_console_lines_carry_level_and_request_id() -> None:

@@ -130,7 +130,7 @@ def test_apps_have_their_share_of_connections_and_the_process_its_bound() -> Non
         sockets.take("a", lambda: closer("a"))
     sockets.take("a", lambda: closer("a"))
     assert sockets.total == 3
-    with pytest.raises(EgressError, match="the app has 3 connections open"):
+    with pytest.raises(EgressError, match="outbound_connections = 3"):
         sockets.take("a", lambda: closer("a"))
     for _ in range(2):
         sockets.take("b", lambda: closer("b"))

@@ -2,12 +2,14 @@
 
 import type { Origin } from './continuation.ts';
 import { inspectError } from './inspect.ts';
-import { ERROR, log, WARN } from './log.ts';
+import { ERROR, limitHit, log } from './log.ts';
 import { Counter, setCounter } from './ring/output.ts';
 import { clearTimer, setInternalTimer } from './timers.ts';
 
 /** How long it may go on after the response. */
 const BACKGROUND_MS = 30_000;
+/** The limit's name in the log and in metrics. */
+const LIMIT = 'wait_until';
 
 let total = 0;
 
@@ -68,6 +70,7 @@ export class Background {
     this.#pending = 0;
     this.#timer = 0;
     const seconds = BACKGROUND_MS / 1000;
-    log(WARN, `Work given to waitUntil was still pending ${seconds} s after the response`, this.#origin.requestId);
+    const message = `Work given to waitUntil was still pending ${seconds} s after the response (limit wait_until)`;
+    limitHit(LIMIT, message, this.#origin.requestId);
   }
 }

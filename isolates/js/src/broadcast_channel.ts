@@ -159,7 +159,7 @@ function exceeded(message: string): DOMException {
   const now = monotonic();
   if (now >= (saidAt.get(message) ?? 0) + SILENT_MS) {
     saidAt.set(message, now);
-    limitHit(LIMIT, message, currentRequestId());
+    limitHit(LIMIT, `${message} (limit ${LIMIT})`, currentRequestId());
   }
   return new DOMException(message, 'QuotaExceededError');
 }
@@ -168,7 +168,7 @@ function exceeded(message: string): DOMException {
 export function receiveBroadcast(number: number, missed: number, split: number, end: number): void {
   if (missed > 0) {
     const why = 'this isolate did not take them in time, or the app sends more than it may';
-    limitHit(LIMIT, `${missed} messages over BroadcastChannel were dropped: ${why}`, '');
+    limitHit(LIMIT, `${missed} messages over BroadcastChannel were dropped: ${why} (limit ${LIMIT})`, '');
   }
   retryMs = FIRST_RETRY_MS;
   const name = byNumber.get(number);

@@ -1,5 +1,7 @@
 /** CompressionStream and DecompressionStream (Compression standard), over the host's zlib. */
 
+import { currentRequestId } from './continuation.ts';
+import { limitHitAgain } from './log.ts';
 import { perform, resultWord, scratchData, scratchRoom } from './native.ts';
 import { hasOwn, min, setBytes, sliceBytes, subarray } from './primordials.ts';
 import { type ReadableStream, TransformStream, type WritableStream } from './streams.ts';
@@ -82,7 +84,11 @@ class Codec {
     this.close();
     if (status === BAD_DATA)
       throw new TypeError('The compressed data is damaged, incomplete, or has junk after its end');
-    if (status === TOO_MANY) throw new RangeError('Too many compression streams are open');
+    if (status === TOO_MANY) {
+      const message = 'Too many compression streams are open';
+      limitHitAgain('compression_streams', `${message} (limit compression_streams)`, currentRequestId());
+      throw new RangeError(message);
+    }
     throw new TypeError('The host does not offer compression');
   }
 }

@@ -4,7 +4,7 @@ import { DOMException } from './dom_exception.ts';
 import { type Event, eventState, MessageEvent } from './events/event.ts';
 import { defineHandler, dispatch, EventTarget } from './events/event_target.ts';
 import { cloneWithTransfer, transferList } from './clone/structured_clone.ts';
-import { setInternalTimer } from './timers.ts';
+import { setBoundedTimer } from './timers.ts';
 import { defineInterface, INTERNAL, isObject, requireArguments } from './webidl.ts';
 
 /** One end of a channel; moves from port object to port object when that is transferred. */
@@ -15,7 +15,7 @@ class End {
   queue: { data: unknown; ports: MessagePort[] }[] = [];
 
   deliver(): void {
-    setInternalTimer(() => {
+    setBoundedTimer(() => {
       const { port } = this;
       if (port === null || !this.started) return;
       const message = this.queue.shift();

@@ -17,7 +17,7 @@ import { newRequest, type Request, RequestState, type SignalSource } from './htt
 import { hasNullBody, responseState, type ResponseState, webSockets } from './http/response.ts';
 import { inspectError } from './inspect.ts';
 import { type Entry, InFlight } from './in_flight.ts';
-import { ERROR, limitHit, log } from './log.ts';
+import { ERROR, limitHit, limitHitAgain, log } from './log.ts';
 import { charCodeAt, SafeWeakSet, stringSlice, stringSplit, subarray } from './primordials.ts';
 import { checkRealm } from './realm.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
@@ -68,13 +68,16 @@ export interface ServerLimits {
 /** The edge answers at the deadline itself; the host drops what is left a little later. */
 const DEADLINE_SLACK_MS = 100;
 
-/** The limit's name, in the log, for callers and in metrics. */
+/** Names of limits, in the log, for callers and in metrics. */
 const RESPONSE_LIMIT = 'response_mb';
+const WALL_LIMIT = 'wall_ms';
+const CONCURRENCY_LIMIT = 'max_concurrent_requests';
 
 let handler: Handler | null = null;
 let environment: unknown = null;
 let wallMs = 30_000;
 let maxResponseBytes = Infinity;
+let maxConcurrentRequests = 1;
 let admission: Admission<Exchange> = new Admission<Exchange>(1, 0);
 
 let total = 0;
@@ -85,7 +88,8 @@ let exceptions = 0;
 export function configureServer(limits: ServerLimits, env: unknown): void {
   wallMs = limits.wall_ms;
   if (limits.response_mb) maxResponseBytes = limits.response_mb * 1_048_576;
-  admission = new Admission<Exchange>(limits.max_concurrent_requests, limits.queue_ms);
+  maxConcurrentRequests = limits.max_concurrent_requests;
+  admission = new Admission<Exchange>(maxConcurrentRequests, limits.queue_ms);
   configureSockets(limits.max_websockets ?? 1000, (limits.websocket_message_kb ?? 1024) << 10);
   environment = env;
 }
@@ -262,6 +266,14 @@ function fail(exchange: Exchange, error: unknown): void {
   if (exchange.closed) return;
   refuse(exchange, 500, 'exception', 'The app threw an exception; its log has the stack');
   release(exchange);
+}
+
+/** Refuses a request that the app has no slot for. */
+function overloaded(exchange: Exchange, detail: string): void {
+  setCounter(Counter.refused, ++refused);
+  refuse(exchange, 503, 'overloaded', detail);
+  const message = `A request was refused: as many as the limit max_concurrent_requests = ${maxConcurrentRequests} run`;
+  limitHitAgain(CONCURRENCY_LIMIT, `${message}, and as many wait, or it had waited too long`, exchange.requestId);
 }
 
 /** Calls the handler. The continuation stays set: the loop clears it at the end of the turn. */
@@ -455,8 +467,7 @@ function receiveRequest(
     if (!exchange.registered) inFlight.add(exchange);
     setCounter(Counter.queued, admission.queued);
   } else {
-    setCounter(Counter.refused, ++refused);
-    refuse(exchange, 503, 'overloaded', 'The app is handling as many requests as it may; try again soon');
+    overloaded(exchange, 'The app is handling as many requests as it may; try again soon');
   }
 }
 
@@ -470,12 +481,15 @@ function drop(exchange: Exchange, reason: unknown): void {
   exchange.abort(reason);
 }
 
-function disconnected(): DOMException {
-  return new DOMException('The client closed the connection', 'AbortError');
+/** Drops a request whose time is over, and tells the app's owner. */
+function dropLate(exchange: Exchange): void {
+  const what = exchange.outgoing === null ? 'not answered' : 'answered, but not in full,';
+  limitHit(WALL_LIMIT, `A request was ${what} within the limit wall_ms = ${wallMs}`, exchange.requestId);
+  drop(exchange, new DOMException(`The request took longer than ${wallMs} ms`, 'TimeoutError'));
 }
 
-function timedOut(): DOMException {
-  return new DOMException(`The request took longer than ${wallMs} ms`, 'TimeoutError');
+function disconnected(): DOMException {
+  return new DOMException('The client closed the connection', 'AbortError');
 }
 
 export const server: FrameReceiver = {
@@ -490,8 +504,10 @@ export const server: FrameReceiver = {
     else if (type === WINDOW) {
       if (exchange.outgoing === null) exchange.granted += readUint32(split);
       else exchange.outgoing.grant(readUint32(split));
-    } else if (type === CANCEL)
-      drop(exchange, readLatin1(at, split).startsWith('deadline') ? timedOut() : disconnected());
+    } else if (type === CANCEL) {
+      if (readLatin1(at, split).startsWith('deadline')) dropLate(exchange);
+      else drop(exchange, disconnected());
+    }
   },
 
   closed(connection) {
@@ -504,8 +520,7 @@ export const server: FrameReceiver = {
 /** Refuses what waited too long and drops what is past its deadline at `now`, a monotonic time. */
 export function enforceTimes(now: number): void {
   for (let late = admission.expired(now); late !== null; late = admission.expired(now)) {
-    setCounter(Counter.refused, ++refused);
-    refuse(late, 503, 'overloaded', 'The app was handling as many requests as it may for too long; try again soon');
+    overloaded(late, 'The app was handling as many requests as it may for too long; try again soon');
     late.closed = true;
     late.waiting = false;
     if (late.registered) inFlight.remove(late);
@@ -516,7 +531,7 @@ export function enforceTimes(now: number): void {
     if (exchange === null || deadline(exchange) > now) return;
     if (exchange.outgoing === null) refuse(exchange, 504, 'deadline', `The app did not answer within ${wallMs} ms`);
     else sendCancel(exchange.connection, exchange.stream, 'deadline');
-    drop(exchange, timedOut());
+    dropLate(exchange);
   }
 }
 

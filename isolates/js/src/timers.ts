@@ -4,7 +4,8 @@
  */
 
 import { monotonic } from './clock.ts';
-import { getContinuation, setContinuation } from './continuation.ts';
+import { currentRequestId, getContinuation, setContinuation } from './continuation.ts';
+import { limitHitAgain } from './log.ts';
 import { floor, max, ReflectApply, SafeMap } from './primordials.ts';
 import { reportException } from './report.ts';
 import { requireArguments, toLong } from './webidl.ts';
@@ -98,8 +99,17 @@ function remove(timer: Timer): void {
   else down(at, last);
 }
 
+/** A timer that the app asked for. @throws RangeError when it has too many. */
+function addBounded(callback: unknown, delay: number, repeat: boolean, args: unknown[] | null): number {
+  if (size >= MAX_TIMERS) {
+    const message = `More than ${MAX_TIMERS} timers are pending`;
+    limitHitAgain('timers', `A timer was refused: ${message} (limit timers)`, currentRequestId());
+    throw new RangeError(message);
+  }
+  return add(callback, delay, repeat, args);
+}
+
 function add(callback: unknown, delay: number, repeat: boolean, args: unknown[] | null): number {
-  if (size >= MAX_TIMERS) throw new RangeError(`More than ${MAX_TIMERS} timers are pending`);
   let wait = delay >= 1 && delay <= MAX_DELAY ? floor(delay) : delay > MAX_DELAY ? MAX_DELAY : 0;
   if (wait < NESTED_DELAY && level >= NESTED_LEVEL) wait = NESTED_DELAY;
   const timer = new Timer(++lastId, monotonic() + wait, ++lastOrder, repeat ? wait : -1, callback, args);
@@ -108,9 +118,17 @@ function add(callback: unknown, delay: number, repeat: boolean, args: unknown[] 
   return timer.id;
 }
 
-/** A timer of the platform's own: no continuation, not clearable by app code except through the id. */
+/**
+ * A timer of the platform's own: not clearable by app code except through the id. It is to be had however many the app
+ * has set, since what depends on it, such as the end of a request's slot, must happen.
+ */
 export function setInternalTimer(callback: () => void, delay: number): number {
   return add(callback, delay, false, null);
+}
+
+/** A timer of the platform's own that the app can ask for any number of times. @throws RangeError when there are too many. */
+export function setBoundedTimer(callback: () => void, delay: number): number {
+  return addBounded(callback, delay, false, null);
 }
 
 export function clearTimer(id: number): void {
@@ -122,12 +140,12 @@ export function clearTimer(id: number): void {
 
 export function setTimeout(callback: unknown, delay: unknown = 0, ...args: unknown[]): number {
   requireArguments(arguments.length, 1, 'setTimeout');
-  return add(callable(callback), toLong(delay), false, args.length > 0 ? args : null);
+  return addBounded(callable(callback), toLong(delay), false, args.length > 0 ? args : null);
 }
 
 export function setInterval(callback: unknown, delay: unknown = 0, ...args: unknown[]): number {
   requireArguments(arguments.length, 1, 'setInterval');
-  return add(callable(callback), toLong(delay), true, args.length > 0 ? args : null);
+  return addBounded(callable(callback), toLong(delay), true, args.length > 0 ? args : null);
 }
 
 export function clearTimeout(id?: unknown): void {
@@ -140,7 +158,7 @@ export function clearInterval(id?: unknown): void {
 
 /** Node's setImmediate: after what is ready now, before any timer of later turns. */
 export function setImmediate(callback: unknown, ...args: unknown[]): number {
-  return add(callable(callback), 0, false, args.length > 0 ? args : null);
+  return addBounded(callable(callback), 0, false, args.length > 0 ? args : null);
 }
 
 function callable(callback: unknown): unknown {

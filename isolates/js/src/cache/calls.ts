@@ -107,7 +107,7 @@ function tellLimit(detail: string, requestId: string): void {
   if (detail === lastDetail && now - lastTold < TELL_MS) return;
   lastDetail = detail;
   lastTold = now;
-  limitHit('cache', `The Cache API refused a call: ${detail}`, requestId);
+  limitHit('cache', `The Cache API refused a call (limit cache): ${detail}`, requestId);
 }
 
 const calls = new SafeMap<number, Call>();

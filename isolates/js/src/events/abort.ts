@@ -2,7 +2,7 @@
 
 import { DOMException } from '../dom_exception.ts';
 import { SafeSet } from '../primordials.ts';
-import { setInternalTimer } from '../timers.ts';
+import { setBoundedTimer } from '../timers.ts';
 import { defineInterface, INTERNAL, isObject, requireArguments, toEnforcedInteger } from '../webidl.ts';
 import { Event, eventState } from './event.ts';
 import { defineHandler, dispatch, EventTarget, hasListeners } from './event_target.ts';
@@ -69,7 +69,7 @@ export class AbortSignal extends EventTarget {
     requireArguments(arguments.length, 1, 'AbortSignal.timeout');
     const delay = toEnforcedInteger(milliseconds, Number.MAX_SAFE_INTEGER);
     const signal = newSignal();
-    setInternalTimer(() => abortSignal(signal, new DOMException('The operation timed out', 'TimeoutError')), delay);
+    setBoundedTimer(() => abortSignal(signal, new DOMException('The operation timed out', 'TimeoutError')), delay);
     return signal;
   }
 

@@ -60,6 +60,7 @@ const EMPTY = new Uint8Array(0);
 /** Bytes that one WebSocket may keep for a receiver that does not take them. */
 export const MAX_BUFFERED_BYTES = 16 << 20;
 const BUFFER_LIMIT = 'websocket_buffer';
+const MESSAGE_LIMIT = 'websocket_message_kb';
 
 let limit = 1000;
 let maxMessageBytes = 1 << 20;
@@ -206,7 +207,9 @@ export class Wire implements Far {
     const size = this.#size + bytes.length;
     if (size > maxMessageBytes) {
       // An edge worker sees to this itself; what others send is measured here.
-      this.#fail(TOO_BIG, `A message is larger than ${maxMessageBytes} bytes`);
+      const message = `A message is larger than ${maxMessageBytes} bytes`;
+      limitHit(MESSAGE_LIMIT, `A WebSocket was closed: ${message} (limit ${MESSAGE_LIMIT})`, this.#requestId);
+      this.#fail(TOO_BIG, message);
       return;
     }
     this.#append(bytes, size);
