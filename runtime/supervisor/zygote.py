@@ -63,7 +63,7 @@ class Zygote:
         return f"<Zygote {self.slot.state}, {len(self.alive)} hosts>"
 
     async def fork(self, *, stands_by: bool = False) -> Host:
-        """Fork a blank host; `stands_by`: nothing waits for it. Raises `HostFailed` when there is no zygote to do it."""
+        """Fork a blank host; `stands_by`: nothing waits for it. Raises `HostFailed` without a zygote to do it."""
         try:
             await asyncio.wait_for(self.slot.ready.wait(), ZYGOTE_SECONDS)
         except TimeoutError:
