@@ -10,6 +10,7 @@ from typing import cast
 
 from dataplane import wire
 from dataplane.errors import HttpError
+from runtime.lookout import Lookout
 
 CONNECT_SECONDS = 5.0
 """How long a call waits for a restarting worker: the listening socket outlives it, so connecting succeeds at once."""
@@ -115,6 +116,7 @@ class Connection(asyncio.Protocol):
         self._answers: dict[int, Answer] = {}
         self._next = 1
         self._output: list[bytes] = []
+        self._lookout = Lookout.here()
 
     def __repr__(self) -> str:
         return f"<Connection to a database worker [{len(self._answers)} calls{'' if self.usable else ', closing'}]>"
@@ -156,6 +158,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(self._output[0] if len(self._output) == 1 else b"".join(self._output))
         self._output.clear()
+        self._lookout.wait(self._lookout.answers)
 
     def close(self) -> None:
         self.usable = False
@@ -182,6 +185,8 @@ class Connection(asyncio.Protocol):
             answer.feed(frame)
             if answer.complete or answer.error is not None:
                 del self._answers[frame.call]
+        lookout = self._lookout
+        lookout.wait(lookout.answers if self._answers else lookout.requests)
         if not self.usable:
             self._close_if_over()
 

@@ -28,7 +28,7 @@ from dataplane.messages import Drain, Drop, Dropped, Ready, Replace, Replaced, T
 from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
-from runtime import child
+from runtime import child, looking
 from runtime.framing import FD, Decoder, encode
 
 TICK_SECONDS = 0.25
@@ -62,6 +62,8 @@ class Worker:
         self._peers: dict[int, Peer] = {}
         self._inbox: deque[tuple[Peer, wire.Frame]] = deque()
         self._next_tick = self._next_stats = 0.0
+        self._for_calls = looking.patience()
+        self._for_asides = looking.patience()
         self._exit_at: float | None = None
         self._leave_at: float | None = None
         for descriptor in (control.fileno(), self._listener.fileno(), self._wakeup):
@@ -105,7 +107,11 @@ class Worker:
                 self._disconnect(peer)
 
     def _receive(self, timeout: float) -> None:
-        for descriptor, events in self._epoll.poll(timeout):
+        ready = self._epoll.poll(0)
+        if not ready and timeout:
+            patience = self._for_asides if self.service.active else self._for_calls
+            ready = looking.wait(self._epoll.poll, timeout, patience)
+        for descriptor, events in ready:
             if descriptor == self._wakeup:
                 os.eventfd_read(descriptor)
             elif descriptor == self._listener.fileno():

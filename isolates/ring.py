@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from isolates import wire
 from isolates.connection import GONE, MIN_ROOM, Connection
+from runtime import looking
 
 HEADER_BYTES = 64
 BUFFER_BYTES = HEADER_BYTES + (1 << 20)
@@ -46,6 +47,8 @@ ACTIVITY_SECONDS = 1.0
 _INPUT = struct.Struct("<IIdd")
 _OUTPUT = struct.Struct("<IIdIIIIIII")
 _OUTPUT_START = struct.Struct("<IId")
+_ACTIVE = _OUTPUT_START.size
+"""Where the output has the number of active requests."""
 _SEGMENT = struct.Struct("<II")
 _U32 = struct.Struct("<I")
 _LONGEST_WAIT = 3600.0
@@ -116,6 +119,8 @@ class Ring:
         self._turns_since_tasks = 0
         self._eager: Connection | None = None
         self._eager_turns = 0
+        self._for_answers = looking.patience()
+        self._for_requests = looking.patience()
         self._own = threading.RLock()
         """Held while the isolate's thread is in here, and not in JavaScript: see `send_back`."""
         self._kept = False
@@ -337,7 +342,12 @@ class Ring:
             if position > HEADER_BYTES:
                 return position
         self.busy_since = None
-        for descriptor, events in self._poll(_LONGEST_WAIT if wait > _LONGEST_WAIT else wait if wait > 0.0 else 0.0):
+        ready = self._poll(0)
+        if not ready and wait > 0.0:
+            active = _U32.unpack_from(self._output, _ACTIVE)[0]
+            patience = self._for_answers if active else self._for_requests
+            ready = looking.wait(self._poll, min(wait, _LONGEST_WAIT), patience)
+        for descriptor, events in ready:
             connection = self._by_descriptor.get(descriptor)
             if connection is None:
                 watched = self._watched.get(descriptor)

@@ -21,6 +21,7 @@ from isolates.wire import (
 )
 from router.frames import LARGE_BYTES, FrameReader
 from router.stream import Loss, Stream
+from runtime.lookout import Lookout
 
 if TYPE_CHECKING:
     from router.host_socket import HostSocket
@@ -57,6 +58,7 @@ class HostLink(asyncio.Protocol):
         """The host does not read as fast as it is sent to: WebSockets wait."""
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
+        self._lookout = Lookout.here()
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes | memoryview] = []
         self._apart = False
@@ -232,6 +234,8 @@ class HostLink(asyncio.Protocol):
             log.error("host %s broke the wire format: %s", self.host_id, error)
             self._fail()
             return
+        lookout = self._lookout
+        lookout.wait(lookout.answers if self.streams else lookout.requests)
         if self.retired:
             self._close_when_done()
         if self.on_room is not None:
@@ -308,6 +312,7 @@ class HostLink(asyncio.Protocol):
             else:
                 self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
+            self._lookout.wait(self._lookout.answers)
 
     async def _connect(self) -> None:
         try:

@@ -21,6 +21,8 @@ from router.egress.share import Share, Shares
 from router.egress.upgrade import OutboundSocket, new_key
 from router.frames import FrameReader
 from router.identity import Identity, IdentityError, unseal
+from runtime import looking
+from runtime.lookout import Lookout
 
 log = logging.getLogger("router.egress")
 
@@ -102,6 +104,9 @@ class HostConnection(asyncio.Protocol):
         self._frames: deque[Frame] = deque()
         self._reader = FrameReader()
         self._out: list[bytes] = []
+        self._lookout = Lookout.here()
+        self._for_answers = looking.patience()
+        """Of those whom this app calls: they may be far away."""
         self.share: Share | None = None
         """The app's, from the first frame on."""
         self.pool: Pool | None = None
@@ -172,6 +177,7 @@ class HostConnection(asyncio.Protocol):
                 self._read_on()
         else:
             self._read(frames)
+        self._lookout.wait(self._for_answers)
 
     def _read(self, frames: Iterable[Frame]) -> None:
         try:
@@ -379,3 +385,4 @@ class HostConnection(asyncio.Protocol):
         out, self._out = self._out, []
         if out and self._transport is not None:
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
+            self._lookout.wait(self._lookout.requests)

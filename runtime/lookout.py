@@ -1,0 +1,64 @@
+"""Keeps an asyncio loop awake for a moment when what it waits for is likely to come at once (`runtime.patience`).
+
+Each loop has one `Lookout`, for those of its protocols that talk to another process of the node. `runtime.looking` does
+the same for loops of our own. A leaf module: it imports nothing of brrrd but that and `runtime.patience`.
+"""
+
+import asyncio
+from os import sched_yield
+from time import monotonic
+
+from runtime import looking
+from runtime.patience import Patience
+
+
+class Lookout:
+    """Of one loop. Has it turn round, and look at its sockets, instead of sleeping while `Patience` lasts."""
+
+    _last: "Lookout | None" = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.answers = looking.patience()
+        """For waiting until another process of the node has done what it was asked for."""
+        self.requests = looking.patience()
+        """For waiting until there is something to do."""
+        self._patience: Patience | None = None
+        self._until = 0.0
+        self._looking = False
+
+    def __repr__(self) -> str:
+        return f"<Lookout {'looking' if self._looking else 'asleep'}, {self._patience}>"
+
+    @classmethod
+    def here(cls) -> "Lookout":
+        """Return the running loop's; there is one in a process."""
+        loop = asyncio.get_running_loop()
+        lookout = Lookout._last
+        if lookout is None or lookout.loop is not loop:
+            lookout = Lookout._last = cls(loop)
+        return lookout
+
+    def wait(self, patience: Patience) -> None:
+        """Whatever was waited for has come, and was dealt with: from now on `patience` decides.
+
+        Called at the end of what a turn of the loop does, once or twice per turn: not for each request.
+        """
+        now = monotonic()
+        if self._patience is not None:
+            self._patience.ends(now)
+        self._patience = patience
+        self._until = patience.begins(now)
+        if not self._looking and self._until > now:
+            self._looking = True
+            self.loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        now = monotonic()
+        if now < self._until and self._patience is not None:
+            # Other processes that want the processor run first: it may be them who are waited for.
+            sched_yield()
+            self._patience.gave_way(now, monotonic())
+            self.loop.call_soon(self._look)
+        else:
+            self._looking = False

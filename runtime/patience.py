@@ -1,0 +1,78 @@
+"""For how long a process looks for news before it goes to sleep: a decision, in numbers alone.
+
+Going to sleep and being woken costs a process, and the processor it runs on, more than most of what brrrd does for one
+request: tens to hundreds of microseconds where the processor is a virtual one. A process that has just sent something
+on will often hear of it within less than that, so it looks for a moment first, as KVM does for halted guests
+(`halt_poll_ns`). Whether that pays is told from how it went before, one `Patience` for each kind of waiting.
+
+Asked by `runtime.looking` and `runtime.lookout`, which look. A leaf module: it imports nothing else of brrrd. It must
+never look at a clock itself.
+"""
+
+LOOK_SECONDS = 0.000_3
+"""How long one look takes at most."""
+PROMISING_SECONDS = 0.001
+"""A wait that was no longer, although nobody looked, might be shorter than `LOOK_SECONDS` if somebody did: both sides'
+wake-ups are part of it."""
+MOST_SKIPPED = 255
+"""So many waits at most go by after a look in vain until the next look."""
+CROWDED_SECONDS = 0.000_5
+"""Whoever lets others run between two looks, and gets the processor back no sooner, shares it with somebody who has
+work to do. Then looking is worse than sleeping: the kernel prefers who wakes up to who gave way."""
+CROWD_SECONDS = 0.1
+"""For so long nobody looks after that."""
+
+
+def longest_look(cores: int) -> float:
+    """Return for how many seconds to look at most in a process that may use so many cores.
+
+    With one core, what is waited for cannot happen meanwhile.
+    """
+    return LOOK_SECONDS if cores > 1 else 0.0
+
+
+class Patience:
+    """What is known of one kind of waiting. Times are seconds of the monotonic clock."""
+
+    __slots__ = ("_began", "_crowded_until", "_last", "_longest", "_penalty", "_skip", "_until")
+
+    def __init__(self, longest: float) -> None:
+        """`longest`: seconds of one look at most; 0: never look."""
+        self._longest = longest
+        self._began = self._until = 0.0
+        self._last = PROMISING_SECONDS * 2
+        """Seconds that the last wait took."""
+        self._penalty = 0
+        """How many waits go by without a look after the next one in vain, about."""
+        self._skip = 0
+        self._crowded_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Patience, last wait {self._last * 1e6:.0f} us, {self._skip} of {self._penalty} to skip>"
+
+    def begins(self, now: float) -> float:
+        """A wait begins; return until when to look for its end. Not later than `now`: sleep at once."""
+        self._began = now
+        if self._last > PROMISING_SECONDS or now < self._crowded_until:
+            self._until = now
+        elif self._skip:
+            self._skip -= 1
+            self._until = now
+        else:
+            self._until = now + self._longest
+        return self._until
+
+    def gave_way(self, since: float, now: float) -> None:
+        """Others had the opportunity to run from `since` to `now`, in the midst of a look."""
+        if now - since > CROWDED_SECONDS:
+            self._crowded_until = now + CROWD_SECONDS
+            self._until = min(self._until, now)
+
+    def ends(self, now: float) -> None:
+        """The wait is over: what was waited for is here."""
+        self._last = now - self._began
+        if self._until > self._began:
+            if now <= self._until:
+                self._penalty = 0
+            else:
+                self._skip = self._penalty = min(self._penalty * 2 + 1, MOST_SKIPPED)
