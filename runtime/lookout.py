@@ -25,7 +25,7 @@ class Lookout:
         """For waiting until there is something to do."""
         self._patience: Patience | None = None
         self._until = 0.0
-        self._looking = False
+        self._looking = self._busy = False
 
     def __repr__(self) -> str:
         return f"<Lookout {'looking' if self._looking else 'asleep'}, {self._patience}>"
@@ -49,11 +49,17 @@ class Lookout:
             self._patience.ends(now)
         self._patience = patience
         self._until = patience.begins(now)
+        self._busy = True
         if not self._looking and self._until > now:
             self._looking = True
             self.loop.call_soon(self._look)
 
     def _look(self) -> None:
+        if self._busy:
+            # This turn, or the one before, had something to do: as cheap as can be where all turns have.
+            self._busy = False
+            self.loop.call_soon(self._look)
+            return
         now = monotonic()
         if now < self._until and self._patience is not None:
             # Other processes that want the processor run first: it may be them who are waited for.

@@ -20,7 +20,8 @@ CROWDED_SECONDS = 0.000_5
 """Whoever lets others run between two looks, and gets the processor back no sooner, shares it with somebody who has
 work to do. Then looking is worse than sleeping: the kernel prefers who wakes up to who gave way."""
 CROWD_SECONDS = 0.1
-"""For so long nobody looks after that."""
+"""For so long nobody looks after that; for twice as long each time that it happens again soon, up to the most."""
+MOST_CROWD_SECONDS = 3.2
 
 
 def longest_look(cores: int) -> float:
@@ -34,7 +35,7 @@ def longest_look(cores: int) -> float:
 class Patience:
     """What is known of one kind of waiting. Times are seconds of the monotonic clock."""
 
-    __slots__ = ("_began", "_crowded_until", "_last", "_longest", "_penalty", "_skip", "_until")
+    __slots__ = ("_began", "_crowd_seconds", "_crowded_until", "_last", "_longest", "_penalty", "_skip", "_until")
 
     def __init__(self, longest: float) -> None:
         """`longest`: seconds of one look at most; 0: never look."""
@@ -45,6 +46,7 @@ class Patience:
         self._penalty = 0
         """How many waits go by without a look after the next one in vain, about."""
         self._skip = 0
+        self._crowd_seconds = CROWD_SECONDS
         self._crowded_until = 0.0
 
     def __repr__(self) -> str:
@@ -65,7 +67,9 @@ class Patience:
     def gave_way(self, since: float, now: float) -> None:
         """Others had the opportunity to run from `since` to `now`, in the midst of a look."""
         if now - since > CROWDED_SECONDS:
-            self._crowded_until = now + CROWD_SECONDS
+            again = now - self._crowded_until < self._crowd_seconds
+            self._crowd_seconds = min(self._crowd_seconds * 2, MOST_CROWD_SECONDS) if again else CROWD_SECONDS
+            self._crowded_until = now + self._crowd_seconds
             self._until = min(self._until, now)
 
     def ends(self, now: float) -> None:

@@ -1,11 +1,14 @@
 """For how long to look before sleeping, by how waits went before."""
 
+from itertools import pairwise
+
 import pytest
 
 from runtime.patience import (
     CROWD_SECONDS,
     CROWDED_SECONDS,
     LOOK_SECONDS,
+    MOST_CROWD_SECONDS,
     MOST_SKIPPED,
     PROMISING_SECONDS,
     Patience,
@@ -31,6 +34,14 @@ class Waits:
         self.now += took
         self.patience.ends(self.now)
         return looked
+
+    def crowded(self) -> None:
+        """Wait, and lose the processor to others meanwhile."""
+        began = self.now
+        self.patience.begins(began)
+        self.now += CROWDED_SECONDS * 1.5
+        self.patience.gave_way(began, self.now)
+        self.patience.ends(self.now)
 
     def looks(self, count: int, took: float) -> int:
         return sum(self.one(took) > 0 for _ in range(count))
@@ -89,14 +100,27 @@ def test_a_look_that_hardly_ever_pays_stays_rare() -> None:
 def test_who_has_to_share_the_processor_does_not_look_for_a_while() -> None:
     waits = Waits()
     waits.looks(10, SHORT)
-    waits.patience.begins(waits.now)
-    began = waits.now
-    waits.now += CROWDED_SECONDS * 2
-    waits.patience.gave_way(began, waits.now)
-    waits.patience.ends(waits.now)
+    waits.crowded()
     quiet = int(CROWD_SECONDS / SHORT)
     assert waits.looks(quiet - 1, SHORT) == 0
     assert waits.looks(quiet, SHORT) >= quiet - 5
+
+
+def test_who_has_to_share_the_processor_again_and_again_looks_ever_more_rarely() -> None:
+    waits = Waits()
+    waits.looks(10, SHORT)
+    times = []
+    for _ in range(8):
+        waits.crowded()
+        times.append(waits.now)
+        while not waits.one(SHORT):
+            pass
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    expected = [min(CROWD_SECONDS * 2**number, MOST_CROWD_SECONDS) for number in range(7)]
+    assert pauses == pytest.approx(expected, abs=10 * LOOK_SECONDS)
+    waits.looks(int(MOST_CROWD_SECONDS / SHORT), SHORT)
+    waits.crowded()
+    assert waits.looks(int(CROWD_SECONDS / SHORT) + 5, SHORT) > 0
 
 
 def test_others_that_need_the_processor_for_a_moment_are_no_crowd() -> None:
