@@ -106,44 +106,17 @@ async def serve(config: Config, on_ready: Callable[[Addresses], None] | None = N
 
 async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresses], None] | None) -> int:
     control_socket = listen_tcp(*parse_address(config.control, "control"), 1, "control")[0]
+    control = _address(control_socket)
     token = data_dir.operator_token(config.operator_token)
     store = await Store.open(data_dir.path / "state.db")
-    logs = AppLogs(data_dir.path / "logs")
-    databases_dir = data_dir.path / "databases"
-    databases_dir.mkdir(mode=0o700, exist_ok=True)
-    token_key = await store.write(node.token_key)
-    reports = Reports(logs)
-    supervisor = Supervisor(config, data_dir.path, data_dir.run, token_key, reports)
-    limits = StoreLimits(
-        packed_bytes=config.max_package_bytes, unpacked_bytes=config.max_unpacked_bytes, files=config.max_package_files
-    )
-    serving = Serving(store, Packages(data_dir.path / "packages", limits), supervisor)
-    audit = Audit(store, config.keep_audit_entries)
-    snapshots = Snapshots(config, serving, audit, data_dir.path)
-    await snapshots.recover()
-    control = _address(control_socket)
-    services = Services(
-        config=config,
-        data_dir=data_dir,
-        serving=serving,
-        supervisor=supervisor,
-        deployments=Deployments(config, serving, audit, reports.traces),
-        databases=DatabaseService(config, serving, audit, databases_dir, token_key),
-        snapshots=snapshots,
-        usage=UsageRecord(store, reports),
-        audit=audit,
-        reports=reports,
-        logs=logs,
-        metrics=metrics.registry(metrics.NodeCollector(reports, supervisor, lambda: serving.names)),
-        control_address=control,
-        version=distribution_version("brrrd"),
-    )
+    services = await _services(config, data_dir, store, control)
+    serving, supervisor, logs = services.serving, services.supervisor, services.logs
     stopping = _stop_on_signal(supervisor)
     api = asyncio.create_task(_serve_control(services, token, control_socket, stopping))
     start = asyncio.create_task(serving.start())
     try:
         if await _first(start, stopping):
-            finishing = asyncio.gather(serving.finish_drops(), snapshots.run_schedule(), services.usage.run())
+            finishing = asyncio.gather(serving.finish_drops(), services.snapshots.run_schedule(), services.usage.run())
             token_file = None if config.operator_token else data_dir.path / TOKEN_FILE
             scheme, database_url = config.edge_scheme(), supervisor.public_db_url
             _announce(Addresses(supervisor.edge_address, control, database_url, token_file, scheme), on_ready)
@@ -161,9 +134,42 @@ async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresse
         supervisor.kill()
         api.cancel()
         await store.close()
-        reports.close()
+        services.reports.close()
         logs.close()
     return 0
+
+
+async def _services(config: Config, data_dir: DataDir, store: Store, control: str) -> Services:
+    """Put the node together; nothing of it runs yet. `control` is where its API can be reached."""
+    logs = AppLogs(data_dir.path / "logs")
+    databases_dir = data_dir.path / "databases"
+    databases_dir.mkdir(mode=0o700, exist_ok=True)
+    token_key = await store.write(node.token_key)
+    reports = Reports(logs)
+    supervisor = Supervisor(config, data_dir.path, data_dir.run, token_key, reports)
+    limits = StoreLimits(
+        packed_bytes=config.max_package_bytes, unpacked_bytes=config.max_unpacked_bytes, files=config.max_package_files
+    )
+    serving = Serving(store, Packages(data_dir.path / "packages", limits), supervisor)
+    audit = Audit(store, config.keep_audit_entries)
+    snapshots = Snapshots(config, serving, audit, data_dir.path)
+    await snapshots.recover()
+    return Services(
+        config=config,
+        data_dir=data_dir,
+        serving=serving,
+        supervisor=supervisor,
+        deployments=Deployments(config, serving, audit, reports.traces),
+        databases=DatabaseService(config, serving, audit, databases_dir, token_key),
+        snapshots=snapshots,
+        usage=UsageRecord(store, reports),
+        audit=audit,
+        reports=reports,
+        logs=logs,
+        metrics=metrics.registry(metrics.NodeCollector(reports, supervisor, lambda: serving.names)),
+        control_address=control,
+        version=distribution_version("brrrd"),
+    )
 
 
 async def _end(background: asyncio.Future[Any]) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from runtime.cli.errors import CommandError
 from runtime.cli.local_node import LocalNode, api_option, give_database, port_of, refuse_taken
-from runtime.cli.options import DEFAULT_PROJECT
+from runtime.cli.options import DEFAULT_PROJECT, ControlOption, ListenOption
 from runtime.config import Config
 
 if TYPE_CHECKING:
@@ -29,12 +29,8 @@ def register(application: typer.Typer) -> None:
 
 
 def demo(
-    listen: Annotated[
-        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address of the edge [127.0.0.1:8080].")
-    ] = None,
-    control: Annotated[
-        str | None, typer.Option("--control", metavar="HOST:PORT", help="Address of the control API [127.0.0.1:8081].")
-    ] = None,
+    listen: ListenOption = None,
+    control: ControlOption = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help="Keep the data here [a temporary folder].")
     ] = None,

@@ -16,7 +16,7 @@ import typer
 
 from runtime.cli.errors import CommandError, ConnectionBroken, NodeUnreachable
 from runtime.cli.local_node import LocalNode, api_option, ensure_app, give_database, port_of, refuse_taken
-from runtime.cli.options import DEFAULT_PROJECT
+from runtime.cli.options import DEFAULT_PROJECT, ControlOption, ListenOption
 from runtime.config import Config
 
 if TYPE_CHECKING:
@@ -55,12 +55,8 @@ def dev(
         Path | None,
         typer.Option("--manifest", metavar="FILE", help="Taken as the brrrd.json of the folder, which is not watched."),
     ] = None,
-    listen: Annotated[
-        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address of the edge [127.0.0.1:8080].")
-    ] = None,
-    control: Annotated[
-        str | None, typer.Option("--control", metavar="HOST:PORT", help="Address of the control API [127.0.0.1:8081].")
-    ] = None,
+    listen: ListenOption = None,
+    control: ControlOption = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help=f"Keep databases and the rest here [{DATA_DIR}].")
     ] = None,

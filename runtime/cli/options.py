@@ -19,6 +19,12 @@ DatabaseArgument = Annotated[str | None, typer.Argument(metavar="DATABASE", help
 DatabaseOption = Annotated[
     str | None, typer.Option("--database", "--name", metavar="DATABASE", help="The same as the argument.")
 ]
+ListenOption = Annotated[
+    str | None, typer.Option("--listen", metavar="HOST:PORT", help="Address of the edge [127.0.0.1:8080].")
+]
+ControlOption = Annotated[
+    str | None, typer.Option("--control", metavar="HOST:PORT", help="Address of the control API [127.0.0.1:8081].")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 DEFAULT_PROJECT = "default"

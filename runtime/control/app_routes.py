@@ -11,6 +11,7 @@ from runtime.control.deployments import Request
 from runtime.control.endpoint import Answered, Endpoint, Parameter
 from runtime.control.problems import Problem
 from runtime.control.services import NodeCall, Services
+from runtime.control.subjects import app_of
 from runtime.state import apps, builds, domains, environment
 from runtime.state.apps import App
 from runtime.state.domains import Domain
@@ -41,14 +42,14 @@ async def list_all(call: NodeCall) -> views.Apps:
 
 
 async def show(call: NodeCall) -> views.OneApp:
-    app = await _app(call)
+    app = await app_of(call)
     bound = await call.services.serving.store.read(domains.of_app, app.app_id)
     return views.OneApp(_view(call.services, app, bound))
 
 
 async def delete(call: NodeCall) -> views.DeletedApp:
     services = call.services
-    removed = await services.deployments.delete(await _app(call))
+    removed = await services.deployments.delete(await app_of(call))
     services.logs.remove(removed.app.app_id)
     services.reports.forget_app(removed.app.app_id)
     return views.DeletedApp(
@@ -64,7 +65,7 @@ async def delete(call: NodeCall) -> views.DeletedApp:
 
 
 async def purge(call: NodeCall) -> views.CacheEmptied:
-    app = await _app(call)
+    app = await app_of(call)
     try:
         emptied = await call.services.supervisor.empty_cache(app.app_id, for_good=False)
     except TimeoutError:
@@ -85,7 +86,7 @@ async def _forget_cached(services: Services, app: App) -> int:
 
 
 async def deploy(call: NodeCall) -> views.Deployed:
-    app = await _app(call)
+    app = await app_of(call)
     request = Request(
         hosts=list(dict.fromkeys(names.host_name(name) for name in call.query("hosts").split(",") if name.strip())),
         env_ref=call.query("env_ref")[:200],
@@ -96,7 +97,7 @@ async def deploy(call: NodeCall) -> views.Deployed:
 
 
 async def list_builds(call: NodeCall) -> views.Builds:
-    app = await _app(call)
+    app = await app_of(call)
     return views.Builds(
         [
             views.BuildView(
@@ -114,19 +115,19 @@ async def list_builds(call: NodeCall) -> views.Builds:
 
 
 async def rollback(call: NodeCall) -> views.Activated:
-    app = await _app(call)
+    app = await app_of(call)
     build_id, hosts = await call.services.deployments.rollback(app, call.body.build_id)
     return views.Activated(app.app_id, build_id, hosts)
 
 
 async def show_environment(call: NodeCall) -> views.Environment:
-    app = await _app(call)
+    app = await app_of(call)
     variables = await call.services.serving.store.read(environment.of_app, app.app_id)
     return views.Environment({entry.key: entry.value for entry in variables})
 
 
 async def set_variable(call: NodeCall) -> views.VariableSet:
-    app = await _app(call)
+    app = await app_of(call)
     key, value = call.path("key"), call.body.value
     if call.body.secret:
         raise Problem(
@@ -138,35 +139,35 @@ async def set_variable(call: NodeCall) -> views.VariableSet:
 
 
 async def remove_variable(call: NodeCall) -> views.VariableRemoved:
-    app = await _app(call)
+    app = await app_of(call)
     key = call.path("key")
     return views.VariableRemoved(key, await call.services.deployments.change_environment(app, key, None))
 
 
 async def list_domains(call: NodeCall) -> views.Domains:
-    app = await _app(call)
+    app = await app_of(call)
     bound = await call.services.serving.store.read(domains.of_app, app.app_id)
     return views.Domains([_domain(domain) for domain in bound])
 
 
 async def attach_domain(call: NodeCall) -> Answered:
-    app = await _app(call)
+    app = await app_of(call)
     domain, is_new = await call.services.deployments.attach(app, call.body.domain, call.body.dns_mode)
     return Answered(201 if is_new else 200, views.OneDomain(_domain(domain)))
 
 
 async def finalize_domain(call: NodeCall) -> views.OneDomain:
-    app = await _app(call)
+    app = await app_of(call)
     return views.OneDomain(_domain(await call.services.deployments.finalize(app, call.path("domain"))))
 
 
 async def remove_domain(call: NodeCall) -> views.DomainRemoved:
-    app = await _app(call)
+    app = await app_of(call)
     return views.DomainRemoved(*await call.services.deployments.detach(app, call.path("domain")))
 
 
 async def read_logs(call: NodeCall) -> Response:
-    app = await _app(call)
+    app = await app_of(call)
     limit = call.number("limit", 100, 0, LINES_IN_MEMORY) or 0
     logs = call.services.logs
     if call.flag("follow"):
@@ -228,12 +229,6 @@ ENDPOINTS = [
         ),
     ),
 ]  # fmt: skip
-
-
-async def _app(call: NodeCall) -> App:
-    project = names.name_or_id(call.path("project"), "project")
-    app = names.name_or_id(call.path("app"), "app")
-    return await call.services.serving.store.read(apps.find, project, app)
 
 
 def _view(services: Services, app: App, bound: list[Domain]) -> views.AppView:

@@ -2,14 +2,13 @@
 
 import asyncio
 
-from runtime.control import names, views
+from runtime.control import views
 from runtime.control.app_routes import APP
 from runtime.control.audit import of_app
 from runtime.control.endpoint import Endpoint
 from runtime.control.problems import Problem
 from runtime.control.services import NodeCall
-from runtime.state import apps
-from runtime.state.apps import App
+from runtime.control.subjects import app_of
 from runtime.supervisor.crons import Cron
 
 WAIT_SECONDS = 60.0
@@ -17,12 +16,12 @@ WAIT_SECONDS = 60.0
 
 
 async def list_crons(call: NodeCall) -> views.Crons:
-    app = await _app(call)
+    app = await app_of(call)
     return views.Crons([_view(cron) for cron in call.services.supervisor.crons.of_app(app.app_id)])
 
 
 async def run(call: NodeCall) -> views.RunView:
-    app = await _app(call)
+    app = await app_of(call)
     runs = call.services.supervisor.crons
     cron = _chosen(runs.of_app(app.app_id), call.body.cron)
     begun = runs.fire(app.app_id, cron)
@@ -47,12 +46,6 @@ def _chosen(crons: list[Cron], wanted: str | None) -> Cron:
         if cron.expression == wanted:
             return cron
     raise Problem(404, f"The app has no cron {wanted!r}; it has {listed}.")
-
-
-async def _app(call: NodeCall) -> App:
-    project = names.name_or_id(call.path("project"), "project")
-    app = names.name_or_id(call.path("app"), "app")
-    return await call.services.serving.store.read(apps.find, project, app)
 
 
 def _view(cron: Cron) -> views.CronView:

@@ -3,6 +3,7 @@
 from runtime.control import names, views
 from runtime.control.endpoint import Answered, Endpoint, Parameter
 from runtime.control.services import NodeCall, Services
+from runtime.control.subjects import database_of
 from runtime.state import databases
 from runtime.state import usage as usage_by_day
 from runtime.state.databases import Database
@@ -33,12 +34,12 @@ async def list_all(call: NodeCall) -> views.Databases:
 
 
 async def show(call: NodeCall) -> views.OneDatabase:
-    return await _detail(call, await _find(call))
+    return await _detail(call, await database_of(call))
 
 
 async def usage(call: NodeCall) -> views.Usage:
     services = call.services
-    database = await _find(call)
+    database = await database_of(call)
     key = database.database_id
     days = call.number("days", DEFAULT_DAYS, 0, MOST_DAYS) or 0
     await services.usage.write()
@@ -59,7 +60,7 @@ async def usage(call: NodeCall) -> views.Usage:
 
 
 async def delete(call: NodeCall) -> views.DatabaseDeleted:
-    database = await _find(call, to_change=True)
+    database = await database_of(call, to_change=True)
     await call.services.databases.delete(database)
     await call.services.snapshots.forget(database.database_id)
     call.services.reports.forget_database(database.database_id)
@@ -67,12 +68,12 @@ async def delete(call: NodeCall) -> views.DatabaseDeleted:
 
 
 async def rotate(call: NodeCall) -> views.DatabaseToken:
-    rotated, token = await call.services.databases.rotate(await _find(call, to_change=True))
+    rotated, token = await call.services.databases.rotate(await database_of(call, to_change=True))
     return views.DatabaseToken(rotated.database_id, token, rotated.epoch)
 
 
 async def query_token(call: NodeCall) -> views.QueryToken:
-    database = await _find(call, to_change=True)
+    database = await database_of(call, to_change=True)
     body: views.QueryTokenRequest = call.body
     token, expires = await call.services.databases.query_token(
         database, body.ttl_seconds, body.audience, body.reason, body.access
@@ -81,12 +82,12 @@ async def query_token(call: NodeCall) -> views.QueryToken:
 
 
 async def suspend(call: NodeCall) -> views.OneDatabase:
-    database = await _find(call, to_change=True)
+    database = await database_of(call, to_change=True)
     return await _detail(call, await call.services.databases.suspend(database, True, call.body.reason))
 
 
 async def resume(call: NodeCall) -> views.OneDatabase:
-    database = await _find(call, to_change=True)
+    database = await database_of(call, to_change=True)
     return await _detail(call, await call.services.databases.suspend(database, False))
 
 
@@ -113,11 +114,6 @@ ENDPOINTS = [
     Endpoint("POST", ONE + "/suspend", suspend, "Refuse reads and writes", views.OneDatabase, views.Suspension),
     Endpoint("POST", ONE + "/resume", resume, "Allow reads and writes again", views.OneDatabase, views.Nothing),
 ]  # fmt: skip
-
-
-async def _find(call: NodeCall, *, to_change: bool = False) -> Database:
-    key = names.name_or_id(call.path("database"), "database")
-    return await call.services.databases.find(key, to_change=to_change)
 
 
 def _view(services: Services, database: Database) -> views.DatabaseView:

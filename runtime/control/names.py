@@ -1,4 +1,4 @@
-"""What names may look like: pure checks that raise `Problem` 400 with the rule in words."""
+"""What names may look like: pure checks that raise `Problem` with the rule in words, 404 for what cannot exist."""
 
 import re
 

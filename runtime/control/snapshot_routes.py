@@ -2,11 +2,12 @@
 
 from starlette.responses import FileResponse
 
-from runtime.control import names, views
+from runtime.control import views
 from runtime.control.audit import of_database
 from runtime.control.endpoint import Endpoint
 from runtime.control.problems import Problem
 from runtime.control.services import NodeCall
+from runtime.control.subjects import database_of
 from runtime.state import ids
 from runtime.state.databases import Database
 from runtime.state.snapshots import Kind, Snapshot
@@ -51,17 +52,17 @@ class SnapshotDeleted(views.View, frozen=True):
 
 
 async def take(call: NodeCall) -> OneSnapshot:
-    database = await _find(call)
+    database = await database_of(call)
     return OneSnapshot(_view(await call.services.snapshots.take(database.database_id)))
 
 
 async def list_all(call: NodeCall) -> AllSnapshots:
-    found = await call.services.snapshots.of(await _find(call))
+    found = await call.services.snapshots.of(await database_of(call))
     return AllSnapshots([_view(snapshot) for snapshot in found])
 
 
 async def download(call: NodeCall) -> FileResponse:
-    database = await _find(call)
+    database = await database_of(call)
     snapshot = await _snapshot(call, database, call.path("snapshot"))
     detail = {"snapshot_id": snapshot.snapshot_id}
     await call.services.audit.note("database.snapshot-download", of_database(database), **detail)
@@ -73,13 +74,13 @@ async def download(call: NodeCall) -> FileResponse:
 
 
 async def remove(call: NodeCall) -> SnapshotDeleted:
-    snapshot = await _snapshot(call, await _find(call, to_change=True), call.path("snapshot"))
+    snapshot = await _snapshot(call, await database_of(call, to_change=True), call.path("snapshot"))
     await call.services.snapshots.remove(snapshot)
     return SnapshotDeleted(snapshot.snapshot_id, deleted=True)
 
 
 async def restore(call: NodeCall) -> Restored:
-    database = await _find(call, to_change=True)
+    database = await database_of(call, to_change=True)
     snapshot = await _snapshot(call, database, call.body.snapshot_id)
     kept = await call.services.snapshots.restore(snapshot)
     return Restored(database.database_id, _view(snapshot), _view(kept))
@@ -98,11 +99,6 @@ ENDPOINTS = [
         "Make the database what it was; what it is now is kept as a snapshot", Restored, RestoreRequest,
     ),
 ]  # fmt: skip
-
-
-async def _find(call: NodeCall, *, to_change: bool = False) -> Database:
-    key = names.name_or_id(call.path("database"), "database")
-    return await call.services.databases.find(key, to_change=to_change)
 
 
 async def _snapshot(call: NodeCall, database: Database, key: str) -> Snapshot:
