@@ -9,12 +9,13 @@ import { abortedReason, onAbort } from './events/abort.ts';
 import { Body, bodyLength, isUnusable, markUsed } from './http/body.ts';
 import { type HeaderList, listAppend, listDelete, listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
-import { buildState, RequestState, signalOf } from './http/request.ts';
+import { abortableBy, buildState, RequestState } from './http/request.ts';
 import { requireIntegrity } from './integrity.ts';
 import { type Sender, sendWithBody } from './http/sending.ts';
 import { hasNullBody, newResponse, type Response, ResponseState, webSockets } from './http/response.ts';
-import { promiseReject, SafeMap, stringSplit, toLowerCase } from './primordials.ts';
-import { type FrameReceiver, readBytes, readLatin1, readUint32 } from './ring/input.ts';
+import { NumberMap } from './number_map.ts';
+import { promiseReject, stringSplit, toLowerCase } from './primordials.ts';
+import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
 import type { Outgoing } from './ring/outgoing.ts';
 import {
   CANCEL,
@@ -31,7 +32,7 @@ import {
   WINDOW,
 } from './ring/output.ts';
 import { limitHit } from './log.ts';
-import { parseToRecord } from './url/url.ts';
+import { parseToRecord, withoutFragment } from './url/url.ts';
 import { serializeURL, serializeURLOrigin, serializePath as serializeURLPath } from 'whatwg-url/state-machine';
 import { countPending, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
 import { socketOver } from './websocket/websocket.ts';
@@ -143,7 +144,7 @@ class Call implements Sender {
       return;
     }
     if (!hasNullBody(status)) {
-      if (last) body = new Body(readBytes(at, end));
+      if (last) body = new Body(readTextOrBytes(at, end));
       else {
         this.incoming = new IncomingBody(EGRESS_CONNECTION, this.stream, true, listGet(list, 'content-length'));
         this.incoming.onCancel = () => this.end();
@@ -166,7 +167,7 @@ class Call implements Sender {
   }
 }
 
-const calls = new SafeMap<number, Call>();
+const calls = new NumberMap<Call>();
 let lastStream = 0;
 
 export const client: FrameReceiver = {
@@ -192,8 +193,7 @@ export const client: FrameReceiver = {
   },
 
   closed() {
-    const open: Call[] = [];
-    calls.forEach((call) => (open[open.length] = call));
+    const open = calls.values();
     for (let i = 0; i < open.length; i++)
       open[i].end(new TypeError('fetch failed: the connection to the network was lost'));
     socketsLost(EGRESS_CONNECTION);
@@ -219,7 +219,8 @@ function sendHop(hop: Hop, state: RequestState, onSocket: TakeSocket | null = nu
     const call = new Call(++lastStream >>> 0, requestId, resolve, reject);
     call.onSocket = onSocket;
     calls.set(call.stream, call);
-    call.removeAbort = onAbort(signalOf(state), (reason) => call.abort(reason, 'aborted'));
+    const signal = abortableBy(state);
+    if (signal !== null) call.removeAbort = onAbort(signal, (reason) => call.abort(reason, 'aborted'));
     const { body } = hop;
     let head = `${hop.method}\n${hop.url}\n${requestId}`;
     const { list } = hop;
@@ -301,17 +302,24 @@ function finished(response: ResponseState, state: RequestState): Response | Prom
   return requireIntegrity(response, integrity).then(() => newResponse(response));
 }
 
+/** What goes over the wire for `url`; null for a `data:` URL. @throws TypeError for one that cannot be fetched. */
+function wireUrl(url: string): string | null {
+  const simple = withoutFragment(url);
+  if (simple !== null) return simple;
+  const record = parseToRecord(url)!;
+  if (record.scheme === 'http' || record.scheme === 'https') return serializeURL(record, true);
+  if (record.scheme === 'data') return null;
+  throw new TypeError(`fetch failed: ${record.scheme}: URLs cannot be fetched`);
+}
+
 async function follow(state: RequestState): Promise<Response> {
-  const record = parseToRecord(state.url)!;
-  if (record.scheme === 'data') {
+  const url = wireUrl(state.url);
+  if (url === null) {
     const response = parseDataUrl(state.url);
     if (state.method === 'HEAD') response.body = null;
     return finished(response, state);
   }
-  if (record.scheme !== 'http' && record.scheme !== 'https') {
-    throw new TypeError(`fetch failed: ${record.scheme}: URLs cannot be fetched`);
-  }
-  let hop = firstHop(state, serializeURL(record, true));
+  let hop = firstHop(state, url);
   const { body } = state;
   if (isUnusable(body)) throw new TypeError('The body was already used, or is locked');
   if (body !== null) {
@@ -337,11 +345,17 @@ async function follow(state: RequestState): Promise<Response> {
   }
 }
 
+/** Why the request is not to be sent at all, if its signal says so. */
+function reasonToStop(state: RequestState): unknown {
+  const signal = abortableBy(state);
+  return signal === null ? undefined : abortedReason(signal);
+}
+
 export function fetch(input: unknown, init?: unknown): Promise<Response> {
   try {
     if (arguments.length === 0) throw new TypeError('fetch: 1 argument required, but only 0 present');
     const state = buildState(input, init, false);
-    const reason = abortedReason(signalOf(state));
+    const reason = reasonToStop(state);
     if (reason !== undefined) return promiseReject(reason);
     return follow(state);
   } catch (error) {
@@ -368,7 +382,7 @@ export class Fetcher {
   fetch(input: unknown, init?: unknown): Promise<Response> {
     try {
       const state = buildState(input, init, false);
-      const reason = abortedReason(signalOf(state));
+      const reason = reasonToStop(state);
       return reason === undefined ? followAsset(state) : promiseReject(reason);
     } catch (error) {
       return promiseReject(error);

@@ -1,6 +1,6 @@
 /** The requests in flight that were not answered at once: by connection and stream, and in the order of their arrival. */
 
-import { SafeMap } from './primordials.ts';
+import { NumberMap } from './number_map.ts';
 
 /** What the table needs of an entry; it sets the last three. */
 export interface Entry {
@@ -12,7 +12,7 @@ export interface Entry {
 }
 
 export class InFlight<T extends Entry> {
-  readonly #connections: (InstanceType<typeof SafeMap<number, T>> | undefined)[] = [];
+  readonly #connections: (NumberMap<T> | undefined)[] = [];
   #newest: T | null = null;
   /** The entry that arrived first, and so the first to reach its deadline. */
   oldest: T | null = null;
@@ -23,7 +23,7 @@ export class InFlight<T extends Entry> {
 
   add(entry: T): void {
     let streams = this.#connections[entry.connection];
-    if (streams === undefined) this.#connections[entry.connection] = streams = new SafeMap<number, T>();
+    if (streams === undefined) this.#connections[entry.connection] = streams = new NumberMap<T>();
     streams.set(entry.stream, entry);
     entry.registered = true;
     entry.previous = this.#newest;
@@ -45,8 +45,7 @@ export class InFlight<T extends Entry> {
 
   /** All entries of a connection that is gone; it is forgotten, they are still to be removed. */
   takeConnection(connection: number): T[] {
-    const entries: T[] = [];
-    this.#connections[connection]?.forEach((entry) => (entries[entries.length] = entry));
+    const entries = this.#connections[connection]?.values() ?? [];
     this.#connections[connection] = undefined;
     return entries;
   }

@@ -18,7 +18,7 @@ import { hasNullBody, responseState, type ResponseState, webSockets } from './ht
 import { inspectError } from './inspect.ts';
 import { type Entry, InFlight } from './in_flight.ts';
 import { ERROR, limitHit, limitHitAgain, log } from './log.ts';
-import { charCodeAt, SafeWeakSet, stringSlice, stringSplit, subarray } from './primordials.ts';
+import { charCodeAt, SafeWeakSet, stringIndexOf, stringSlice, subarray } from './primordials.ts';
 import { checkRealm } from './realm.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
@@ -165,7 +165,10 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
   }
 
   get requestId(): string {
-    return stringSplit(this.head, '\n')[2] ?? '';
+    const { head } = this;
+    const start = stringIndexOf(head, '\n', stringIndexOf(head, '\n') + 1) + 1;
+    const end = stringIndexOf(head, '\n', start);
+    return stringSlice(head, start, end < 0 ? head.length : end);
   }
 
   signal(): AbortSignal {

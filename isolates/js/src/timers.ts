@@ -6,7 +6,8 @@
 import { monotonic } from './clock.ts';
 import { currentRequestId, getContinuation, setContinuation } from './continuation.ts';
 import { limitHitAgain } from './log.ts';
-import { floor, max, ReflectApply, SafeMap } from './primordials.ts';
+import { NumberMap } from './number_map.ts';
+import { floor, max, ReflectApply } from './primordials.ts';
 import { reportException } from './report.ts';
 import { requireArguments, toLong } from './webidl.ts';
 
@@ -41,7 +42,7 @@ const MAX_TIMERS = 100_000;
 
 const heap: Timer[] = [];
 let size = 0;
-const byId = new SafeMap<number, Timer>();
+const byId = new NumberMap<Timer>();
 let lastId = 0;
 let lastOrder = 0;
 /** Nesting level of the timer that is running. */

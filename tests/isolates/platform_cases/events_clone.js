@@ -100,6 +100,24 @@ cases['Timers'] = async () => {
   });
   same(order, ['first', 't1', 'micro', 'xy', 't10']);
 };
+cases['Many timers, most of them taken back'] = async () => {
+  // Every timer is in a table by its number, which grows, shrinks, and closes the gaps that removal leaves.
+  const fired = new Set();
+  const kept = new Set();
+  const ids = [];
+  for (let i = 0; i < 3000; i++) ids.push(setTimeout((n) => fired.add(n), 20, i));
+  for (let i = 0, at = 0; i < 3000; i++) {
+    at = (at + 1171) % 3000;
+    if (i % 300 === 0) kept.add(at);
+    else {
+      clearTimeout(ids[at]);
+      clearTimeout(ids[at]);
+    }
+  }
+  for (const odd of [0, -1, NaN, 2 ** 33, ids[0] + 0.5 - 3000]) clearTimeout(odd);
+  await sleep(40);
+  same([...fired].sort(), [...kept].sort());
+};
 cases['Errors outside of promises are reported'] = async () => {
   const seen = new Promise((resolve) => addEventListener('error', (event) => { event.preventDefault(); resolve(event.error); }, { once: true }));
   setTimeout(() => { throw new RangeError('x'); });

@@ -55,6 +55,26 @@ cases['URL against a base'] = () => {
   const pairs = { '': 'http://a.com/b/c?d', '?x': 'http://a.com/b/c?x', '#y': 'http://a.com/b/c?d#y', '/z': 'http://a.com/z', '../z': 'http://a.com/z', '//h/i': 'http://h/i', 'z/./w': 'http://a.com/b/z/w' };
   for (const [input, expected] of Object.entries(pairs)) equal(new URL(input, base).href, expected, input);
 };
+cases['URL by the shortcut and by the full parser'] = () => {
+  // White space in front sends the same input to the full parser.
+  const bases = [
+    'http://127.0.0.1:8080/v1/db?x=1#y', 'http://127.0.0.1', 'https://a.b/', 'https://a.b/c/d/?/../e', 'http://a.b:8/c#/d/e',
+    'http://01.2.3.4/a', 'http://1.2.3.256/', 'http://1.2.3.4.5/', 'http://1.2.3.4./', 'http://1..2.3/', 'http://a.1b/', 'http://a.1/',
+    'http://0.0.0.0/', 'http://255.255.255.255/x', 'http://1.2.3/', 'http://user@a.b/', 'http://a.xn--b/', 'http://a.b/xn--c',
+  ];
+  const relative = [
+    '', 'x', 'x/y', './x', '../x', 'x/../y', '.x', '..', 'x/.', '/', '/x', '/./x', '//h', '//h/x', '/\\h', '\\x', '?', '?q', "?'", '#',
+    '#f', 'x?q#f', 'x:y', 'x/y:z', 'x?y:z', 'http:x', 'https:x', 'http:/x', 'http://h/x', 'mailto:x', ' x ', 'x y', 'x%2e/y', '%2e%2e/y',
+    'é', 'x?é', '/x//y', 'a//b', '!x', '"x', ':x', '1:x', 'x{}', 'x|y', 'x^y', "x'y",
+  ];
+  const look = (url) => url && [
+    url.href, url.origin, url.protocol, url.username, url.host, url.hostname, url.port, url.pathname, url.search, url.hash,
+  ];
+  for (const base of bases) {
+    same(look(URL.parse(base)), look(URL.parse(`\t${base}`)), base);
+    for (const input of relative) same(look(URL.parse(input, base)), look(URL.parse(input, `\t${base}`)), `${input} at ${base}`);
+  }
+};
 cases['URL setters'] = () => {
   const url = new URL('http://a.com/b?c#d');
   url.protocol = 'https';

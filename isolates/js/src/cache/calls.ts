@@ -10,7 +10,8 @@ import { Body, markUsed } from '../http/body.ts';
 import { IncomingBody } from '../http/incoming.ts';
 import { type Sender, sendWithBody } from '../http/sending.ts';
 import { limitHit } from '../log.ts';
-import { promiseResolve, SafeMap, stringSplit } from '../primordials.ts';
+import { NumberMap } from '../number_map.ts';
+import { promiseResolve, stringSplit } from '../primordials.ts';
 import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from '../ring/input.ts';
 import type { Outgoing } from '../ring/outgoing.ts';
 import {
@@ -110,7 +111,7 @@ function tellLimit(detail: string, requestId: string): void {
   limitHit('cache', `The Cache API refused a call (limit cache): ${detail}`, requestId);
 }
 
-const calls = new SafeMap<number, Call>();
+const calls = new NumberMap<Call>();
 let lastStream = 0;
 
 export const cacheClient: FrameReceiver = {
@@ -133,8 +134,7 @@ export const cacheClient: FrameReceiver = {
   },
 
   closed() {
-    const open: Call[] = [];
-    calls.forEach((call) => (open[open.length] = call));
+    const open = calls.values();
     for (let i = 0; i < open.length; i++) open[i].end(new TypeError('The connection to the cache was lost'));
   },
 };

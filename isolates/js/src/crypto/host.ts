@@ -7,10 +7,10 @@
 import { DOMException } from '../dom_exception.ts';
 import { latin1Decode, latin1Encode } from '../encoding/latin1.ts';
 import { perform, resultWord, scratchData, scratchRoom } from '../native.ts';
+import { NumberMap } from '../number_map.ts';
 import type { FrameReceiver } from '../ring/input.ts';
 import {
   min,
-  SafeMap,
   setBytes,
   sliceBytes,
   subarray,
@@ -61,7 +61,7 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-const waiting = new SafeMap<number, Waiting>();
+const waiting = new NumberMap<Waiting>();
 
 /** Calls a function of the host. @throws DOMException when it refuses, maybe by rejecting. */
 export function ask(number: number, ...fields: Field[]): Reply | Promise<Reply> {

@@ -3,7 +3,7 @@
 import { type AbortSignal, anySignal, isAbortSignal, newSignal } from '../events/abort.ts';
 import { charCodeAt, stringSplit } from '../primordials.ts';
 import { isReadableStream, TransformStream } from '../streams.ts';
-import { parseToRecord } from '../url/url.ts';
+import { parseForRequest, parseToRecord } from '../url/url.ts';
 import { serializeURL } from 'whatwg-url/state-machine';
 import {
   defineInterface,
@@ -237,12 +237,17 @@ export function signalOf(state: RequestState): AbortSignal {
   return (state.signal ??= state.signalSource === null ? newSignal() : state.signalSource.signal());
 }
 
+/** The request's signal if anything can abort it, without making one for a request that nothing can. */
+export function abortableBy(state: RequestState): AbortSignal | null {
+  return state.signal === null && state.signalSource === null ? null : signalOf(state);
+}
+
 /** The Request constructor's steps. A request that app code never sees (`exposed`) needs no signal of its own. */
 export function buildState(input: unknown, init: unknown, exposed: boolean): RequestState {
   const from = requestState(input);
   const settings = toDictionary(init, 'The request init');
   let method = from === null ? 'GET' : from.method;
-  const url = from === null ? requestUrl(input) : from.url;
+  const url = from === null ? parseForRequest(toUSVString(input)) : from.url;
   const options = readOptions(settings, from === null ? DEFAULTS : from.options);
   if (settings.method !== undefined) method = requestMethod(toDOMString(settings.method));
   const list = settings.headers !== undefined ? listFrom(settings.headers) : from === null ? [] : [...from.list];
@@ -256,22 +261,12 @@ export function buildState(input: unknown, init: unknown, exposed: boolean): Req
   const state = RequestState.of(method, url, list, body);
   state.options = options;
   const { signal } = settings;
-  const parent = signal === undefined ? (from === null ? null : signalOf(from)) : signal;
+  const parent = signal === undefined ? (from === null ? null : abortableBy(from)) : signal;
   if (parent !== null && parent !== undefined) {
     if (!isAbortSignal(parent)) throw new TypeError('The option signal is not an AbortSignal');
     state.signal = exposed ? anySignal([parent]) : parent;
   }
   return state;
-}
-
-function requestUrl(input: unknown): string {
-  const text = toUSVString(input);
-  const record = parseToRecord(text);
-  if (record === null) throw new TypeError(`Invalid URL: ${text}`);
-  if (record.username !== '' || record.password !== '') {
-    throw new TypeError('The URL of a request must not include credentials');
-  }
-  return serializeURL(record);
 }
 
 function readOptions(settings: Record<string, unknown>, inherited: RequestOptions): RequestOptions {

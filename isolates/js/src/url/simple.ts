@@ -5,7 +5,7 @@
  * its components are slices of it. Everything else goes through the full state machine of whatwg-url.
  */
 
-import { charCodeAt } from '../primordials.ts';
+import { charCodeAt, stringIndexOf, stringSlice } from '../primordials.ts';
 
 /** Where the components of an accepted string begin and end. */
 export interface SimpleParts {
@@ -53,9 +53,11 @@ export function scanSimple(url: string): SimpleParts | null {
     }
   }
   const hostEnd = at;
-  // No host, an empty or numeric last label (IPv4), or punycode, which has rules of its own.
-  if (hostEnd === hostStart || label === hostEnd || isDigit(charCodeAt(url, label))) return null;
-  if (url.slice(hostStart, hostEnd).includes('xn--')) return null;
+  // No host, an empty or numeric last label (IPv4 in some form), or punycode, which has rules of its own.
+  if (hostEnd === hostStart || label === hostEnd) return null;
+  if (isDigit(charCodeAt(url, label))) {
+    if (!isAddress(url, hostStart, hostEnd)) return null;
+  } else if (holdsPunycode(url, hostStart, hostEnd)) return null;
   const pathStart = portEnd(url, at, schemeEnd);
   if (pathStart < 0 || charCodeAt(url, pathStart) !== SLASH) return null;
   const pathEnd = pathStop(url, pathStart);
@@ -83,6 +85,25 @@ function isDigit(unit: number): boolean {
   return unit >= 0x30 && unit <= 0x39;
 }
 
+/** Whether `[at, end)` is an IPv4 address as it is serialized: four numbers up to 255 without zeros in front. */
+function isAddress(url: string, at: number, end: number): boolean {
+  for (let part = 0; part < 4; part++) {
+    const start = at;
+    let value = 0;
+    while (at < end && isDigit(charCodeAt(url, at))) value = value * 10 + charCodeAt(url, at++) - 0x30;
+    const digits = at - start;
+    if (digits === 0 || digits > 3 || value > 255 || (digits > 1 && charCodeAt(url, start) === 0x30)) return false;
+    if (part < 3 && (at >= end || charCodeAt(url, at++) !== DOT)) return false;
+  }
+  return at === end;
+}
+
+/** Whether "xn--" is in `[at, end)`. */
+function holdsPunycode(url: string, at: number, end: number): boolean {
+  const found = stringIndexOf(url, 'xn--', at);
+  return found >= 0 && found < end;
+}
+
 /** Where the port that starts at `at` ends; -1 when it is not in its shortest form, or is the scheme's default. */
 function portEnd(url: string, at: number, schemeEnd: number): number {
   if (at >= url.length) return -1;
@@ -103,4 +124,28 @@ function pathStop(url: string, at: number): number {
     if (unit === SLASH && at + 1 < url.length && charCodeAt(url, at + 1) === DOT) return -1;
   }
   return at;
+}
+
+/**
+ * What `url`, a relative reference, means against `base`, whose parts these are, if that is a matter of putting the two
+ * together; else null. Whether the result is simple is still to be seen, which is when dot segments show.
+ */
+export function joinSimple(base: string, parts: SimpleParts, url: string): string | null {
+  if (url.length === 0) return null;
+  const first = charCodeAt(url, 0);
+  if (first === SLASH) {
+    const second = url.length > 1 ? charCodeAt(url, 1) : 0;
+    return second === SLASH || second === 0x5c ? null : stringSlice(base, 0, parts.pathStart) + url;
+  }
+  if (first === 0x3f) return stringSlice(base, 0, parts.pathEnd) + url;
+  // "#…" keeps the query, "." begins a dot segment, and white space in front is cut off.
+  if (first <= 0x23 || first === DOT) return null;
+  for (let at = 0; at < url.length; at++) {
+    const unit = charCodeAt(url, at);
+    if (unit === 0x3a) return null; // it may be absolute
+    if (unit === SLASH || unit === 0x3f) break;
+  }
+  let directory = parts.pathEnd;
+  while (charCodeAt(base, directory - 1) !== SLASH) directory--;
+  return stringSlice(base, 0, directory) + url;
 }

@@ -13,7 +13,7 @@ import {
   type URLRecord,
 } from 'whatwg-url/state-machine';
 import { defineInterface, isObject, requireArguments, toUSVString } from '../webidl.ts';
-import { scanSimple, type SimpleParts } from './simple.ts';
+import { joinSimple, scanSimple, type SimpleParts } from './simple.ts';
 import { paramsOf, resetParams, type URLSearchParams } from './search_params.ts';
 
 /** A URL as the string it serializes to, or as a record once something needs that. */
@@ -37,6 +37,10 @@ function parse(url: string, base: string | undefined): State | null {
   }
   let baseURL: URLRecord | null = null;
   if (base !== undefined) {
+    const baseParts = scanSimple(base);
+    const joined = baseParts === null ? null : joinSimple(base, baseParts, url);
+    const parts = joined === null ? null : scanSimple(joined);
+    if (parts !== null) return new State(joined!, parts, null);
     baseURL = basicURLParse(base);
     if (baseURL === null) return null;
   }
@@ -62,6 +66,25 @@ export function parseToHref(url: string, base?: string): string | null {
 
 function hrefOf(state: State): string {
   return state.record === null ? state.href : serializeURL(state.record);
+}
+
+/** As `parseToHref`; what holds a user name or a password is refused. @throws TypeError with both, as Request has it. */
+export function parseForRequest(url: string): string {
+  const state = parse(url, undefined);
+  if (state === null) throw new TypeError(`Invalid URL: ${url}`);
+  const { record } = state;
+  if (record === null) return state.href;
+  if (record.username !== '' || record.password !== '') {
+    throw new TypeError('The URL of a request must not include credentials');
+  }
+  return serializeURL(record);
+}
+
+/** An http(s) URL without its fragment, as it goes over the wire, if `scanSimple` takes it; else null. */
+export function withoutFragment(url: string): string | null {
+  const parts = scanSimple(url);
+  if (parts === null) return null;
+  return parts.queryEnd === url.length ? url : url.slice(0, parts.queryEnd);
 }
 
 /** The record of a URL, or null. */

@@ -5,6 +5,7 @@
 
 import { utf8Decode, utf8Encode, utf8Length } from '../encoding/utf8.ts';
 import { limitHit } from '../log.ts';
+import { NumberMap } from '../number_map.ts';
 import { max, min, SafeMap, setBytes, sliceBytes } from '../primordials.ts';
 import { readBytes, readTextOrBytes, readUint32 } from '../ring/input.ts';
 import {
@@ -96,7 +97,7 @@ interface Outbound {
   taken: (() => void) | null;
 }
 
-const connections = new SafeMap<number, InstanceType<typeof SafeMap<number, Wire>>>();
+const connections = new SafeMap<number, NumberMap<Wire>>();
 
 export class Wire implements Far {
   near: Near | null = null;
@@ -126,7 +127,7 @@ export class Wire implements Far {
     this.#stream = stream;
     this.#requestId = requestId;
     let streams = connections.get(connection);
-    if (streams === undefined) connections.set(connection, (streams = new SafeMap<number, Wire>()));
+    if (streams === undefined) connections.set(connection, (streams = new NumberMap<Wire>()));
     streams.set(stream, this);
     setCounter(Counter.websockets, ++open);
   }
@@ -317,8 +318,7 @@ export function socketFrame(
 
 /** A connection closed: its WebSockets are lost. */
 export function socketsLost(connection: number): void {
-  const lost: Wire[] = [];
-  connections.get(connection)?.forEach((wire) => (lost[lost.length] = wire));
+  const lost = connections.get(connection)?.values() ?? [];
   connections.delete(connection);
   for (let i = 0; i < lost.length; i++) lost[i].lost();
 }
