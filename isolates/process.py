@@ -24,8 +24,13 @@ def close_descriptors(*keep: int) -> None:
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
+def private_mb(heap_mb: int) -> int:
+    """How much the private memory of a host may grow: by the heap, as much again in buffers, and some spare."""
+    return 2 * heap_mb + _SPARE_MB
+
+
 def bound_memory(heap_mb: int) -> None:
-    """Let this process's private memory grow by the heap, as much again in buffers, and some spare.
+    """Let this process's private memory grow by `private_mb(heap_mb)`.
 
     Only the JavaScript heap has a limit in V8: typed arrays and WebAssembly memories have none, and beyond RLIMIT_DATA
     they throw a RangeError. V8's code range (512 MB of address space) counts, so the bound starts from what is mapped.
@@ -35,7 +40,7 @@ def bound_memory(heap_mb: int) -> None:
         pages = int(os.read(descriptor, 256).split()[5])  # private writable mappings
     finally:
         os.close(descriptor)
-    bound = pages * resource.getpagesize() + (2 * heap_mb + _SPARE_MB) * _MEGABYTE
+    bound = pages * resource.getpagesize() + private_mb(heap_mb) * _MEGABYTE
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         bound = min(bound, hard)

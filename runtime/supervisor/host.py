@@ -72,6 +72,8 @@ class Host:
         self.pid: int | None = None
         self.loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self.gone = asyncio.Event()
+        self.grouped = asyncio.Event()
+        """It is in its control group, if it gets one; before that it is given no app."""
         self.exit_status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._fires: dict[str, asyncio.Future[Fired]] = {}
         self._pidfd = -1
@@ -204,6 +206,7 @@ class Host:
         self.state = HostState.GONE
         if self._channel is not None:
             self._channel.close()
+        self.grouped.set()
         self.socket_path.unlink(missing_ok=True)
         if not self.loaded.done():
             self.loaded.set_exception(HostFailed("the process ended while it evaluated the build"))

@@ -6,6 +6,7 @@ how long a dying app waits, in `hosts.py`; `zygote.py` forks, `standby.py` keeps
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
@@ -14,7 +15,9 @@ from isolates.messages import Blocked, HostStats, Load, Log, Retiring
 from router.identity import Identity, SubrequestLimits, seal
 from router.messages import Upstream
 from router.occupancy import SLOTS
+from runtime.supervisor.cgroups import memory_bytes
 from runtime.supervisor.host import Host, HostFailed
+from runtime.supervisor.host_groups import HostGroups
 from runtime.supervisor.hosts import HostState
 from runtime.supervisor.placement import Placement
 from runtime.supervisor.pool import Bounds, Pool, for_run, may_grow, revival, surplus
@@ -30,6 +33,9 @@ LOOK_SECONDS = 1.0
 """How often pools are looked at for hosts to add or to drain."""
 REVIVAL_SECONDS = 0.02
 """Hosts that die with their zygote do so within this time of each other."""
+
+HOST_MEMORY = "host_memory"
+"""In place of a setting's name: the limit of a host's control group has none of its own."""
 
 AppStatus = Literal["ready", "idle", "starting", "quarantined"]
 
@@ -67,7 +73,10 @@ class IsolateHosts:
     ) -> None:
         self.pools: dict[str, Pool] = {}
         self.restarts = 0
-        self.zygote = Zygote(run_dir, cache_dir, lambda: self.standby.refill(), self._host_gone, self._host_said, user)
+        self.groups = HostGroups.open()
+        self.zygote = Zygote(
+            run_dir, cache_dir, lambda: self.standby.refill(), self._host_gone, self._host_said, user, self.groups
+        )
         self.standby = Standby(standby, lambda: self.zygote.fork(stands_by=True), lambda: len(self._starting))
         self._bounds = bounds
         self._grace_ms = grace_ms
@@ -119,9 +128,10 @@ class IsolateHosts:
         """Load a build into a host; it serves nobody until `adopt`. Raises `HostFailed`."""
         for _ in range(2):
             host = self.standby.take() or await self.zygote.fork()
-            host.assign(placement, self._load(placement))
             try:
                 async with asyncio.timeout(LOAD_SECONDS):
+                    await host.grouped.wait()  # long since, for one that stood by
+                    self._give(host, placement)
                     await asyncio.shield(host.loaded)
                 return host
             except TimeoutError:
@@ -137,6 +147,13 @@ class IsolateHosts:
                 host.kill()
                 raise
         raise HostFailed("the zygote died twice while a host started", is_build=False)
+
+    def _give(self, host: Host, placement: Placement) -> None:
+        try:
+            self.groups.bound(host.host_id, placement.limits.memory_mb)
+        except OSError as error:
+            log.warning("the control group of host %s keeps its limit: %s", host.host_id, error)
+        host.assign(placement, self._load(placement))
 
     def adopt(self, host: Host) -> list[Host]:
         """Let `host` alone serve its app. Returns those before: the caller pushes routes, then drains them."""
@@ -238,6 +255,7 @@ class IsolateHosts:
         for task in self._tasks:
             task.cancel()
         await self.zygote.slot.stop(None, 5)
+        await asyncio.to_thread(self.groups.close)
 
     def _load(self, placement: Placement) -> Load:
         assert placement.main is not None
@@ -276,11 +294,25 @@ class IsolateHosts:
                 self._bring_up(placement.app_id, 0.0)
 
     def _host_gone(self, host: Host) -> None:
+        if host.placement is not None and self.groups.ran_out(host.host_id):
+            self._ran_out(host, host.placement)
         self._background(self._bury(host))
         if self.standby.remove(host) or host.placement is None:
             return
         self._telemetry.host_ended(host.host_id)
         self._leave(host)
+
+    def _ran_out(self, host: Host, placement: Placement) -> None:
+        """The kernel ended it at the limit of its control group: say for it what it could not say any more."""
+        memory_mb = placement.limits.memory_mb
+        message = (
+            f"out of memory (limit host_memory = {memory_bytes(memory_mb) >> 20} MB, which follows from "
+            f"memory_mb = {memory_mb}): the kernel ended the isolate's process"
+        )
+        host.retiring = Retiring(HOST_MEMORY, message)
+        line = Log(time.time(), "error", "", message)
+        self._telemetry.app_log(placement.app_id, placement.build_id, placement.directory, line)
+        self._telemetry.host_retired(placement.app_id, HOST_MEMORY)
 
     def _leave(self, host: Host) -> None:
         """It serves no more: tell the edge, and bring up another one."""
@@ -298,6 +330,7 @@ class IsolateHosts:
     async def _bury(self, host: Host) -> None:
         await self.zygote.ended_by_itself(host)  # its status may still be on the way
         self.zygote.alive.pop(host.host_id, None)
+        await self.groups.remove(host.host_id)
 
     async def _replace(self, host: Host) -> None:
         by_itself = await self.zygote.ended_by_itself(host)

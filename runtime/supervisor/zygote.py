@@ -14,6 +14,8 @@ from typing import Any
 from isolates.messages import Fork, Forked, FromZygote, ZygoteReady
 from runtime.channel import encode
 from runtime.supervisor.host import Host, HostFailed
+from runtime.supervisor.host_groups import HostGroups
+from runtime.supervisor.hosts import HostState
 from runtime.supervisor.slot import Slot
 
 ZYGOTE_SECONDS = 15.0
@@ -36,6 +38,7 @@ class Zygote:
         on_gone: Callable[[Host], None],
         on_said: Callable[[Host, Any], None],
         user: str,
+        groups: HostGroups,
     ) -> None:
         self.engine = ""
         self.containment: list[str] = []
@@ -53,6 +56,7 @@ class Zygote:
             on_message=self._received,
             on_down=lambda: self._lost.set(),
         )
+        self._groups = groups
         self._lost = asyncio.Event()
         self._run_dir = run_dir
         self._on_ready = on_ready
@@ -119,8 +123,24 @@ class Zygote:
             return
         if isinstance(message, Forked):
             host.forked(message.pid)
+            self._group(host, message.pid)
         elif not host.exit_status.done():
             host.exit_status.set_result(message.status)
+
+    def _group(self, host: Host, pid: int) -> None:
+        """Put a host into a control group, without waiting for it."""
+        if not self._groups.available or host.state is HostState.GONE:
+            host.grouped.set()
+            return
+
+        def joined(done: asyncio.Future[None]) -> None:
+            host.grouped.set()
+            error = done.exception()
+            if error is not None:
+                # Its other limits hold all the same, and an app that serves is worth more than this one.
+                log.warning("host %s runs without a control group: %s", host.host_id, error)
+
+        self._groups.join(host.host_id, pid).add_done_callback(joined)
 
     def _contained(self, message: ZygoteReady) -> None:
         """Say what hosts are not held by, once rather than at every restart of the zygote."""
