@@ -395,6 +395,8 @@ class Host:
             elif frame.type == wire.Type.LOADED and not self._loaded:
                 self._loaded = True
                 self._ring.watch(self._listener.fileno(), self._accept)
+                # Edge workers that a request waits at have been told to connect, and are there.
+                self._accept()
                 self._link.send(Loaded((time.monotonic() - self._load_started) * 1000))
             elif frame.type == wire.Type.FAILED:
                 file, line, column = [*frame.head.decode("latin-1").split("\n"), "", "", ""][:3]

@@ -41,6 +41,7 @@ EGRESS = 1
 CACHE = 2
 FIRST_EDGE = 3
 SEGMENT_BYTES = 8
+_YIELDS = wire.encode(0, wire.Type.BUSY, status=0)
 ACTIVITY_SECONDS = 1.0
 """After a turn the host is called within this time: for statistics, and for tasks that V8 put off."""
 
@@ -155,10 +156,12 @@ class Ring:
             self._poller.unregister(descriptor)
 
     def add_edge(self, sock: socket.socket) -> Connection:
-        """Take over the connected socket of an edge worker."""
+        """Take over the connected socket of an edge worker, and tell it that the app is there."""
         number = self._next_id
         self._next_id += 1
-        return self._add(number, sock)
+        connection = self._add(number, sock)
+        self._tell(connection, _YIELDS)
+        return connection
 
     def drain(self) -> None:
         """Tell every edge worker, and JavaScript, that no new requests are welcome."""
@@ -196,7 +199,7 @@ class Ring:
     def resume(self) -> None:
         """Tell every edge worker that JavaScript yields again."""
         for connection in self.edges:
-            self._tell(connection, wire.encode(0, wire.Type.BUSY, status=0))
+            self._tell(connection, _YIELDS)
 
     def refuse_rest(self) -> None:
         """The process is about to end: refuse the requests that crossed the GOAWAY, so that they go elsewhere."""

@@ -29,7 +29,8 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
               piece of it that the next MESSAGE continues
     CLOSE     no head; status: WebSocket close code, 0 for none; data: reason (UTF-8); END is set
     BUSY      stream 0; status 1: JavaScript does not yield, so requests that it has not seen are sent back (REFUSE
-              `blocked`) and new ones would wait; status 0: it yields again
+              `blocked`) and new ones would wait; status 0: it yields, which a host says first on each connection,
+              once its app is loaded, and then again after it did not
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
     LOADED    host internal, stream 0; the app is ready
     LIMIT     host internal; as LOG, but head: request id, then the limit that the app's code was over; without data it

@@ -17,7 +17,7 @@ from artifacts.index import AssetIndex
 from router.errors import EdgeError
 from router.hosts import HostCache, assets_name, normalise
 from router.links import HostLink
-from router.messages import App, AppStats, HostGone, Routes, Stalled, Wake
+from router.messages import App, AppStats, Coming, HostGone, Routes, Stalled, Wake
 from router.occupancy import Occupancy
 from router.stats import Counters
 
@@ -49,14 +49,18 @@ class Route:
     def __init__(self, app: App, assets: AssetIndex | None, links: list[HostLink], counters: Counters) -> None:
         self.app = app
         self.assets = assets
-        self.links = links
-        self.link = links[0] if len(links) == 1 else None
-        """The only link, which is the usual case and the shortest way."""
+        self.take(links)
         self.counters = counters
         self.waiting = 0
         """Requests that wait for a link."""
         self.wake_due = 0.0
         """When, by the monotonic clock, the supervisor is asked for a host again."""
+
+    def take(self, links: list[HostLink]) -> None:
+        """Have requests go over these links."""
+        self.links = links
+        self.link = links[0] if len(links) == 1 else None
+        """The only link, which is the usual case and the shortest way."""
 
     def __repr__(self) -> str:
         return f"<Route {self.app.project}/{self.app.app} {self.app.build_id} {self.links or 'no host'}>"
@@ -131,6 +135,20 @@ class Dispatcher:
                 del self._counters[app_id]
             self._announce()
 
+    def expect(self, coming: Coming) -> None:
+        """Connect to a host that is being started, if the app has none."""
+        route = self._routes.get(coming.app_id)
+        if route is None or route.app.build_id != coming.build_id:
+            return
+        if not all(link.gone or link.expected for link in route.links):
+            return
+        for link in route.links:
+            link.retire()  # it did not come up
+        host, wall_seconds = coming.upstream, route.app.wall_ms / 1000
+        link = HostLink(host.host_id, host.socket, wall_seconds, self._link_changed, expected=True)
+        self._links.add(link)
+        route.take([link])
+
     def pick(self, route: Route) -> HostLink | None:
         """Return a link that a request may take now; None: `wait_for_link`."""
         link = route.link
@@ -187,8 +205,7 @@ class Dispatcher:
         except TimeoutError:
             if any(link.gone for link in route.links) and self._routes.get(route.app.app_id) is route:
                 # The table still names this host: perhaps only the connection broke.
-                route.links = self._links_of(route.app, route)
-                route.link = route.links[0] if len(route.links) == 1 else None
+                route.take(self._links_of(route.app, route))
         finally:
             # The route may have been replaced meanwhile, and its successor begun with this request counted.
             current = self._routes.get(route.app.app_id, route)
@@ -226,6 +243,8 @@ class Dispatcher:
         """Return links to the app's hosts: those there were as far as they are good, else new ones."""
         if app.unavailable is not None:
             return []
+        if not app.upstreams and before is not None and before.app.build_id == app.build_id:
+            return [link for link in before.links if link.expected and not (link.gone or link.retired)]
         known = {(link.host_id, link.path): link for link in before.links} if before is not None else {}
         links = []
         for upstream in app.upstreams:
@@ -234,6 +253,7 @@ class Dispatcher:
                 link = HostLink(upstream.host_id, upstream.socket, app.wall_ms / 1000, self._link_changed)
                 self._links.add(link)
             link.wall_seconds = app.wall_ms / 1000
+            link.expected = False
             links.append(link)
         return links
 

@@ -44,10 +44,18 @@ class HostLink(asyncio.Protocol):
     """The connection to one host, which begins to connect when it is made.
 
     `on_change` is called when it became usable, and when it is gone: it ended, could not be made, or broke the wire
-    format.
+    format. `expected`: the host is being started, and the link is usable only once it says that it is up.
     """
 
-    def __init__(self, host_id: str, path: str, wall_seconds: float, on_change: Callable[["HostLink"], None]) -> None:
+    def __init__(
+        self,
+        host_id: str,
+        path: str,
+        wall_seconds: float,
+        on_change: Callable[["HostLink"], None],
+        *,
+        expected: bool = False,
+    ) -> None:
         self.host_id = host_id
         self.path = path
         self.wall_seconds = wall_seconds
@@ -56,6 +64,8 @@ class HostLink(asyncio.Protocol):
         """WebSockets: streams without a deadline, which do not count as requests."""
         self.choked = False
         """The host does not read as fast as it is sent to: WebSockets wait."""
+        self.expected = expected
+        """No routing table has named the host yet."""
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._lookout = Lookout.here()
@@ -203,8 +213,9 @@ class HostLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.usable = not self.retired
-        self._on_change(self)
+        if not self.expected:
+            self.usable = not self.retired
+            self._on_change(self)
 
     def data_received(self, data: bytes) -> None:
         self._heard = True

@@ -78,6 +78,17 @@ class Routes(msgspec.Struct, tag="routes", frozen=True):
     apps: dict[str, App]
 
 
+class Coming(msgspec.Struct, tag="coming", frozen=True):
+    """A host is being started for an app without one: connect to it now, and use it once it says that it is up.
+
+    Saves the way over the supervisor and a whole table. The next table that names the host makes it one like others.
+    """
+
+    app_id: str
+    build_id: str
+    upstream: Upstream
+
+
 class Drain(msgspec.Struct, tag="drain", frozen=True):
     """Stop accepting, finish what is in flight within `grace_ms`, exit 0."""
 
@@ -144,7 +155,7 @@ class EdgeStats(msgspec.Struct, tag="edge_stats", frozen=True):
     databases: dict[str, AppStats]
 
 
-ToEdge = EdgeSettings | Routes | Catalog | Drain
+ToEdge = EdgeSettings | Routes | Coming | Catalog | Drain
 FromEdge = Ready | Applied | HostGone | Wake | Stalled | EdgeStats
 
 

@@ -19,6 +19,7 @@ from router.dispatch import Dispatcher
 from router.messages import (
     Applied,
     AppStats,
+    Coming,
     Drain,
     EdgeSettings,
     EdgeStats,
@@ -94,6 +95,8 @@ class Worker:
         if isinstance(message, Routes):
             await dispatcher.apply(message)
             self._tell(Applied("routes", message.version))
+        elif isinstance(message, Coming):
+            dispatcher.expect(message)
         elif isinstance(message, Catalog):
             data_plane.apply(message)
             self._tell(Applied("catalog", message.version))

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from isolates.messages import Blocked, HostStats, Load, Log, Retiring
 from router.identity import Identity, SubrequestLimits, seal
-from router.messages import Upstream
+from router.messages import Coming, Upstream
 from router.occupancy import SLOTS
 from runtime.supervisor.cgroups import memory_bytes
 from runtime.supervisor.host import Host, HostFailed
@@ -54,7 +54,8 @@ class HostTelemetry(Protocol):
 class IsolateHosts:
     """All hosts of the node.
 
-    `on_change` is called whenever `serving` changed; `publish` has every edge worker serve by it when it returns.
+    `on_change` is called whenever `serving` changed; `on_coming` when a host is being started that requests wait for,
+    so edge workers connect to it meanwhile; `publish` has every edge worker serve by `serving` when it returns.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class IsolateHosts:
         standby: int,
         grace_ms: int,
         on_change: Callable[[], None],
+        on_coming: Callable[[Coming], None],
         publish: Callable[[], Awaitable[None]],
         telemetry: HostTelemetry,
         user: str,
@@ -89,6 +91,7 @@ class IsolateHosts:
         self._cache_socket = run_dir / "cache.s"
         self._ticket_key = ticket_key
         self._on_change = on_change
+        self._on_coming = on_coming
         self._publish = publish
         self._telemetry = telemetry
         self._stopping = False
@@ -124,14 +127,17 @@ class IsolateHosts:
 
     # Changes of what is served
 
-    async def start(self, placement: Placement) -> Host:
-        """Load a build into a host; it serves nobody until `adopt`. Raises `HostFailed`."""
+    async def start(self, placement: Placement, *, announced: bool = False) -> Host:
+        """Load a build into a host; unless it is `announced`, it serves nobody until `adopt`. Raises `HostFailed`."""
         for _ in range(2):
             host = self.standby.take() or await self.zygote.fork()
             try:
                 async with asyncio.timeout(LOAD_SECONDS):
                     await host.grouped.wait()  # long since, for one that stood by
                     self._give(host, placement)
+                    if announced:
+                        upstream = Upstream(host.host_id, str(host.socket_path))
+                        self._on_coming(Coming(placement.app_id, placement.build_id, upstream))
                     await asyncio.shield(host.loaded)
                 return host
             except TimeoutError:
@@ -393,7 +399,7 @@ class IsolateHosts:
         pool.starting += 1
         try:
             async with self._loads:
-                host = await self.start(placement)
+                host = await self.start(placement, announced=not pool.hosts)
         except HostFailed as error:
             log.warning("host of %s did not come up: %s", placement.app, error)
             self._background(self._failed(pool, placement, str(error)))

@@ -83,6 +83,7 @@ class Supervisor:
             standby=config.standby_hosts,
             grace_ms=config.drain_seconds * 1000,
             on_change=self._hosts_changed,
+            on_coming=self._tell_edges,
             publish=lambda: self._push("routes"),
             telemetry=telemetry,
             user=config.isolate_user,
@@ -301,6 +302,10 @@ class Supervisor:
         self._telemetry.edge_restarted(index)
 
     # Tables
+
+    def _tell_edges(self, message: router.Coming) -> None:
+        for slot in self.edges:
+            slot.send(message)
 
     def _routes(self) -> router.Routes:
         return routes.routes(self._versions["routes"], self._desired, self.hosts.serving(), self._config.max_body_bytes)

@@ -73,12 +73,13 @@ class Edge:
             raise
         self._buffer = b""
         self._frames: list[wire.Frame] = []
+        self._greeted = False
 
     def request(self, stream: int, url: str = "http://a/", *, method: str = "GET", body: bytes = b"") -> None:
         self.sock.sendall(request_frame(stream, url, method=method, body=body))
 
     def frame(self) -> wire.Frame:
-        """The next frame; EOFError when the host is gone."""
+        """The next frame, after the host's greeting; EOFError when the host is gone."""
         while not self._frames:
             try:
                 data = self.sock.recv(1 << 18)
@@ -88,6 +89,10 @@ class Edge:
                 raise EOFError
             self._frames, used = wire.decode(self._buffer + data)
             self._buffer = (self._buffer + data)[used:]
+            if self._frames and not self._greeted:
+                greeting = self._frames.pop(0)
+                assert (greeting.stream, greeting.type, greeting.status) == (0, wire.Type.BUSY, 0)
+                self._greeted = True
         return self._frames.pop(0)
 
     def ask(self, url: str = "http://a/", *, stream: int = 1, body: bytes = b"") -> str:
