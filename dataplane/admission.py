@@ -3,6 +3,7 @@
 Used by `dataplane.service` and `dataplane.requests`; only the leader calls in here. Must never run SQL.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +16,9 @@ from dataplane.formats import JSON, Format
 from dataplane.limits import Limits
 from dataplane.streams import Pace, Stream, Streams
 from dataplane.usage import Usage
+
+MAX_CHECKPOINTS = 4
+"""Databases that are checkpointed beside their writers at the same time."""
 
 
 class Admission:
@@ -31,6 +35,7 @@ class Admission:
         self._limits = limits
         self._pace = pace
         self._batons = Batons()
+        self._checkpoint_threads = ThreadPoolExecutor(MAX_CHECKPOINTS, thread_name_prefix="checkpoint")
 
     def __repr__(self) -> str:
         return f"<Admission [{len(self.databases)} databases, {self.streams!r}]>"
@@ -55,7 +60,7 @@ class Admission:
         usage = self.usage.get(database_id)
         if usage is None:
             usage = self.usage[database_id] = Usage()
-        return Database(self._directory, database_id, self._limits, usage)
+        return Database(self._directory, database_id, self._limits, usage, self._checkpoint_threads)
 
     def open(self, head: wire.CallHead) -> Stream:
         """Make a new stream. Raises `HttpError`."""

@@ -7,6 +7,7 @@ it is acknowledged, `dataplane.commits` syncs the WAL, once for all commits that
 """
 
 import ctypes as c
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import guard
-from dataplane.engine import AUTHORIZER, PROGRESS, Engine, load
+from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
 from dataplane.errors import SqlError, code_names
 from dataplane.statement import Statement, first_word
 
@@ -22,13 +23,18 @@ _OPEN_READWRITE_CREATE = 0x6
 _PREPARE_PERSISTENT = 1
 _DBCONFIG_DEFENSIVE = 1010
 _ERROR = 1
+_BUSY = 5
 _AUTH = 23
+_PASSIVE = 0
 _DENY = 1
 
 CACHED_STATEMENTS = 100
+CHECKPOINT_FRAMES = 1000
+"""A WAL of so many frames is due for a checkpoint, as SQLite has it."""
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two calls of the progress hook: a fraction of a millisecond."""
 
+log = logging.getLogger("brrrd.dataplane")
 _LIMIT_LENGTH, _LIMIT_SQL_LENGTH, _LIMIT_WORKER_THREADS = 0, 1, 11
 
 _SETTINGS = b"""
@@ -61,6 +67,8 @@ class Connection:
         self.path = path
         self.hook: Callable[[], bool] | None = None
         """Called every `PROGRESS_STEPS` steps while a statement runs; True ends it with SQLITE_INTERRUPT."""
+        self.on_commit: Callable[[int], None] | None = None
+        """Called after each commit with the frames that the WAL has, to look after checkpoints."""
         self.session_changed = False
         """Settings or temporary objects of this connection differ from those of a new one."""
         self.pristine = True
@@ -74,6 +82,7 @@ class Connection:
         self._authorize = AUTHORIZER(self._on_authorize)
         self._progress = PROGRESS(self._on_progress)
         self._unheard = PROGRESS()
+        self._committed = WAL_HOOK(self._on_committed)
         self._reports = True
         handle = c.c_void_p()
         code = self.engine.open_v2(os.fsencode(path), c.byref(handle), _OPEN_READWRITE_CREATE, None)
@@ -101,6 +110,7 @@ class Connection:
             self.run(b"PRAGMA query_only=ON")
         engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
         engine.set_authorizer(handle, self._authorize, None)
+        engine.wal_hook(handle, self._committed, None)
         self._report()
         self.pristine = True
 
@@ -155,6 +165,27 @@ class Connection:
 
     def _on_progress(self, _: Any) -> int:
         return 1 if self.hook is not None and self.hook() else 0
+
+    def _on_committed(self, _: Any, _handle: Any, _name: bytes, frames: int) -> int:
+        try:
+            if self.on_commit is not None:
+                self.on_commit(frames)
+            elif frames >= CHECKPOINT_FRAMES:
+                self.checkpoint()
+        except SqlError as error:
+            # The commit stands, and the next one will try again.
+            log.error("a checkpoint of %s failed: %s", self.path, error)
+        return 0
+
+    def checkpoint(self) -> tuple[int, int]:
+        """Copy what the WAL has into the database file, waiting for nobody; return its frames, and how many of them
+        the file has now. Raises `SqlError`.
+        """
+        everything, copied = c.c_int(), c.c_int()
+        code = self.engine.wal_checkpoint_v2(self.handle, b"main", _PASSIVE, c.byref(everything), c.byref(copied))
+        if code and code & 0xFF != _BUSY:
+            raise self.error(code)
+        return everything.value, copied.value
 
     def error(self, code: int) -> SqlError:
         """Return the connection's last error, whose result code was `code`."""
@@ -289,7 +320,7 @@ class Connection:
         """Make the connection as good as new for another stream; False if it has to be closed instead."""
         if self.session_changed:
             return False
-        self.hook = None
+        self.hook = self.on_commit = None
         if not self.pristine:
             self.rollback()
             if self.last_insert_rowid:

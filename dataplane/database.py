@@ -3,9 +3,12 @@
 import os
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from dataplane.calls import Call
+from dataplane.checkpoints import Checkpoints
 from dataplane.commits import Commits
 from dataplane.connection import Connection
 from dataplane.limits import Limits
@@ -20,11 +23,14 @@ _POOLED_CONNECTIONS = 8
 class Database:
     """State of an open database. `take` may be called by any SQL thread, everything else by the leader only."""
 
-    def __init__(self, directory: Path, database_id: str, limits: Limits, usage: Usage) -> None:
+    def __init__(
+        self, directory: Path, database_id: str, limits: Limits, usage: Usage, checkpoint_threads: Executor
+    ) -> None:
         self.database_id = database_id
         self.path = directory / database_id / FILE_NAME
         self.writers: Writers[Stream] = Writers(limits)
         self.commits = Commits(self.path)
+        self.checkpoints = Checkpoints(partial(Connection, self.path), checkpoint_threads)
         self.streams = 0
         self.aside = 0
         """Calls that run on threads of their own."""
@@ -80,6 +86,7 @@ class Database:
 
     def close(self) -> None:
         """Close idle connections; the last one checkpoints the WAL."""
+        self.checkpoints.close()
         for pool in self._pool.values():
             while pool:
                 pool.pop().close()

@@ -30,9 +30,11 @@ _INT = c.c_int
 _I64 = c.c_longlong
 _STR = c.c_char_p
 _OUT = c.POINTER(c.c_void_p)
+_COUNT = c.POINTER(_INT)
 
 AUTHORIZER = c.CFUNCTYPE(_INT, _PTR, _INT, _STR, _STR, _STR, _STR)
 PROGRESS = c.CFUNCTYPE(_INT, _PTR)
+WAL_HOOK = c.CFUNCTYPE(_INT, _PTR, _PTR, _STR, _INT)
 
 # Name, releases the GIL, result, arguments. Names without prefix are sqlite3_*.
 _FUNCTIONS: tuple[tuple[str, bool, Any, tuple[Any, ...]], ...] = (
@@ -78,6 +80,8 @@ _FUNCTIONS: tuple[tuple[str, bool, Any, tuple[Any, ...]], ...] = (
     ("interrupt", False, None, (_PTR,)),
     ("progress_handler", False, None, (_PTR, _INT, PROGRESS, _PTR)),
     ("set_authorizer", False, _INT, (_PTR, AUTHORIZER, _PTR)),
+    ("wal_hook", False, _PTR, (_PTR, WAL_HOOK, _PTR)),
+    ("wal_checkpoint_v2", True, _INT, (_PTR, _STR, _INT, _COUNT, _COUNT)),
     ("hard_heap_limit64", False, _I64, (_I64,)),
     ("backup_init", True, _PTR, (_PTR, _STR, _PTR, _STR)),
     ("backup_step", True, _INT, (_PTR, _INT)),

@@ -77,8 +77,13 @@ class Lead:
 
     def commit_begins(self, stream: Stream) -> None:
         """Hand over if commits are slow on this disk and it is the leading thread that will wait."""
+        if self._commit_seconds >= SLOW_SECONDS:
+            self.step_aside(stream)
+
+    def step_aside(self, stream: Stream) -> None:
+        """Hand over if it is the leading thread that will be busy with `stream`."""
         call = self._current
-        if call is not None and call.stream is stream and self._commit_seconds >= SLOW_SECONDS:
+        if call is not None and call.stream is stream:
             self._step_aside(call)
 
     def commit_took(self, seconds: float) -> None:

@@ -36,6 +36,9 @@ class Pace(Protocol):
     def commit_begins(self, stream: "Stream") -> None:
         """The disk is about to be waited for."""
 
+    def step_aside(self, stream: "Stream") -> None:
+        """What the stream does next may take long."""
+
     def commit_took(self, seconds: float) -> None:
         """So long, the statement included."""
 
@@ -153,6 +156,7 @@ class Stream:
         if self.connection is None:
             self.connection = self.database.take(read_only=self.read_only)
             self.connection.hook = self._on_progress
+            self.connection.on_commit = self._on_commit
         return self.connection
 
     def begin_statement(self) -> float:
@@ -175,6 +179,14 @@ class Stream:
         if self._pace.statement_is_slow(self) and self.connection is not None:
             self.connection.keep_quiet()  # `enforce` looks after it from now on
         return self.stop is not None
+
+    def _on_commit(self, frames: int) -> None:
+        """Called at the end of a statement that has committed, with the frames that the WAL has."""
+        assert self.connection is not None
+        self.database.checkpoints.committed(self.connection, frames, self._step_aside)
+
+    def _step_aside(self) -> None:
+        self._pace.step_aside(self)
 
     def enforce(self, now: float) -> None:
         """From the leader, at `now` (monotonic), while a statement runs aside: end it if it has to end."""

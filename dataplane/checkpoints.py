@@ -1,0 +1,106 @@
+"""Checkpoints of one database: what its WAL has is copied into the database file, so that the WAL can be used anew.
+
+SQLite would do all of it within the commit that makes the WAL long enough. That takes a tenth of a second and more if
+many pages were changed, during which nobody else writes. Here the first and large part is done beside the writers, by a
+connection of its own; a second one copies what was written meanwhile, within a commit, so that the next one finds
+nothing left and begins the WAL anew. Durability is SQLite's own: each part syncs the WAL before it touches the database
+file. Made by `dataplane.database`; `committed` is called by the thread that has committed, whose stream still has the
+turn to write, the rest by the leader.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from enum import Enum
+
+from dataplane.connection import CHECKPOINT_FRAMES, Connection
+from dataplane.errors import SqlError
+
+MOST_FRAMES = 16 * CHECKPOINT_FRAMES
+"""A WAL of so many is not left to grow: the commit waits."""
+REST_FRAMES = CHECKPOINT_FRAMES // 4
+"""So few may be copied within a commit."""
+log = logging.getLogger("brrrd.dataplane")
+
+
+class Step(Enum):
+    """What is to be done after a commit."""
+
+    NOTHING = 1
+    BESIDE = 2
+    WITHIN = 3
+
+
+def decide(frames: int, *, due_at: int, copied: int, running: bool) -> Step:
+    """Return what to do when the WAL has `frames`.
+
+    `due_at`: frames before which nothing is to be done. `copied`: those that the database file has already.
+    """
+    if frames < due_at:
+        return Step.NOTHING
+    if frames >= MOST_FRAMES:
+        return Step.WITHIN
+    if running:
+        return Step.NOTHING
+    return Step.WITHIN if frames - copied <= REST_FRAMES else Step.BESIDE
+
+
+class Checkpoints:
+    """When a database's WAL is copied, and how far it is. `open` makes a connection to it."""
+
+    def __init__(self, open: Callable[[], Connection], threads: Executor) -> None:
+        self._open = open
+        self._threads = threads
+        self._connection: Connection | None = None
+        self._running: Future[None] | None = None
+        self._closing = False
+        self._frames = 0
+        self._copied = 0
+        self._due_at = CHECKPOINT_FRAMES
+
+    def __repr__(self) -> str:
+        return f"<Checkpoints [{self._copied} of {self._frames} frames copied]>"
+
+    def committed(self, connection: Connection, frames: int, step_aside: Callable[[], None]) -> None:
+        """`connection` has committed, and the WAL has `frames` now. `step_aside` is called before it takes longer."""
+        if frames < self._frames:
+            self._copied, self._due_at = 0, CHECKPOINT_FRAMES  # it was begun anew
+        self._frames = frames
+        running = self._running is not None and not self._running.done()
+        step = decide(frames, due_at=self._due_at, copied=self._copied, running=running)
+        if step is Step.BESIDE:
+            self._running = self._threads.submit(self._copy, frames)
+        elif step is Step.WITHIN:
+            step_aside()
+            if running:
+                self._wait()
+            # A reader may need what was there before: whatever comes of it, try again when there is more to do.
+            self._due_at = frames + CHECKPOINT_FRAMES
+            _, self._copied = connection.checkpoint()
+
+    def _copy(self, frames: int) -> None:
+        try:
+            if self._connection is None:
+                self._connection = self._open()
+            _, self._copied = self._connection.checkpoint()
+        except SqlError as error:
+            if not self._closing:
+                log.error("a checkpoint beside the writers failed: %s: %s", self._connection, error)
+        # The next commit copies the rest, unless that is much, because of a reader that still needs the state before.
+        if frames - self._copied > REST_FRAMES:
+            self._due_at = frames + CHECKPOINT_FRAMES
+
+    def _wait(self) -> None:
+        """Wait for a copy that is under way; one that has not begun is dropped."""
+        if self._running is not None and not self._running.cancel():
+            self._running.result()
+
+    def close(self) -> None:
+        """Let go of the file; waits for a copy that is under way, after asking it to stop."""
+        self._closing = True
+        if self._connection is not None:
+            self._connection.interrupt()
+        self._wait()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
