@@ -144,8 +144,8 @@ def test_a_second_signal_ends_at_once(start_node: Callable[..., Node]) -> None:
     eventually(PATIENCE_SECONDS, lambda: not [process for process in family if process.is_alive()])
 
 
-def test_two_nodes_do_not_share_a_data_directory(start_node: Callable[..., Node]) -> None:
-    node = start_node("--workers", "1")
+def test_two_nodes_do_not_share_a_data_directory(healing: tuple[Node, dict[str, str]]) -> None:
+    node, _ = healing
     with pytest.raises(RuntimeError, match=str(node.data_dir)):
         Node(node.data_dir, "--workers", "1").start()
     assert node.control("GET", "/v1/status").status_code == 200
