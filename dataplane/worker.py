@@ -194,8 +194,11 @@ class Worker:
             peer.send(wire.encode(0, wire.Type.GOAWAY))
 
     def _tell(self, message: Ready | Dropped | Replaced | WorkerStats) -> None:
+        self._write_control(encode(message))
+
+    def _write_control(self, frames: bytes) -> None:
         try:
-            self._control.sendall(encode(message))
+            self._control.sendall(frames)
         except OSError:
             os._exit(0)
 
@@ -220,6 +223,8 @@ class Worker:
                     self.service.drain()
                 case _:
                     log.error("unexpected control message %r", message)
+        if beats := self._decoder.beats():
+            self._write_control(beats)
 
 
 def _receive_settings(control: socket.socket, decoder: "Decoder[ToWorker]") -> WorkerSettings:

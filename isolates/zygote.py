@@ -88,6 +88,8 @@ class Zygote:
             if len(self._descriptors) < _DESCRIPTORS_PER_FORK:
                 raise ChannelError(f"{message.host_id}: Fork came without its two descriptors")
             self._fork(message, self._descriptors.popleft(), self._descriptors.popleft())
+        if beats := self._decoder.beats():
+            self._write(beats)
 
     def _fork(self, message: Fork, channel: int, listener: int) -> None:
         zygote = os.getpid()
@@ -133,8 +135,11 @@ class Zygote:
         self._send(Exited(host_id, child, os.waitstatus_to_exitcode(status)))
 
     def _send(self, message: FromZygote) -> None:
+        self._write(encode(message))
+
+    def _write(self, frames: bytes) -> None:
         try:
-            self._channel.sendall(encode(message))
+            self._channel.sendall(frames)
         except ConnectionError:
             os._exit(0)
 

@@ -5,7 +5,7 @@ gone: a child that reads it exits, so nothing outlives the supervisor. Messages 
 in the `messages.py` of the room that the child belongs to; both directions use the same framing:
 
     u32 length of the payload in bytes, little-endian
-    payload: one MessagePack object (a tagged struct)
+    payload: one MessagePack object (a tagged struct), or nothing: a beat, which a child sends back
 
 `encode` and `Decoder` are pure and come from `runtime.framing`, which loads no asyncio: a process or thread without a
 loop may use them on a blocking socket. `Channel` is the asyncio shell.
@@ -18,7 +18,7 @@ from typing import Any, Generic, cast
 
 import msgspec
 
-from runtime.framing import FD, MAX_MESSAGE_BYTES, ChannelError, Decoder, Message, encode, inherited_socket
+from runtime.framing import BEAT, FD, MAX_MESSAGE_BYTES, ChannelError, Decoder, Message, encode, inherited_socket
 
 __all__ = ["FD", "MAX_MESSAGE_BYTES", "Channel", "ChannelError", "Decoder", "encode", "inherited_socket"]
 
@@ -27,12 +27,20 @@ class Channel(asyncio.Protocol, Generic[Message]):
     """One end of a control channel on the running loop.
 
     `on_message` is called for each message in order, `on_close` once when the other side is gone. Neither may block.
+    Beats are sent back, unless `on_beat` is there to be called instead.
     """
 
-    def __init__(self, types: Any, on_message: Callable[[Message], None], on_close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        types: Any,
+        on_message: Callable[[Message], None],
+        on_close: Callable[[], None],
+        on_beat: Callable[[], None] | None = None,
+    ) -> None:
         self._decoder: Decoder[Message] = Decoder(types)
         self._on_message = on_message
         self._on_close = on_close
+        self._on_beat = on_beat
         self._transport: asyncio.Transport | None = None
 
     @classmethod
@@ -42,10 +50,11 @@ class Channel(asyncio.Protocol, Generic[Message]):
         types: Any,
         on_message: Callable[[Message], None],
         on_close: Callable[[], None],
+        on_beat: Callable[[], None] | None = None,
     ) -> "Channel[Message]":
         """Attach to a connected stream socket, which the channel owns from then on."""
         sock.setblocking(False)
-        channel = cls(types, on_message, on_close)
+        channel = cls(types, on_message, on_close, on_beat)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: channel, sock=sock)
         return channel
@@ -59,6 +68,11 @@ class Channel(asyncio.Protocol, Generic[Message]):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode(message))
 
+    def beat(self) -> None:
+        """Ask whether the other side is there."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(BEAT)
+
     def close(self) -> None:
         """Send what is queued, then close."""
         if self._transport is not None:
@@ -71,6 +85,11 @@ class Channel(asyncio.Protocol, Generic[Message]):
     def data_received(self, data: bytes) -> None:
         for message in self._decoder.feed(data):
             self._on_message(message)
+        beats = self._decoder.beats()
+        if beats and self._on_beat is not None:
+            self._on_beat()
+        elif beats and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(beats)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._on_close()

@@ -34,6 +34,8 @@ class Process:
         self.name = name
         self.pid = pid
         self.channel: channel.Channel[Any] | None = None
+        self.on_beat: Callable[[], None] = lambda: None
+        """Called when it answers `Channel.beat`."""
         self.sock: socket.socket | None = None
         self._pidfd = -1
         self._exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -73,7 +75,7 @@ class Process:
         process._watch(on_exit)
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: Output(name), os.fdopen(said, "rb", 0))
-        process.channel = await channel.Channel.open(ours, types, on_message, lambda: None)
+        process.channel = await channel.Channel.open(ours, types, on_message, lambda: None, process._beat)
         return process
 
     def _watch(self, on_exit: Callable[[int], None]) -> None:
@@ -91,6 +93,9 @@ class Process:
             on_exit(self._exited.result())
 
         loop.add_reader(self._pidfd, reap)
+
+    def _beat(self) -> None:
+        self.on_beat()
 
     def _close(self) -> None:
         if self.channel is not None:

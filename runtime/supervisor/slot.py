@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.supervisor.backoff import Backoff
 from runtime.supervisor.process import Process
+from runtime.supervisor.pulse import ASK_SECONDS, MOST_UNANSWERED, Pulse
 
 READY_SECONDS = 30.0
 """A process that is not ready by then is ended and started again."""
@@ -60,6 +61,7 @@ class Slot:
         self._stopping = False
         self._pending: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._asking: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -117,6 +119,10 @@ class Slot:
         if not self._first_ready.done():
             self._first_ready.set_result(None)
         self._on_up()
+        if self.process is not None and not self._stopping:
+            pulse = Pulse()
+            self.process.on_beat = pulse.answered
+            self._ask(self.process, pulse)
 
     def kill(self) -> None:
         """End the process now; unless `stop` was called, it is started again."""
@@ -159,9 +165,22 @@ class Slot:
         log.error("%s was not ready after %.0f s", self.name, READY_SECONDS)
         self.kill()
 
+    def _ask(self, process: Process, pulse: Pulse) -> None:
+        """Ask now and again whether it is there, as long as it should be; end it when it does not answer."""
+        if process is not self.process or not process.running or process.channel is None or self._stopping:
+            return
+        if not pulse.ask():
+            log.error("%s has not answered for %.0f s and is replaced", self.name, MOST_UNANSWERED * ASK_SECONDS)
+            process.kill()
+            return
+        process.channel.beat()
+        self._asking = asyncio.get_running_loop().call_later(ASK_SECONDS, self._ask, process, pulse)
+
     def _exited(self, status: int) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
         was_ready = self.ready.is_set()
         self.ready.clear()
         if not self._stopping:
