@@ -36,7 +36,7 @@ from isolates.messages import (
 from isolates.operations import Operations
 from isolates.package import Package
 from isolates.process import bound_memory
-from isolates.rehearsal import MAIN, SOURCES, rehearse
+from isolates.rehearsal import own_app, rehearse
 from isolates.relief import Relief
 from isolates.ring import BUFFER_BYTES, CACHE, EGRESS, Counters, Ring
 from isolates.sandbox.layers import Sandbox
@@ -193,21 +193,26 @@ class Host:
         self._parse = isolate.get(isolate.get(script, "JSON"), "parse")
         prepare = isolate.get(script, "__brrrd_prepare")
         self._rehearsal = isolate.call(prepare, native) if isolate.is_object(prepare) else None
+        if self._rehearsal is not None:
+            self._watch_rejections()
 
     def _rehearse(self) -> None:
         """While no app is known: what a request would be the first to do is done. Raises `RehearsalError`."""
         isolate, rehearsal = self._isolate, self._rehearsal
         if rehearsal is None:
             return
-        play, name = isolate.get(rehearsal, "play"), isolate.string(MAIN)
-        self._modules.open_platform(Builtins(SOURCES))
+        load = own_app(self._limits)
+        play, main = isolate.get(rehearsal, "play"), isolate.string(load.main)
+        self._open(Package(load.directory), load)
+        self._configure(load)
         self._ring.watch(self._listener.fileno(), self._accept)
         # Nobody is told of this loading, nor of these requests.
         self._loaded, self._stats_due = True, math.inf
-        rehearse(self._ring, self._listener, lambda first: isolate.call(play, *[name] if first else []))
+        rehearse(self._ring, self._listener, lambda first: isolate.call(play, *[main] if first else []))
         self._loaded, self._stats_due = False, 0.0
         self._ring.unwatch(self._listener.fileno())
         self._modules.close()
+        self._package.close()
         isolate.call(isolate.get(rehearsal, "forget"))
 
     def _serve(self, load: Load) -> NoReturn:
@@ -259,18 +264,30 @@ class Host:
     def _boot(self, load: Load) -> Handle:
         """Give the isolate its app and return JavaScript's event loop, a function."""
         isolate = self._isolate
+        self._open(self._package, load)
+        loop = isolate.call(self._boot_script, self._native, self._configure(load))
+        if self._rehearsal is None:
+            self._watch_rejections()
+        return loop
+
+    def _open(self, package: Package, load: Load) -> None:
+        self._package = package
         self._modules.open(
-            self._package,
+            package,
             Builtins(self._builtins, node=load.node),
             max_bytes=load.limits.module_mb << 20,
             on_too_large=lambda message: self._hit("module_mb", message),
         )
-        config = isolate.call(self._parse, isolate.string(boot_config(load, self._version)))
-        loop = isolate.call(self._boot_script, self._native, config)
+
+    def _configure(self, load: Load) -> Handle:
+        """Return what JavaScript is told of its app."""
+        return self._isolate.call(self._parse, self._isolate.string(boot_config(load, self._version)))
+
+    def _watch_rejections(self) -> None:
+        isolate = self._isolate
         hooks = [isolate.get(self._native, name) for name in ("onRejected", "onHandled")]
         if all(isolate.is_object(hook) for hook in hooks):
             isolate.on_rejection(*map(isolate.keep, hooks))
-        return loop
 
     def _guarded(self, call: Callable[[], None]) -> Callable[[int], None]:
         """Return `call` for V8, such that an exception ends the process: it must not unwind into V8."""

@@ -56,6 +56,10 @@ class Package:
                 raise FileTooLarge(status.st_size)
             return stream.readall()
 
+    def close(self) -> None:
+        """Nothing can be read any more."""
+        os.close(self.descriptor)
+
     def _leave(self, descriptor: int) -> None:
         if descriptor != self.descriptor:
             os.close(descriptor)

@@ -1,31 +1,23 @@
 """What a host that stands by plays to the platform before it knows its app, so that a first request finds it all warm.
 
 Code is compiled when it is first called, and memory shared with the zygote is copied when it is first written to: both
-would take longer than the first request of an app itself. So a module of the platform is loaded in the app's place and
-asked a few requests over a connection like an edge worker's, through the same loop. Nothing of it is left for the app
-to see: counters, numbers of connections and clocks begin anew afterwards. Called by `host.py`.
+would take longer than the first request of an app itself. So a small app of the platform's own is loaded and asked a few
+requests over a connection like an edge worker's, through the same loop. Nothing of it is left for the app to see:
+counters, numbers of connections and clocks begin anew afterwards. Called by `host.py`.
 """
 
 import socket
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from isolates import wire
+from isolates.messages import Limits, Load, ToHost
 from isolates.ring import Ring
+from runtime.framing import Decoder, encode
 
-MAIN = "internal:rehearsal"
-SOURCES = {
-    MAIN: b"""export default {
-  async fetch(request) {
-    const url = new URL(request.url);
-    const name = request.headers.get("accept");
-    return request.method === "POST" ? Response.json(await request.json()) : new Response(url.pathname + name);
-  },
-};
-"""
-}
-"""What is played: only this one module."""
-
+_FOLDER = Path(__file__).parent / "rehearsed"
+"""The package that is loaded."""
 _FIELDS = "\nrehearsal\nhost\nlocalhost\naccept\n*/*"
 _REQUESTS = (
     (f"GET\nhttp://localhost/{_FIELDS}", b""),
@@ -37,10 +29,27 @@ class RehearsalError(Exception):
     """The platform did not answer."""
 
 
-def rehearse(ring: Ring, listener: socket.socket, play: Callable[[bool], object]) -> None:
-    """Load the module and ask it each request once, over a connection to `listener`, which `ring` accepts from.
+def own_app(limits: Limits) -> Load:
+    """Return the message that loads the app that is played, as it would have come from the supervisor."""
+    message = Load(
+        app_id="rehearsal",
+        build_id="rehearsal",
+        directory=str(_FOLDER),
+        main="main.js",
+        environment={"NAME": "value"},
+        limits=limits,
+        egress_socket="",
+    )
+    decoder: Decoder[ToHost] = Decoder(ToHost)
+    [decoded] = decoder.feed(encode(message))
+    assert isinstance(decoded, Load)
+    return decoded
 
-    `play(True)` runs JavaScript's loop with the module, `play(False)` without. Raises `RehearsalError` if an answer
+
+def rehearse(ring: Ring, listener: socket.socket, play: Callable[[bool], object]) -> None:
+    """Load the app and ask it each request once, over a connection to `listener`, which `ring` accepts from.
+
+    `play(True)` loads it and runs JavaScript's loop, `play(False)` runs the loop again. Raises `RehearsalError` if an answer
     fails to come, which only a fault in the platform explains.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as edge:

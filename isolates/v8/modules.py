@@ -82,19 +82,15 @@ class Modules:
     def open(
         self, package: Package, builtins: Builtins, *, max_bytes: int, on_too_large: Callable[[str], None]
     ) -> None:
-        """Say whose modules these are. Once, and before anything is imported: a host waits for its app with all else
+        """Say whose modules these are, before anything is imported: a host waits for its app with all else
         in place, since what is done then is not done while a request waits."""
         self._package = package
         self._builtins = builtins
         self._max_bytes = max_bytes
         self._on_too_large = on_too_large
 
-    def open_platform(self, builtins: Builtins) -> None:
-        """As `open` while there is no package: modules of the platform can be imported until `close`."""
-        self._builtins = builtins
-
     def close(self) -> None:
-        """Forget what was imported."""
+        """Forget what was imported: it was not the app's, which may be opened now."""
         for module in self._by_target.values():
             self._isolate.drop(module.handle)
         self._by_target.clear()
