@@ -1,9 +1,9 @@
 """What a host that stands by plays to the platform before it knows its app, so that a first request finds it all warm.
 
 Code is compiled when it is first called, and memory shared with the zygote is copied when it is first written to: both
-would take longer than the first request of an app itself. So a small app of the platform's own is loaded and asked a few
-requests over a connection like an edge worker's, through the same loop. Nothing of it is left for the app to see:
-counters, numbers of connections and clocks begin anew afterwards. Called by `host.py`.
+would take longer than the first request of an app itself. So a small app of the platform's own is loaded and asked
+a few requests over a connection like an edge worker's, through the same loop. Nothing of it is left for the app to
+see: counters, numbers of connections and clocks begin anew afterwards. Called by `host.py`.
 """
 
 import socket
@@ -49,8 +49,8 @@ def own_app(limits: Limits) -> Load:
 def rehearse(ring: Ring, listener: socket.socket, play: Callable[[bool], object]) -> None:
     """Load the app and ask it each request once, over a connection to `listener`, which `ring` accepts from.
 
-    `play(True)` loads it and runs JavaScript's loop, `play(False)` runs the loop again. Raises `RehearsalError` if an answer
-    fails to come, which only a fault in the platform explains.
+    `play(True)` loads it and runs JavaScript's loop, `play(False)` runs the loop again. Raises `RehearsalError` if an
+    answer fails to come, which only a fault in the platform explains.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as edge:
         edge.connect(listener.getsockname())
