@@ -1,11 +1,13 @@
-"""The edge's side of the connection to one database worker: calls out, answers in, coalesced per loop tick.
+"""The other side of the connection to one database worker: calls out, answers in, coalesced per loop tick.
 
-Used by `dataplane.front` on an asyncio loop. Connects on first use and again after a loss; calls that were under way on
-a lost connection fail with 503, because whether they took effect is not known.
+Used on an asyncio loop by `dataplane.front` in edge workers and by `router.egress.databases`. Connects on first use and
+again after a loss; calls that were under way on a lost connection fail with 503, because whether they took effect is
+not known.
 """
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import cast
 
 from dataplane import wire
@@ -14,64 +16,112 @@ from runtime.lookout import Lookout
 
 CONNECT_SECONDS = 5.0
 """How long a call waits for a restarting worker: the listening socket outlives it, so connecting succeeds at once."""
-_GRANT_BYTES = wire.WINDOW_BYTES // 4
+GRANT_BYTES = wire.WINDOW_BYTES // 4
+"""A window is granted in portions of this size."""
 
 
-class Answer:
-    """One call's answer, filled by the connection."""
+class Pending:
+    """One call, as whoever waits for its answer sees it. Subclasses take what comes in the two callbacks below, which
+    must not raise; after `on_failed`, the last frame, or `cancel` none comes any more.
+    """
 
-    def __init__(self, connection: "Connection", number: int) -> None:
-        self._connection = connection
-        self._number = number
+    __slots__ = ("connection", "number", "over")
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        """None: not sent yet."""
+        self.number = 0
+        self.over = False
+
+    def on_frame(self, frame: wire.Frame) -> None:
+        """Take an ANSWER or DATA frame; the answer is complete with END."""
+        raise NotImplementedError
+
+    def on_failed(self, error: HttpError) -> None:
+        """There is no answer, or no more of it."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Nobody reads on: let the worker stop."""
+        if self.over:
+            return
+        self.over = True
+        if self.connection is not None:
+            self.connection.forget(self.number)
+            self.connection.write(wire.encode(self.number, wire.Type.CANCEL))
+
+    def grant(self, count: int) -> None:
+        """Let the worker send so many bytes more."""
+        if self.connection is not None and not self.over:
+            self.connection.write(wire.encode_window(self.number, count))
+
+    def feed(self, frame: wire.Frame) -> None:
+        """Take a frame of this call from the connection."""
+        if frame.type == wire.Type.CANCEL:
+            self.fail(HttpError(503, "ANSWER_ABORTED", "The database worker ended this request"))
+            return
+        if frame.flags & wire.END:
+            self.over = True
+        self.on_frame(frame)
+
+    def fail(self, error: HttpError) -> None:
+        """End the call with `error`."""
+        if not self.over:
+            self.over = True
+            self.on_failed(error)
+
+
+class Answer(Pending):
+    """An answer that a coroutine reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._pieces: deque[bytes] = deque()
-        self._news: asyncio.Future[None] = connection.loop.create_future()
+        self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ungranted = 0
+        self._complete = False
+        self._error: HttpError | None = None
         self.status = 0
-        self.complete = False
-        self.error: HttpError | None = None
 
     async def piece(self) -> bytes:
         """Return the next piece of the body; `finished` is true with the last one. Raises `HttpError` when lost."""
         while not self._pieces:
-            if self.error is not None:
-                raise self.error
+            if self._error is not None:
+                raise self._error
             if self._news.done():
-                self._news = self._connection.loop.create_future()
+                self._news = asyncio.get_running_loop().create_future()
             await self._news
         data = self._pieces.popleft()
         if not self.finished:
             self._ungranted += len(data)
-            if self._ungranted >= _GRANT_BYTES:
-                self._connection.write(wire.encode_window(self._number, self._ungranted))
+            if self._ungranted >= GRANT_BYTES:
+                self.grant(self._ungranted)
                 self._ungranted = 0
         return data
 
     @property
     def finished(self) -> bool:
         """Everything was read."""
-        return self.complete and not self._pieces
+        return self._complete and not self._pieces
 
-    def cancel(self) -> None:
-        """Nobody reads on: let the worker stop."""
-        if not self.complete and self.error is None:
-            self._connection.forget(self._number)
-            self._connection.write(wire.encode(self._number, wire.Type.CANCEL))
-
-    def feed(self, frame: wire.Frame) -> None:
-        """Take a frame of this call."""
-        if frame.type == wire.Type.CANCEL:
-            self.fail(HttpError(503, "ANSWER_ABORTED", "The database worker ended this request"))
-            return
+    def on_frame(self, frame: wire.Frame) -> None:
         if frame.type == wire.Type.ANSWER:
             self.status = frame.code
-        self.complete = bool(frame.flags & wire.END)
+        self._complete = bool(frame.flags & wire.END)
         self._pieces.append(frame.data)
-        if not self._news.done():
-            self._news.set_result(None)
+        self._wake()
 
-    def fail(self, error: HttpError) -> None:
-        """End the answer with `error`."""
-        self.error = error
+    def on_failed(self, error: HttpError) -> None:
+        self._error = error
+        self._wake()
+
+    def give_up(self, error: HttpError) -> None:
+        """Let the worker stop, and who reads see `error`."""
+        if not self.over:
+            self.cancel()
+            self.on_failed(error)
+
+    def _wake(self) -> None:
         if not self._news.done():
             self._news.set_result(None)
 
@@ -81,18 +131,18 @@ class Socket(Answer):
     `status` the close code.
     """
 
-    def __init__(self, connection: "Connection", number: int) -> None:
-        super().__init__(connection, number)
+    def __init__(self) -> None:
+        super().__init__()
         self._partial: list[bytes] = []
 
     def send(self, message: bytes) -> None:
         """Pass a client's message on."""
-        if not self.complete and self.error is None:
-            self._connection.write(wire.encode_body(self._number, wire.Type.DATA, message, flags=wire.MESSAGE))
+        if self.connection is not None and not self.over:
+            self.connection.write(wire.encode_body(self.number, wire.Type.DATA, message, flags=wire.MESSAGE))
 
-    def feed(self, frame: wire.Frame) -> None:
+    def on_frame(self, frame: wire.Frame) -> None:
         """Take a frame, and with the last one of a message the message."""
-        if frame.type != wire.Type.CANCEL and not frame.flags & (wire.MESSAGE | wire.END):
+        if not frame.flags & (wire.MESSAGE | wire.END):
             self._partial.append(frame.data)
             return
         if frame.flags & wire.END:
@@ -101,7 +151,7 @@ class Socket(Answer):
             self._partial.append(frame.data)
             frame = frame._replace(data=b"".join(self._partial))
             self._partial = []
-        super().feed(frame._replace(type=wire.Type.DATA) if frame.type == wire.Type.ANSWER else frame)
+        super().on_frame(frame._replace(type=wire.Type.DATA) if frame.type == wire.Type.ANSWER else frame)
 
 
 class Connection(asyncio.Protocol):
@@ -113,38 +163,40 @@ class Connection(asyncio.Protocol):
         """New calls may be sent."""
         self._transport: asyncio.Transport | None = None
         self._decoder = wire.Decoder()
-        self._answers: dict[int, Answer] = {}
+        self._calls: dict[int, Pending] = {}
         self._next = 1
         self._output: list[bytes] = []
         self._lookout = Lookout.here()
 
     def __repr__(self) -> str:
-        return f"<Connection to a database worker [{len(self._answers)} calls{'' if self.usable else ', closing'}]>"
+        return f"<Connection to a database worker [{len(self._calls)} calls{'' if self.usable else ', closing'}]>"
 
-    def call(self, route: wire.Route, head: bytes, body: bytes) -> Answer:
+    def call(self, pending: Pending, route: wire.Route, head: bytes, body: bytes) -> None:
         """Send one call."""
-        number = self._next
-        self._next = number % 0xFFFFFFFF + 1
-        answer = self._answers[number] = Answer(self, number)
+        number = self._add(pending)
         self.write(wire.encode_body(number, wire.Type.CALL, body, flags=wire.END, code=route, head=head))
-        return answer
 
-    def open_socket(self, route: wire.Route, head: bytes, version: int) -> Socket:
+    def open_socket(self, socket: Socket, route: wire.Route, head: bytes, version: int) -> None:
         """Begin a WebSocket."""
+        number = self._add(socket)
+        self.write(wire.encode(number, wire.Type.CALL, code=route, head=head, data=bytes((version,))))
+
+    def _add(self, pending: Pending) -> int:
         number = self._next
         self._next = number % 0xFFFFFFFF + 1
-        socket = Socket(self, number)
-        self._answers[number] = socket
-        self.write(wire.encode(number, wire.Type.CALL, code=route, head=head, data=bytes((version,))))
-        return socket
+        self._calls[number] = pending
+        pending.connection = self
+        pending.number = number
+        return number
 
     def forget(self, number: int) -> None:
-        self._answers.pop(number, None)
+        """Take no more frames of a call."""
+        self._calls.pop(number, None)
         self._close_if_over()
 
     def _close_if_over(self) -> None:
         """After GOAWAY and the last answer, tell the worker by closing that nothing more will come."""
-        if not self.usable and not self._answers and self._transport is not None:
+        if not self.usable and not self._calls and self._transport is not None:
             transport, self._transport = self._transport, None
             transport.close()
 
@@ -179,14 +231,14 @@ class Connection(asyncio.Protocol):
             if frame.type == wire.Type.GOAWAY:
                 self.usable = False
                 continue
-            answer = self._answers.get(frame.call)
-            if answer is None:
+            pending = self._calls.get(frame.call)
+            if pending is None:
                 continue
-            answer.feed(frame)
-            if answer.complete or answer.error is not None:
-                del self._answers[frame.call]
+            if frame.flags & wire.END or frame.type == wire.Type.CANCEL:
+                del self._calls[frame.call]
+            pending.feed(frame)
         lookout = self._lookout
-        lookout.wait(lookout.answers if self._answers else lookout.requests)
+        lookout.wait(lookout.answers if self._calls else lookout.requests)
         if not self.usable:
             self._close_if_over()
 
@@ -198,9 +250,9 @@ class Connection(asyncio.Protocol):
             "WORKER_LOST",
             "The database worker was restarted during this request, which may or may not have taken effect",
         )
-        for answer in self._answers.values():
-            answer.fail(error)
-        self._answers.clear()
+        calls, self._calls = self._calls, {}
+        for pending in calls.values():
+            pending.fail(error)
 
 
 class Upstream:
@@ -209,31 +261,50 @@ class Upstream:
     def __init__(self, path: str) -> None:
         self.path = path
         self._connection: Connection | None = None
-        self._connecting: asyncio.Task[Connection] | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Upstream {self.path} [{self._connection!r}]>"
 
-    async def call(self, route: wire.Route, head: bytes, body: bytes) -> Answer:
-        """Send one call, connecting if need be. Raises `HttpError` 503 if the worker cannot be reached."""
+    def call(self, route: wire.Route, head: bytes, body: bytes) -> Answer:
+        """Send one call, connecting if need be. If the worker cannot be reached, the answer fails with 503."""
+        answer = Answer()
+        self.begin(answer, route, head, body)
+        return answer
+
+    def begin(self, pending: Pending, route: wire.Route, head: bytes, body: bytes) -> None:
+        """As `call`, for a receiver of the caller's own."""
         connection = self._connection
-        if connection is None or not connection.usable:
-            connection = await self._connected()
-        return connection.call(route, head, body)
+        if connection is not None and connection.usable:
+            connection.call(pending, route, head, body)
+        else:
+            self._connected().add_done_callback(partial(self._begin_again, pending, route, head, body))
+
+    def _begin_again(
+        self, pending: Pending, route: wire.Route, head: bytes, body: bytes, connecting: "asyncio.Task[None]"
+    ) -> None:
+        """There is a connection, which may be over again, or there cannot be one."""
+        if connecting.cancelled():
+            pending.fail(_unavailable())
+        elif isinstance(error := connecting.exception(), HttpError):
+            pending.fail(error)
+        elif not pending.over:
+            self.begin(pending, route, head, body)
 
     async def open_socket(self, route: wire.Route, head: bytes, version: int) -> Socket:
         """Begin a WebSocket, connecting if need be. Raises `HttpError` 503 if the worker cannot be reached."""
-        connection = self._connection
-        if connection is None or not connection.usable:
-            connection = await self._connected()
-        return connection.open_socket(route, head, version)
+        while (connection := self._connection) is None or not connection.usable:
+            await asyncio.shield(self._connected())
+        socket = Socket()
+        connection.open_socket(socket, route, head, version)
+        return socket
 
-    async def _connected(self) -> Connection:
+    def _connected(self) -> "asyncio.Task[None]":
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._connect())
-        return await asyncio.shield(self._connecting)
+        return self._connecting
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CONNECT_SECONDS
         while True:
@@ -241,13 +312,11 @@ class Upstream:
                 _, connection = await loop.create_unix_connection(Connection, self.path)
             except OSError:
                 if loop.time() >= deadline:
-                    raise HttpError(
-                        503, "WORKER_UNAVAILABLE", "The database worker cannot be reached; try again"
-                    ) from None
+                    raise _unavailable() from None
                 await asyncio.sleep(0.05)
                 continue
             self._connection = connection
-            return connection
+            return
 
     async def aclose(self) -> None:
         """Close the connection; open calls fail."""
@@ -255,3 +324,7 @@ class Upstream:
             self._connecting.cancel()
         if self._connection is not None:
             self._connection.close()
+
+
+def _unavailable() -> HttpError:
+    return HttpError(503, "WORKER_UNAVAILABLE", "The database worker cannot be reached; try again")

@@ -100,7 +100,9 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 
 class Applied(msgspec.Struct, tag="applied", frozen=True):
-    """`Routes` or `Catalog` of this version is what every new request sees now."""
+    """`Routes` or `Catalog` of this version is what every new request sees now. Edge workers say it; of catalogs, the
+    egress process too.
+    """
 
     kind: str
     """routes or catalog."""
@@ -175,6 +177,10 @@ class EgressSettings(msgspec.Struct, tag="egress_settings", frozen=True):
     """File with further authorities for outbound TLS; empty: none."""
     ticket_key: bytes
     """Key that the tickets of hosts were sealed with (`router.identity`); never logged."""
+    token_key: bytes = b""
+    """As in `EdgeSettings`."""
+    catalog_follows: bool = False
+    """Serve nobody before a `Catalog` has come: hosts find the listening socket of a restarted process open."""
 
 
 class LocalNames(msgspec.Struct, tag="local_names", frozen=True):
@@ -189,6 +195,8 @@ class EgressStats(msgspec.Struct, tag="egress_stats", frozen=True):
     failed: int
     connections: int = 0
     """Open to the outside now."""
+    databases: dict[str, AppStats] = {}
+    """Requests of apps to databases, by database id."""
 
 
 class CacheSettings(msgspec.Struct, tag="cache_settings", frozen=True):
@@ -245,7 +253,7 @@ class CacheStats(msgspec.Struct, tag="cache_stats", frozen=True):
     apps: dict[str, AppCacheStats]
 
 
-ToEgress = EgressSettings | LocalNames | Drain
-FromEgress = Ready | EgressStats
+ToEgress = EgressSettings | LocalNames | Catalog | Drain
+FromEgress = Ready | Applied | EgressStats
 ToCache = CacheSettings | EmptyCache | Drain
 FromCache = Ready | CacheEmptied | CacheStats

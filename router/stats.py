@@ -1,6 +1,7 @@
-"""Counters of one app or database at one edge worker, as cheap as a counter can be.
+"""Counters of one app or database at one process, as cheap as a counter can be.
 
-Kept by the dispatcher while the app exists (a new build goes on counting), sent once a second as `EdgeStats`.
+Those of apps are kept by the dispatcher while the app exists (a new build goes on counting), those of databases by edge
+workers and the egress process. Sent once a second as `EdgeStats` and `EgressStats`.
 """
 
 from bisect import bisect_left
@@ -51,3 +52,24 @@ class Counters:
             messages_out=self.messages_out,
             limits=dict(self.limits),
         )
+
+
+class DatabaseCounters:
+    """Counters of every database that this process answered for."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, Counters] = {}
+
+    def __repr__(self) -> str:
+        return f"<DatabaseCounters {len(self._counters)} databases>"
+
+    def observe(self, database_id: str, status: int, seconds: float) -> None:
+        """Count one response that took `seconds` up to its end."""
+        counters = self._counters.get(database_id)
+        if counters is None:
+            counters = self._counters[database_id] = Counters()
+        counters.observe(status, seconds)
+
+    def snapshot(self) -> dict[str, AppStats]:
+        """Return the totals by database id."""
+        return {database_id: counters.snapshot() for database_id, counters in self._counters.items()}

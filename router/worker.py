@@ -18,7 +18,6 @@ from router.app import Edge, Receive, Scope, Send
 from router.dispatch import Dispatcher
 from router.messages import (
     Applied,
-    AppStats,
     Coming,
     Drain,
     EdgeSettings,
@@ -30,7 +29,7 @@ from router.messages import (
 )
 from router.occupancy import Occupancy
 from router.servers import Serving, serve
-from router.stats import Counters
+from router.stats import DatabaseCounters
 from runtime import child
 from runtime.channel import Channel, inherited_socket
 
@@ -57,7 +56,7 @@ class Worker:
         self._make_data_plane = make_data_plane
         self._inbox: asyncio.Queue[ToEdge] = asyncio.Queue()
         self._channel: Channel[ToEdge] | None = None
-        self._databases: dict[str, Counters] = {}
+        self._databases = DatabaseCounters()
 
     async def run(self, control: socket.socket) -> None:
         """Serve until drained. `control` is this end of the control channel."""
@@ -67,7 +66,7 @@ class Worker:
             raise TypeError(f"the first message was {type(settings).__name__}, not EdgeSettings")
         occupancy = Occupancy(settings.occupancy_fd, settings.index, settings.workers)
         dispatcher = Dispatcher(settings.db_hosts, self._tell, occupancy)
-        data_plane = self._make_data_plane(settings.public_db_url, settings.token_key, self._count_database)
+        data_plane = self._make_data_plane(settings.public_db_url, settings.token_key, self._databases.observe)
         edge = Edge(
             dispatcher,
             data_plane,
@@ -105,17 +104,11 @@ class Worker:
         if self._channel is not None:
             self._channel.send(message)
 
-    def _count_database(self, database_id: str, status: int, seconds: float) -> None:
-        counters = self._databases.get(database_id)
-        if counters is None:
-            counters = self._databases[database_id] = Counters()
-        counters.observe(status, seconds)
-
     async def _report(self, dispatcher: Dispatcher, serving: Serving) -> None:
         before: EdgeStats | None = None
         while True:
             await asyncio.sleep(STATS_SECONDS)
-            databases: dict[str, AppStats] = {name: kept.snapshot() for name, kept in self._databases.items()}
+            databases = self._databases.snapshot()
             stats = EdgeStats(serving.connections(), dispatcher.in_flight, dispatcher.stats(), databases)
             if stats != before:
                 self._tell(stats)

@@ -7,9 +7,12 @@ import asyncio
 import logging
 import os
 
+from dataplane.endpoints import Endpoints
+from dataplane.messages import Catalog
 from router.egress.broadcast import Channels
 from router.egress.client import ClientExchange
 from router.egress.connection import Counters, HostConnection
+from router.egress.databases import DatabaseExchange
 from router.egress.destination import OwnNames
 from router.egress.exchange import Exchange
 from router.egress.headers import Request
@@ -23,7 +26,8 @@ from router.egress.sockets import Sockets
 from router.egress.upgrade import SocketExchange
 from router.host_service import HostService
 from router.hosts import ASSETS_HOST, assets_name
-from router.messages import EgressSettings, EgressStats, LocalNames, ToEgress
+from router.messages import Applied, EgressSettings, EgressStats, LocalNames, ToEgress
+from router.stats import DatabaseCounters
 from runtime import child
 
 STATS_SECONDS = 1.0
@@ -32,7 +36,7 @@ SPARE_FILES = 256
 MAX_SOCKETS = 8192
 
 
-class Egress(HostService[EgressSettings | LocalNames, HostConnection]):
+class Egress(HostService[EgressSettings | LocalNames | Catalog, HostConnection]):
     """The process: its pools, and the names that are the node's own."""
 
     log = logging.getLogger("router.egress")
@@ -42,22 +46,35 @@ class Egress(HostService[EgressSettings | LocalNames, HostConnection]):
         super().__init__()
         self._own: OwnNames | None = None
         self._names: list[str] = []
+        self._endpoints: Endpoints | None = None
+        """The data plane's; there is one before hosts can connect."""
+        self._catalog_came = asyncio.Event()
+        self._databases = DatabaseCounters()
         self._counters = Counters()
         self._reported = EgressStats(0, 0, 0)
         self._sockets = Sockets(most_sockets())
 
-    def on_message(self, message: EgressSettings | LocalNames) -> None:
-        if isinstance(message, EgressSettings):
-            self.spawn(self._serve(message))
-            return
-        self._names = message.names
-        if self._own is not None:
-            self._own.replace(message.names)
+    def on_message(self, message: EgressSettings | LocalNames | Catalog) -> None:
+        match message:
+            case EgressSettings(token_key=token_key):
+                self._endpoints = Endpoints(token_key)
+                self.spawn(self._serve(message))
+            case LocalNames(names=names):
+                self._names = names
+                if self._own is not None:
+                    self._own.replace(names)
+            case Catalog(version=version):
+                assert self._endpoints is not None  # the settings come first
+                self._endpoints.apply(message)
+                self._catalog_came.set()
+                self.send(Applied("catalog", version))
 
     def on_drained(self) -> None:
         self._send_stats()
 
     async def _serve(self, settings: EgressSettings) -> None:
+        endpoints = self._endpoints
+        assert endpoints is not None
         resolver = Resolver(AddressPolicy(settings.allow))
         own = self._own = OwnNames(settings.edge_authorities, settings.db_hosts, self._names)
         local = Pool(LocalConnector(settings.edge_sockets))
@@ -74,6 +91,8 @@ class Egress(HostService[EgressSettings | LocalNames, HostConnection]):
                 request.destination = destination.at(assets_name(connection.identity.app_id))
                 return ClientExchange(connection, stream, request, request_id, local)
             if own.include(destination):
+                if own.include_databases(destination):
+                    return DatabaseExchange(connection, stream, request, endpoints, self._databases)
                 return ClientExchange(connection, stream, request, request_id, local)
             if connection.pool is None:
                 assert connection.share is not None
@@ -96,6 +115,8 @@ class Egress(HostService[EgressSettings | LocalNames, HostConnection]):
                 make, make_socket, self._counters, shares, self._closed, settings.ticket_key, channels
             )
 
+        if settings.catalog_follows:
+            await self._catalog_came.wait()
         child.spare_the_collector()
         await self.listen(settings.listen_fd, connect)
         await self._report()
@@ -116,7 +137,9 @@ class Egress(HostService[EgressSettings | LocalNames, HostConnection]):
 
     def _send_stats(self) -> None:
         counted = self._counters
-        now = EgressStats(counted.requests, counted.refused, counted.failed, self._sockets.total)
+        now = EgressStats(
+            counted.requests, counted.refused, counted.failed, self._sockets.total, self._databases.snapshot()
+        )
         if now != self._reported:
             self._reported = now
             self.send(now)

@@ -98,6 +98,10 @@ class OwnNames:
             return False
         return host in self._db_hosts or host in self._names or "*." + host.partition(".")[2] in self._names
 
+    def include_databases(self, destination: Destination) -> bool:
+        """Tell, of a destination that is this node's, whether it is the data plane: its names are nobody else's."""
+        return destination.host in self._db_hosts
+
 
 def _split(authority: str) -> tuple[str, int]:
     host, _, port = authority.rpartition(":")

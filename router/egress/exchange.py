@@ -136,6 +136,11 @@ class Exchange:
                 fields = without_coding(fields)
         self._head = (status, reason, fields)
 
+    def respond_whole(self, status: int, head: bytes, data: bytes) -> None:
+        """Send a response that is complete, with a ready-made head, and no longer than a frame and the window."""
+        self._head_sent = True
+        self._send(_RESPONSE, status, head, data, True)
+
     def give(self, data: bytes, end: bool) -> bool:
         """Give more of the response body. False: give no more before `on_drained`."""
         self._decoder.push(data)

@@ -35,6 +35,8 @@ class Share:
         """How many may be under way now: fewer than the limit while the loop's turns are long."""
         self.hosts = 0
         """Connections."""
+        self.held = 0
+        """Bytes of bodies to and from databases that wait (`router.egress.databases`)."""
         self.lane: Lane = lane()
         self._waiting: dict[Queue, None] = {}
         self._asked: float | None = None

@@ -1,45 +1,46 @@
-"""Knows which version of each table every edge worker holds, and wakes those who wait for all of them.
+"""Knows which version of each table every process that serves by it holds, and wakes those who wait for all of them.
 
 Pure state around asyncio futures; the supervisor feeds it.
 """
 
 import asyncio
+from collections.abc import Iterable
 
 KINDS = ("routes", "catalog")
 
 
 class Applied:
-    """Versions acknowledged per edge worker. A worker that is down holds none and is not waited for."""
+    """Versions acknowledged per process, by its name. One that is down holds none and is not waited for."""
 
     def __init__(self) -> None:
-        self._held: dict[int, dict[str, int]] = {}
+        self._held: dict[str, dict[str, int]] = {}
         self._waiting: list[tuple[str, int, asyncio.Future[None]]] = []
 
     def __repr__(self) -> str:
         return f"<Applied {self._held} waiting={len(self._waiting)}>"
 
-    def up(self, index: int, versions: dict[str, int]) -> None:
-        """A worker became ready, holding the tables it was started with."""
-        self._held[index] = dict(versions)
+    def up(self, name: str, kinds: Iterable[str] = KINDS) -> None:
+        """A process became ready that is sent tables of these kinds; which versions it holds, it will say."""
+        self._held[name] = dict.fromkeys(kinds, 0)
 
-    def down(self, index: int) -> None:
-        """A worker died; its successor starts with the newest tables."""
-        self._held.pop(index, None)
+    def down(self, name: str) -> None:
+        """A process died; its successor starts with the newest tables."""
+        self._held.pop(name, None)
         self._wake()
 
-    def applied(self, index: int, kind: str, version: int) -> None:
-        """A worker acknowledged a table."""
-        held = self._held.get(index)
+    def applied(self, name: str, kind: str, version: int) -> None:
+        """A process acknowledged a table."""
+        held = self._held.get(name)
         if held is not None and held.get(kind, 0) < version:
             held[kind] = version
             self._wake()
 
-    def behind(self, kind: str, version: int) -> list[int]:
-        """Workers that serve with an older table."""
-        return [index for index, held in self._held.items() if held.get(kind, 0) < version]
+    def behind(self, kind: str, version: int) -> list[str]:
+        """Processes that serve with an older table."""
+        return [name for name, held in self._held.items() if held.get(kind, version) < version]
 
-    async def wait(self, kind: str, version: int, seconds: float) -> list[int]:
-        """Return once no worker is behind; after `seconds`, return those that still are."""
+    async def wait(self, kind: str, version: int, seconds: float) -> list[str]:
+        """Return once no process is behind; after `seconds`, return those that still are."""
         if self.behind(kind, version):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((kind, version, future))

@@ -25,7 +25,7 @@ from runtime.supervisor.slot import Slot
 from runtime.supervisor.sockets import listen_tcp, listen_unix
 
 APPLY_SECONDS = 5.0
-"""An edge worker that has not taken a table by then is replaced; its successor starts with the newest one."""
+"""A process that has not taken a table by then is replaced; its successor starts with the newest one."""
 DROP_SECONDS = 10.0
 EMPTY_SECONDS = 30.0
 REPLACE_SECONDS = 45.0
@@ -151,7 +151,7 @@ class Supervisor:
         self.crons.start()
 
     async def apply(self, desired: Desired) -> None:
-        """Make the tables say `desired` and return once every edge worker serves by them."""
+        """Make the tables say `desired` and return once edge workers, and egress for databases, serve by them."""
         before, self._desired = self._desired, desired
         pushes = [self._push("routes")]
         if desired.databases != before.databases:
@@ -279,7 +279,7 @@ class Supervisor:
         if isinstance(message, router.Ready):
             self.edges[index].came_up()
         elif isinstance(message, router.Applied):
-            self._applied.applied(index, message.kind, message.version)
+            self._applied.applied(self.edges[index].name, message.kind, message.version)
         elif isinstance(message, router.EdgeStats):
             self._telemetry.edge_stats(index, message)
         elif isinstance(message, router.Wake):
@@ -292,12 +292,12 @@ class Supervisor:
     def _edge_up(self, index: int) -> None:
         # What it acknowledged before it was ready counts, and so does what was sent to it since: both are in order
         # behind the tables it began with, so ask again rather than guess.
-        self._applied.up(index, {})
+        self._applied.up(self.edges[index].name)
         self.edges[index].send(self._routes())
         self.edges[index].send(self._catalog())
 
     def _edge_down(self, index: int) -> None:
-        self._applied.down(index)
+        self._applied.down(self.edges[index].name)
         self._occupancy.clear(index)
         self._telemetry.edge_restarted(index)
 
@@ -318,12 +318,13 @@ class Supervisor:
         self._versions[kind] += 1
         version = self._versions[kind]
         table = self._routes() if kind == "routes" else self._catalog()
-        for slot in self.edges:
+        slots = {slot.name: slot for slot in (self.edges if kind == "routes" else [*self.edges, self.egress])}
+        for slot in slots.values():
             slot.send(table)
-        for index in await self._applied.wait(kind, version, APPLY_SECONDS):
-            log.error("edge-%d did not take %s %d in %.0f s and is replaced", index, kind, version, APPLY_SECONDS)
-            self.edges[index].kill()
-            self._applied.down(index)
+        for name in await self._applied.wait(kind, version, APPLY_SECONDS):
+            log.error("%s did not take %s %d in %.0f s and is replaced", name, kind, version, APPLY_SECONDS)
+            slots[name].kill()
+            self._applied.down(name)
 
     def _hosts_changed(self) -> None:
         """Called many times when many hosts change at once: the next push begins when the one before is taken."""
@@ -351,9 +352,10 @@ class Supervisor:
             "router.egress",
             router.FromEgress,
             fds=[self._egress_unix.fileno()],
-            first=lambda: [self._egress_settings(), routes.local_names(self._desired)],
+            first=lambda: [self._egress_settings(), routes.local_names(self._desired), self._catalog()],
             on_message=self._from_egress,
-            on_down=self._telemetry.egress_restarted,
+            on_up=self._egress_up,
+            on_down=self._egress_down,
         )
 
     def _egress_settings(self) -> router.EgressSettings:
@@ -368,11 +370,24 @@ class Supervisor:
             db_hosts=config.data_hosts(),
             ca_file=config.egress_ca_file,
             ticket_key=self._ticket_key,
+            token_key=self._token_key,
+            catalog_follows=True,
         )
+
+    def _egress_up(self) -> None:
+        self._applied.up(self.egress.name, ["catalog"])
+        # For the reason that `_edge_up` has.
+        self.egress.send(self._catalog())
+
+    def _egress_down(self) -> None:
+        self._applied.down(self.egress.name)
+        self._telemetry.egress_restarted()
 
     def _from_egress(self, message: router.FromEgress) -> None:
         if isinstance(message, router.Ready):
             self.egress.came_up()
+        elif isinstance(message, router.Applied):
+            self._applied.applied(self.egress.name, message.kind, message.version)
         else:
             self._telemetry.egress_stats(message)
 

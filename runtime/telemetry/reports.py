@@ -14,6 +14,8 @@ from runtime.telemetry.totals import Totals
 
 LIMIT = "limit "
 """Start of the names of a host's, or an edge worker's, counters that count a limit."""
+EGRESS = -1
+"""The egress process among edge workers, as a source of figures of databases."""
 BUCKETS = (*(str(bound) for bound in router.LATENCY_BUCKETS), "+Inf")
 
 
@@ -79,11 +81,13 @@ class Reports:
         counters = {"requests": stats.requests, "refused": stats.refused, "failed": stats.failed}
         self.outbound_connections = stats.connections
         self.egress.report(0, {"": counters})
+        self.databases.report(EGRESS, {key: _flat(value) for key, value in stats.databases.items()})
 
     def egress_restarted(self) -> None:
         """The egress process died."""
         self.outbound_connections = 0
         self.egress.ended(0)
+        self.databases.ended(EGRESS)
 
     def cache_stats(self, stats: router.CacheStats) -> None:
         """Called about once a second while something changes, with the apps for which it does."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dataplane.front import MAX_BODY_BYTES, Target, parse_path
+from dataplane.endpoints import MAX_BODY_BYTES, Target, parse_path
 from dataplane.tokens import new_database_token, new_query_token
 from tests.dataplane.plane import KEY, MAIN, OTHER, Plane, execute
 

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import cast
 
+from dataplane.messages import Catalog
 from isolates.wire import END, WINDOW_BYTES, Frame, Type, decode, encode
 from router.identity import Identity, SubrequestLimits, seal
-from router.messages import EgressSettings, EgressStats, FromEgress, Ready
+from router.messages import Applied, EgressSettings, EgressStats, FromEgress, Ready
 from runtime.channel import FD, Channel
 
 LISTEN_FD = 4
@@ -178,6 +179,15 @@ class Egress:
         self.stats: list[EgressStats] = []
         self.stats_changed = asyncio.Event()
         self.closed = asyncio.Event()
+        self.applied: asyncio.Queue[int] = asyncio.Queue()
+        """Versions of the catalogs that it serves."""
+
+    async def apply(self, catalog: Catalog) -> None:
+        """Send a catalog and wait until it is in use."""
+        self.channel.send(catalog)
+        async with asyncio.timeout(10):
+            while await self.applied.get() < catalog.version:
+                pass
 
     async def host_of(self, app_id: str, limits: SubrequestLimits) -> Host:
         """Connect as a host of an app with such limits."""
@@ -198,6 +208,7 @@ async def egress(
     db_hosts: Iterable[str] = ("db.localhost", "localhost", "127.0.0.1"),
     environment: dict[str, str] | None = None,
     ca_file: str = "",
+    token_key: bytes = b"",
 ) -> AsyncIterator[Egress]:
     """Start `python -m router.egress` as the supervisor does, ready to be connected to."""
     with tempfile.TemporaryDirectory() as directory:
@@ -214,6 +225,8 @@ async def egress(
         def on_message(message: FromEgress) -> None:
             if isinstance(message, Ready):
                 ready.set()
+            elif isinstance(message, Applied):
+                started[0].applied.put_nowait(message.version)
             else:
                 started[0].stats.append(message)
                 started[0].stats_changed.set()
@@ -230,6 +243,7 @@ async def egress(
                 db_hosts=list(db_hosts),
                 ca_file=ca_file,
                 ticket_key=TICKET_KEY,
+                token_key=token_key,
             )
         )
         try:

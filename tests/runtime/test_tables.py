@@ -62,26 +62,27 @@ def test_every_spelling_of_the_edge_is_known_to_egress() -> None:
 
 async def test_a_push_is_over_when_every_worker_that_is_up_holds_it() -> None:
     applied = Applied()
-    applied.up(0, {"routes": 1})
-    applied.up(1, {"routes": 1})
+    applied.up("edge-0")
+    applied.up("edge-1")
+    applied.up("egress", ["catalog"])
     waiting = asyncio.ensure_future(applied.wait("routes", 2, 5))
-    applied.applied(0, "routes", 2)
+    applied.applied("edge-0", "routes", 2)
     await asyncio.sleep(0)
     assert not waiting.done()
-    applied.applied(1, "routes", 3)
+    applied.applied("edge-1", "routes", 3)
     assert await waiting == []
 
 
 async def test_a_worker_that_died_is_not_waited_for() -> None:
     applied = Applied()
-    applied.up(0, {})
+    applied.up("edge-0")
     waiting = asyncio.ensure_future(applied.wait("catalog", 1, 5))
     await asyncio.sleep(0)
-    applied.down(0)
+    applied.down("edge-0")
     assert await waiting == []
 
 
 async def test_a_worker_that_does_not_answer_is_named() -> None:
     applied = Applied()
-    applied.up(4, {})
-    assert await applied.wait("routes", 1, 0.01) == [4]
+    applied.up("edge-4")
+    assert await applied.wait("routes", 1, 0.01) == ["edge-4"]
