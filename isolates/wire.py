@@ -34,7 +34,7 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
     LOG       host internal; head: request id (may be empty); data: UTF-8 text; status: level 0 debug … 3 error
     LOADED    host internal, stream 0; the app is ready
     LIMIT     host internal; as LOG, but head: request id, then the limit that the app's code was over; without data it
-              is only counted
+              is only counted; from the egress process, on a stream: why that one waits, head: limit, sentence
     SUBSCRIBE host to egress; from now on this number stands for the channel whose name is the data, in UTF-8
     UNSUBSCRIBE  host to egress; the number is free again
     BROADCAST host to egress: data is for all other hosts of the app that subscribed to the same name; from there to

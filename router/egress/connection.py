@@ -41,6 +41,13 @@ UNHEARD_BYTES = 1 << 20
 MAX_WEBSOCKETS = 10_000
 """Of one host. The app's own limit (`max_websockets`) is kept in the isolate; this one holds whatever happens there."""
 
+UNREAD_SECONDS = 60.0
+"""For a response of which the app takes no more, although there is more; its limit is called:"""
+UNREAD = "subrequest_unread"
+
+WAITING_SECONDS = 5.0
+"""That a request has waited for its turn when the app's owner is told."""
+
 FRAMES_PER_TURN = 64
 """Frames of one host that are looked at before others get their turn: a few milliseconds, if all are requests."""
 
@@ -49,6 +56,7 @@ _DATA = int(Type.DATA)
 _CANCEL = int(Type.CANCEL)
 _WINDOW = int(Type.WINDOW)
 _IDENTIFY = int(Type.IDENTIFY)
+_LIMIT = int(Type.LIMIT)
 _SUBSCRIBE = int(Type.SUBSCRIBE)
 _UNSUBSCRIBE = int(Type.UNSUBSCRIBE)
 _BROADCAST = int(Type.BROADCAST)
@@ -100,6 +108,9 @@ class HostConnection(asyncio.Protocol):
         self._active: set[int] = set()
         self._waiting: dict[int, list[tuple[bytes, bool]]] = {}
         self._waiting_bytes = 0
+        self._first = 0
+        """The stream that has waited longest, when time was last looked at."""
+        self._first_since = 0.0
         self._most_bytes = UNLIMITED
         self._frames: deque[Frame] = deque()
         self._reader = FrameReader()
@@ -261,6 +272,26 @@ class HostConnection(asyncio.Protocol):
                 text = f"the request took longer than the limit subrequest_ms = {milliseconds}"
                 exchange.abandon(EgressError("limit", text, "subrequest_ms"))
 
+    def _give_up_unread(self, now: float) -> None:
+        """End requests whose response the app does not read: one that forgot to would have all its turns taken."""
+        for stream in list(self._active):
+            exchange = self._exchanges[stream]
+            if exchange.unread_for(now) > UNREAD_SECONDS:
+                text = f"the response was not read for {UNREAD_SECONDS:.0f} s (limit {UNREAD})"
+                exchange.abandon(EgressError("limit", text, UNREAD))
+
+    def _tell_waiting(self, now: float) -> None:
+        """Let the app's owner know of requests that wait for long: perhaps nobody reads the others' responses."""
+        first = next(iter(self._waiting), 0)
+        if first != self._first or not first:
+            self._first, self._first_since = first, now
+        elif now - self._first_since > WAITING_SECONDS:
+            self._first_since = now
+            limit = "max_concurrent_subrequests"
+            text = f"waiting for other requests to end, whose bodies may be unread; {len(self._waiting)} wait"
+            head = f"{limit}\n{text} (limit {limit} = {self.identity.limits.concurrent})".encode()
+            self.send(HEADER.pack(HEADER_BYTES + len(head), first, _LIMIT, 0, 0, len(head)) + head)
+
     def _broadcast(self, kind: int, number: int, data: bytes) -> None:
         channels, app_id, now = self._channels, self.identity.app_id, self._loop.time()
         if kind == _SUBSCRIBE:
@@ -285,6 +316,8 @@ class HostConnection(asyncio.Protocol):
         `now` is the loop's time.
         """
         self._give_up_late(now)
+        self._give_up_unread(now)
+        self._tell_waiting(now)
         for socket in list(self.sockets.values()):
             socket.connection.check_time(now)
 

@@ -17,6 +17,17 @@ _TARGET = re.compile(rb"[!-~]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+# "Bad ports" of the Fetch standard (section 2.9): services that take a request for something else, such as mail.
+_BAD_PORTS = frozenset(
+    (
+        *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109),
+        *(110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530),
+        *(531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045),
+        *(4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    )
+)
+
+
 class Destination(NamedTuple):
     """A checked absolute http(s) URL in parts."""
 
@@ -64,6 +75,8 @@ def _authority(scheme_bytes: bytes, authority: bytes) -> tuple[str, str, int, by
     port = int(digits) if digits else _DEFAULT_PORTS[scheme]
     if not port:
         raise EgressError("protocol", "port 0 cannot be connected to")
+    if port in _BAD_PORTS:
+        raise EgressError("blocked", f"port {port} is not one for HTTP, and the Fetch standard blocks it")
     shown = host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
     return scheme, host.strip("[]"), port, shown.encode()
 

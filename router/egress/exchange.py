@@ -40,7 +40,7 @@ class Exchange:
 
     __slots__ = (
         *("_ahead", "_decoder", "_ended", "_granted", "_head", "_head_sent", "_received", "_sender", "_sent"),
-        *("_unconsumed", "began", "most_bytes", "over", "request", "stream", "window"),
+        *("_seen", "_seen_at", "_unconsumed", "began", "most_bytes", "over", "request", "stream", "window"),
     )
 
     def __init__(self, sender: Sender, stream: int, request: Request) -> None:
@@ -56,6 +56,8 @@ class Exchange:
         """Of either body."""
         self._received = 0
         self._sent = 0
+        self._seen = -1
+        self._seen_at = 0.0
         self._unconsumed = 0
         self._granted = 0
         self._head: tuple[int, bytes, Fields] | None = None
@@ -113,6 +115,16 @@ class Exchange:
             self._pump()
             if not self._ahead and not self._ended and not self.over:
                 self.on_drained()
+
+    def unread_for(self, now: float) -> float:
+        """Return for how many seconds the host has taken nothing of the response that waits for it.
+
+        Measured from one call of this to the next.
+        """
+        if not self._ahead or self._sent != self._seen:
+            self._seen = self._sent
+            self._seen_at = now
+        return now - self._seen_at
 
     # From the other side.
 

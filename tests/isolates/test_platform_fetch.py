@@ -248,6 +248,14 @@ def test_a_limit_that_the_egress_keeps_is_an_error_and_a_line_of_the_log() -> No
         assert platform.limits == [("some_limit", "fetch: too many wait")]
 
 
+def test_what_a_request_waits_for_is_a_line_of_the_log_at_most_once_a_second() -> None:
+    with Platform(APP) as platform:
+        frame = start(platform, '["http://x.test/"]')
+        told = wire.encode(frame.stream, Type.LIMIT, head=b"some_limit\nothers run")
+        platform.turn(told, told, connection=EGRESS)
+        assert platform.limits == [("some_limit", "fetch: others run"), ("some_limit", "")]
+
+
 def test_a_limit_in_mid_response_is_an_error_of_the_body() -> None:
     with Platform(APP) as platform:
         frame = start(platform, '["http://x.test/"]')

@@ -4,9 +4,21 @@ import ipaddress
 
 import pytest
 
+from isolates.wire import WINDOW_BYTES
 from router.egress.destination import OwnNames, parse
 from router.egress.errors import EgressError
+from router.egress.exchange import Exchange
+from router.egress.headers import request
 from router.egress.policy import AddressPolicy, AllowRuleError, is_public
+
+
+class Silent:
+    """A host's connection that takes frames, and grants nothing."""
+
+    def send(self, frame: bytes) -> None: ...
+
+    def finished(self, exchange: Exchange, error: EgressError | None) -> None: ...
+
 
 ADDRESSES = {
     "1.1.1.1": True,
@@ -186,3 +198,20 @@ NAMES = {
 @pytest.mark.parametrize("url", NAMES)
 def test_name_is_the_nodes_own_or_not(url: str) -> None:
     assert OWN.include(parse(url.encode())) is NAMES[url]
+
+
+@pytest.mark.parametrize("url", [b"http://1.1.1.1:25/", b"https://a.example:6667/", b"http://[2606:4700::1]:22/"])
+def test_ports_of_other_services_are_blocked(url: bytes) -> None:
+    with pytest.raises(EgressError, match="Fetch standard blocks it"):
+        parse(url)
+
+
+def test_a_response_that_nobody_reads_is_noticed() -> None:
+    exchange = Exchange(Silent(), 1, request(b"GET\nhttp://a.example/\nid", b"", True)[0])
+    exchange.respond(200, b"OK", [])
+    assert not exchange.give(bytes(WINDOW_BYTES + 1), False)
+    assert [exchange.unread_for(now) for now in (10.0, 20.0, 71.0)] == [0.0, 10.0, 61.0]
+    exchange.window += 1
+    exchange.give(b"more", False)
+    assert exchange.unread_for(80.0) == 0.0
+    assert exchange.unread_for(90.0) == 10.0

@@ -22,6 +22,7 @@ import {
   DATA,
   EGRESS_CONNECTION,
   END,
+  LIMIT,
   MAX_HEAD_BYTES,
   REFUSE,
   REQUEST,
@@ -31,7 +32,7 @@ import {
   UPGRADE,
   WINDOW,
 } from './ring/output.ts';
-import { limitHit } from './log.ts';
+import { limitHit, limitHitAgain } from './log.ts';
 import { parseToRecord, withoutFragment } from './url/url.ts';
 import { serializeURL, serializeURLOrigin, serializePath as serializeURLPath } from 'whatwg-url/state-machine';
 import { countPending, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
@@ -133,6 +134,11 @@ class Call implements Sender {
     this.end(new TypeError(`fetch failed: ${why}`));
   }
 
+  /** The egress says that a limit of the app's is why this takes long. */
+  told(limit: string, why: string): void {
+    limitHitAgain(limit, `fetch: ${why}`, this.#requestId);
+  }
+
   /** The first bytes of the body are at `[at, end)` of the ring's input. */
   response(status: number, head: string, at: number, end: number, last: boolean): void {
     const fields = stringSplit(head, '\n');
@@ -189,6 +195,9 @@ export const client: FrameReceiver = {
     } else if (type === CANCEL) {
       const [detail, limit] = stringSplit(readLatin1(at, split), '\n');
       call.failed(detail || 'connection lost', limit);
+    } else if (type === LIMIT) {
+      const [limit, detail] = stringSplit(readLatin1(at, split), '\n');
+      call.told(limit, detail);
     }
   },
 
