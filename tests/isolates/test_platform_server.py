@@ -206,6 +206,21 @@ def test_a_large_body_keeps_to_the_window(made: str) -> None:
         assert platform.counters["active"] == 0
 
 
+def test_large_arrays_are_sent_as_they_were_when_the_response_was_made() -> None:
+    # Their copies are made in memory that the copies of responses before were in.
+    source = """const data = new Uint8Array(600_000); let made = 0; let last;
+      return { fetch() { data.fill(++made); last = new Response(data); data.fill(0); return last; } };"""
+    with Platform(source) as platform:
+        platform.turn(request(1), request(2), request(3))
+        platform.turn(wire.encode(2, Type.CANCEL), window(3, 1_000_000))
+        platform.turn(request(4), request(5))
+        for stream in (4, 1, 5):
+            platform.turn(window(stream, 1_000_000))
+        for stream in (1, 3, 4, 5):
+            response = platform.responses[stream]
+            assert (response.ended, response.body) == (True, bytes([stream]) * 600_000)
+
+
 def test_more_output_than_the_ring_holds_is_flushed() -> None:
     with Platform(handler("return new Response('x'.repeat(60000))")) as platform:
         platform.turn(*[request(stream) for stream in range(1, 41)])

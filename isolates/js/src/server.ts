@@ -369,7 +369,13 @@ function respond(exchange: Exchange, state: ResponseState): void {
     return;
   }
   sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
-  startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES);
+  const { borrowed } = body;
+  if (borrowed) {
+    // From here on the bytes are the sender's alone.
+    body.source = '';
+    body.borrowed = false;
+  }
+  startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, borrowed);
 }
 
 /** Answers with a WebSocket. The slot of the request is free then: WebSockets are counted apart. */

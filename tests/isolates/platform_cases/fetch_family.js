@@ -172,3 +172,17 @@ cases['fetch of a data URL'] = async () => {
   await fetch('http://a/', { signal }).catch((error) => (reason = error));
   equal(reason, 'why');
 };
+cases['Copies of large arrays that share their bytes'] = async () => {
+  const given = new Uint8Array(200_000).fill(1);
+  const first = new Response(given);
+  given.fill(2);
+  const clone = first.clone();
+  const passed = new Response(new Response(given).body);
+  given.fill(3);
+  const [a, b, c] = await Promise.all([first.bytes(), clone.bytes(), passed.bytes()]);
+  for (const [bytes, value] of [[a, 1], [b, 1], [c, 2]]) {
+    equal(bytes.length, 200_000);
+    equal(bytes.buffer.byteLength, 200_000);
+    ok(bytes.every((byte) => byte === value), `all bytes are ${value}`);
+  }
+};

@@ -25,6 +25,7 @@ import {
 import { structuredClone } from '../clone/structured_clone.ts';
 import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
 import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
+import { copyOf, isBorrowed } from './body_buffers.ts';
 import { parseFormData, serializeMultipart } from './form_codec.ts';
 import { parseMime, serializeMime } from './mime.ts';
 import type { IncomingBody } from './incoming.ts';
@@ -41,6 +42,8 @@ export class Body {
   stream: ReadableStream<unknown> | null;
   /** Consumed without a stream. */
   used = false;
+  /** The source is a copy in memory of `body_buffers.ts`, and this body alone refers to it. */
+  borrowed = false;
 
   constructor(
     source: string | Uint8Array<ArrayBuffer> | null,
@@ -71,7 +74,11 @@ export function extractBody(init: unknown): Body {
     // Frameworks pass bodies on as `new Response(response.body, …)`: what is whole stays whole.
     return new Body(sources.get(init) ?? null, null, init);
   }
-  if (isBufferSource(init)) return new Body(sliceBytes(bytesView(init)));
+  if (isBufferSource(init)) {
+    const body = new Body(copyOf(bytesView(init)));
+    body.borrowed = isBorrowed(body.source!.length);
+    return body;
+  }
   if (isBlob(init)) {
     if (init.type !== '') extractedType = init.type;
     return new Body(blobBytes(init));
@@ -138,6 +145,7 @@ export function streamOf(body: Body): ReadableStream<unknown> {
   else {
     body.stream = streamOver(typeof source === 'string' ? utf8Encode(source) : source!);
     sources.set(body.stream, source!);
+    body.borrowed = false;
   }
   if (body.used) exhaust(body.stream);
   return body.stream;
@@ -164,7 +172,10 @@ function streamOver(bytes: Uint8Array<ArrayBuffer>): ReadableStream<unknown> {
 
 /** Fetch "clone a body". The body must not be unusable. */
 export function cloneBody(body: Body): Body {
-  if (body.source !== null) return new Body(body.source);
+  if (body.source !== null) {
+    body.borrowed = false;
+    return new Body(body.source);
+  }
   const stream = streamOf(body);
   const [mine, other] = stream.tee();
   body.stream = mine;

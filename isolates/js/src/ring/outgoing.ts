@@ -1,6 +1,7 @@
 /** A body on its way out in DATA frames, within the window that the other side grants. */
 
 import { utf8Length } from '../encoding/utf8.ts';
+import { giveBack } from '../http/body_buffers.ts';
 import { charCodeAt, min, stringSlice, uncurryThis } from '../primordials.ts';
 import { type ReadableStream, streamInterfaces } from '../streams.ts';
 import { isUint8Array } from '../webidl.ts';
@@ -43,6 +44,8 @@ export class Outgoing {
   /** The pending bytes are the last. */
   #last = false;
   #closed = false;
+  /** What is to be given back to `body_buffers.ts`. */
+  #borrowed: Uint8Array | null = null;
   #reader: Reader | null = null;
   #resume: (() => void) | null = null;
 
@@ -54,8 +57,9 @@ export class Outgoing {
     this.#credit = WINDOW_BYTES - sent;
   }
 
-  /** Sends `data` from `at` on, which is all there is. */
-  sendAll(data: Uint8Array, at: number): void {
+  /** Sends `data` from `at` on, which is all there is. If it is `borrowed`, it is given back afterwards. */
+  sendAll(data: Uint8Array, at: number, borrowed = false): void {
+    if (borrowed) this.#borrowed = data;
     this.#pending = data;
     this.#at = at;
     this.#last = true;
@@ -118,6 +122,7 @@ export class Outgoing {
     this.#closed = true;
     this.#pending = null;
     this.#text = null;
+    this.#returnBorrowed();
     if (this.#reader !== null) cancel(this.#reader, reason).catch(ignore);
     this.#resume?.();
     this.#resume = null;
@@ -164,10 +169,17 @@ export class Outgoing {
     this.#owner.bodySent();
   }
 
+  #returnBorrowed(): void {
+    if (this.#borrowed === null) return;
+    giveBack(this.#borrowed);
+    this.#borrowed = null;
+  }
+
   #finish(data: Uint8Array, at: number): void {
     this.#closed = true;
     this.#pending = null;
     sendData(this.#connection, this.#stream, END, data, at, data.length);
+    this.#returnBorrowed();
     this.#owner.bodySent();
   }
 }
