@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(self._output[0] if len(self._output) == 1 else b"".join(self._output))
         self._output.clear()
-        self._lookout.wait(self._lookout.answers)
+        self._lookout.wait(self._lookout.answers, len(self._calls))
 
     def close(self) -> None:
         self.usable = False
@@ -238,7 +238,7 @@ class Connection(asyncio.Protocol):
                 del self._calls[frame.call]
             pending.feed(frame)
         lookout = self._lookout
-        lookout.wait(lookout.answers if self._calls else lookout.requests)
+        lookout.wait(lookout.answers if self._calls else lookout.requests, len(self._calls))
         if not self.usable:
             self._close_if_over()
 

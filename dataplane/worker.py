@@ -109,8 +109,8 @@ class Worker:
     def _receive(self, timeout: float) -> None:
         ready = self._epoll.poll(0)
         if not ready and timeout:
-            patience = self._for_asides if self.service.active else self._for_calls
-            ready = looking.wait(self._epoll.poll, timeout, patience)
+            patience = self._for_calls if self.service.drained else self._for_asides
+            ready = looking.wait(self._epoll.poll, timeout, patience, 0)
         for descriptor, events in ready:
             if descriptor == self._wakeup:
                 os.eventfd_read(descriptor)

@@ -48,8 +48,8 @@ ACTIVITY_SECONDS = 1.0
 _INPUT = struct.Struct("<IIdd")
 _OUTPUT = struct.Struct("<IIdIIIIIII")
 _OUTPUT_START = struct.Struct("<IId")
-_ACTIVE = _OUTPUT_START.size
-"""Where the output has the number of active requests."""
+_REQUESTS = struct.Struct(f"<{_OUTPUT_START.size}xI4xI")
+"""Of the output: active requests, and requests so far."""
 _SEGMENT = struct.Struct("<II")
 _U32 = struct.Struct("<I")
 _LONGEST_WAIT = 3600.0
@@ -122,6 +122,8 @@ class Ring:
         self._eager_turns = 0
         self._for_answers = looking.patience()
         self._for_requests = looking.patience()
+        self._requests_before = 0
+        """Requests so far when the loop last waited."""
         self._own = threading.RLock()
         """Held while the isolate's thread is in here, and not in JavaScript: see `send_back`."""
         self._kept = False
@@ -347,9 +349,7 @@ class Ring:
         self.busy_since = None
         ready = self._poll(0)
         if not ready and wait > 0.0:
-            active = _U32.unpack_from(self._output, _ACTIVE)[0]
-            patience = self._for_answers if active else self._for_requests
-            ready = looking.wait(self._poll, min(wait, _LONGEST_WAIT), patience)
+            ready = self._wait(wait)
         for descriptor, events in ready:
             connection = self._by_descriptor.get(descriptor)
             if connection is None:
@@ -364,6 +364,13 @@ class Ring:
         if self._closed and position < self._last_position:
             position = self._tell_closed(position)
         return position
+
+    def _wait(self, wait: float) -> looking.Events:
+        """Wait up to `wait` seconds for events."""
+        active, requests = _REQUESTS.unpack_from(self._output)
+        before, self._requests_before = self._requests_before, requests
+        patience = self._for_answers if active else self._for_requests
+        return looking.wait(self._poll, min(wait, _LONGEST_WAIT), patience, active + requests - before)
 
     def _take_kept(self, position: int) -> int:
         """Hand on the frames that `send_back` read and did not refuse."""

@@ -246,7 +246,7 @@ class HostLink(asyncio.Protocol):
             self._fail()
             return
         lookout = self._lookout
-        lookout.wait(lookout.answers if self.streams else lookout.requests)
+        lookout.wait(lookout.answers if self.streams else lookout.requests, len(self.streams))
         if self.retired:
             self._close_when_done()
         if self.on_room is not None:
@@ -323,7 +323,7 @@ class HostLink(asyncio.Protocol):
             else:
                 self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
-            self._lookout.wait(self._lookout.answers)
+            self._lookout.wait(self._lookout.answers, len(self.streams))
 
     async def _connect(self) -> None:
         try:

@@ -19,15 +19,16 @@ def patience() -> Patience:
     return Patience(longest_look(len(os.sched_getaffinity(0))))
 
 
-def wait(poll: Callable[[float], Events], seconds: float, patience: Patience) -> Events:
+def wait(poll: Callable[[float], Events], seconds: float, patience: Patience, under_way: int) -> Events:
     """Wait up to `seconds` (negative: for ever) for events, of which there were none a moment ago. `poll` is epoll's.
+    `under_way`: requests that are.
 
     Other processes that want the processor run between two looks: it may be them who are waited for.
     """
     if 0.0 <= seconds <= LOOK_SECONDS:
         return poll(seconds)
     began = now = monotonic()
-    until = patience.begins(now)
+    until = patience.begins(now, under_way)
     events: Events = []
     while now < until and not events:
         sched_yield()

@@ -39,8 +39,9 @@ class Lookout:
             lookout = Lookout._last = cls(loop)
         return lookout
 
-    def wait(self, patience: Patience) -> None:
+    def wait(self, patience: Patience, under_way: int) -> None:
         """Whatever was waited for has come, and was dealt with: from now on `patience` decides.
+        `under_way`: requests that are, as far as the caller knows.
 
         Called at the end of what a turn of the loop does, once or twice per turn: not for each request.
         """
@@ -48,7 +49,7 @@ class Lookout:
         if self._patience is not None:
             self._patience.ends(now)
         self._patience = patience
-        self._until = patience.begins(now)
+        self._until = patience.begins(now, under_way)
         self._busy = True
         if not self._looking and self._until > now:
             self._looking = True

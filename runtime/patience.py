@@ -11,6 +11,11 @@ never look at a clock itself.
 
 LOOK_SECONDS = 0.000_3
 """How long one look takes at most."""
+CHEAP_SECONDS = 0.000_05
+"""The same while many requests are under way: about as much of the processor as going to sleep and being woken takes.
+More would make none of them faster that counts, since most of their time they wait for each other."""
+FEW = 4
+"""More requests than that are many."""
 PROMISING_SECONDS = 0.001
 """A wait that was no longer, although nobody looked, might be shorter than `LOOK_SECONDS` if somebody did: both sides'
 wake-ups are part of it."""
@@ -52,8 +57,11 @@ class Patience:
     def __repr__(self) -> str:
         return f"<Patience, last wait {self._last * 1e6:.0f} us, {self._skip} of {self._penalty} to skip>"
 
-    def begins(self, now: float) -> float:
-        """A wait begins; return until when to look for its end. Not later than `now`: sleep at once."""
+    def begins(self, now: float, under_way: int = 0) -> float:
+        """A wait begins, with so many requests under way; return until when to look for its end.
+
+        Not later than `now`: sleep at once.
+        """
         self._began = now
         if self._last > PROMISING_SECONDS or now < self._crowded_until:
             self._until = now
@@ -61,7 +69,7 @@ class Patience:
             self._skip -= 1
             self._until = now
         else:
-            self._until = now + self._longest
+            self._until = now + (self._longest if under_way <= FEW else min(self._longest, CHEAP_SECONDS))
         return self._until
 
     def gave_way(self, since: float, now: float) -> None:

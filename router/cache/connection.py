@@ -22,6 +22,7 @@ from router.cache.matching import Part, part
 from router.cache.store import Store
 from router.frames import FrameReader
 from router.identity import Identity, IdentityError, unseal
+from runtime.lookout import Lookout
 
 log = logging.getLogger("router.cache")
 
@@ -67,6 +68,7 @@ class HostConnection(asyncio.Protocol):
         self._counters: Counters
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
+        self._lookout = Lookout.here()
         self._transport: asyncio.Transport | None = None
         self._identified = False
         self._reader = FrameReader()
@@ -397,3 +399,4 @@ class HostConnection(asyncio.Protocol):
         out, self._out = self._out, []
         if out and self._transport is not None:
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
+            self._lookout.wait(self._lookout.requests, len(self._tasks))

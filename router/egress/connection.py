@@ -188,7 +188,7 @@ class HostConnection(asyncio.Protocol):
                 self._read_on()
         else:
             self._read(frames)
-        self._lookout.wait(self._for_answers)
+        self._lookout.wait(self._for_answers, len(self._active))
 
     def _read(self, frames: Iterable[Frame]) -> None:
         try:
@@ -418,4 +418,4 @@ class HostConnection(asyncio.Protocol):
         out, self._out = self._out, []
         if out and self._transport is not None:
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
-            self._lookout.wait(self._lookout.requests)
+            self._lookout.wait(self._lookout.requests, len(self._active))

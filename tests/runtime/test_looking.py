@@ -53,20 +53,20 @@ def patient(longest: float = 60.0) -> Patience:
 
 
 def test_who_does_not_look_sleeps(pipe: Pipe) -> None:
-    assert looking.wait(pipe.poll, 0.01, Patience(60.0)) == []
+    assert looking.wait(pipe.poll, 0.01, Patience(60.0), 1) == []
     assert len(pipe.asked) == 1
 
 
 def test_news_are_found_by_looking(pipe: Pipe) -> None:
     pipe.write_at = 5
-    assert looking.wait(pipe.poll, 30.0, patient()) == [(pipe.readable, select.EPOLLIN)]
+    assert looking.wait(pipe.poll, 30.0, patient(), 1) == [(pipe.readable, select.EPOLLIN)]
     assert pipe.asked == [0.0] * 5
 
 
 def test_a_look_in_vain_ends_in_sleep_for_the_rest_of_the_time(pipe: Pipe) -> None:
     patience = patient(0.001)
     began = time.monotonic()
-    assert looking.wait(pipe.poll, 0.05, patience) == []
+    assert looking.wait(pipe.poll, 0.05, patience, 1) == []
     assert time.monotonic() - began >= 0.05
     assert pipe.asked[0] == 0.0 and 0.0 <= pipe.asked[-1] < 0.05
 
@@ -79,12 +79,12 @@ def test_who_waits_for_ever_sleeps_for_ever_after_a_look(pipe: Pipe) -> None:
             os.write(pipe.writable, b"x")
         return pipe.poll(seconds)
 
-    assert looking.wait(poll, -1, patience) == [(pipe.readable, select.EPOLLIN)]
+    assert looking.wait(poll, -1, patience, 1) == [(pipe.readable, select.EPOLLIN)]
     assert pipe.asked[-1] == -1
 
 
 def test_a_timer_that_is_nearly_due_is_slept_for(pipe: Pipe) -> None:
-    looking.wait(pipe.poll, 0.000_1, patient())
+    looking.wait(pipe.poll, 0.000_1, patient(), 1)
     assert pipe.asked == [0.000_1]
 
 
@@ -96,7 +96,7 @@ async def test_each_loop_has_one_lookout() -> None:
 async def test_a_loop_looks_for_a_moment_and_then_sleeps() -> None:
     lookout = Lookout.here()
     assert repr(lookout).startswith("<Lookout asleep")
-    lookout.wait(patient(0.02))
+    lookout.wait(patient(0.02), 1)
     assert repr(lookout).startswith("<Lookout looking")
     async with asyncio.timeout(30):
         while "looking" in repr(lookout):  # noqa: ASYNC110 - nothing tells when it sleeps
@@ -108,10 +108,10 @@ async def test_a_loop_that_looks_hears_what_arrives() -> None:
     reader, writer = await asyncio.open_connection(sock=here)
     lookout = Lookout.here()
     patience = patient()
-    lookout.wait(patience)
+    lookout.wait(patience, 1)
     there.send(b"x")
     assert await asyncio.wait_for(reader.read(1), 30) == b"x"
-    lookout.wait(Patience(0.0))
+    lookout.wait(Patience(0.0), 1)
     writer.close()
     await writer.wait_closed()
     there.close()

@@ -5,8 +5,10 @@ from itertools import pairwise
 import pytest
 
 from runtime.patience import (
+    CHEAP_SECONDS,
     CROWD_SECONDS,
     CROWDED_SECONDS,
+    FEW,
     LOOK_SECONDS,
     MOST_CROWD_SECONDS,
     MOST_SKIPPED,
@@ -27,9 +29,9 @@ class Waits:
         self.patience = Patience(longest)
         self.now = 1000.0
 
-    def one(self, took: float) -> float:
+    def one(self, took: float, under_way: int = 1) -> float:
         """Wait for so many seconds; return for how many it was to be looked."""
-        until = self.patience.begins(self.now)
+        until = self.patience.begins(self.now, under_way)
         looked = until - self.now
         self.now += took
         self.patience.ends(self.now)
@@ -130,6 +132,14 @@ def test_others_that_need_the_processor_for_a_moment_are_no_crowd() -> None:
     waits.patience.gave_way(waits.now, waits.now + CROWDED_SECONDS / 2)
     waits.patience.ends(waits.now + SHORT)
     assert waits.looks(100, SHORT) == 100
+
+
+def test_with_many_requests_under_way_a_look_is_as_short_as_it_is_cheap() -> None:
+    waits = Waits()
+    waits.one(CHEAP_SECONDS / 2)
+    assert waits.one(CHEAP_SECONDS / 2, FEW + 1) == pytest.approx(CHEAP_SECONDS)
+    assert waits.one(CHEAP_SECONDS / 2, FEW) == pytest.approx(LOOK_SECONDS)
+    assert Waits(0.0).one(CHEAP_SECONDS / 2, FEW + 1) == 0
 
 
 def test_with_one_core_nothing_is_looked_for() -> None:
