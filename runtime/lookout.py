@@ -11,6 +11,9 @@ from time import monotonic
 from runtime import looking
 from runtime.patience import Patience
 
+SAME_TURN_SECONDS = 0.000_03
+"""Who decides for so short a time was replaced in the same turn of the loop, and has waited for nothing."""
+
 
 class Lookout:
     """Of one loop. Has it turn round, and look at its sockets, instead of sleeping while `Patience` lasts."""
@@ -24,7 +27,7 @@ class Lookout:
         self.requests = looking.patience()
         """For waiting until there is something to do."""
         self._patience: Patience | None = None
-        self._until = 0.0
+        self._since = self._until = 0.0
         self._looking = self._busy = False
 
     def __repr__(self) -> str:
@@ -46,9 +49,10 @@ class Lookout:
         Called at the end of what a turn of the loop does, once or twice per turn: not for each request.
         """
         now = monotonic()
-        if self._patience is not None:
+        if self._patience is not None and now - self._since > SAME_TURN_SECONDS:
             self._patience.ends(now)
         self._patience = patience
+        self._since = now
         self._until = patience.begins(now, under_way)
         self._busy = True
         if not self._looking and self._until > now:
