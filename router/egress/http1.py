@@ -7,7 +7,7 @@ asynchronous clients. Which connection an exchange gets is decided in `router.eg
 
 import asyncio
 from collections.abc import Hashable
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
@@ -124,6 +124,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        # It has methods of this object: with it, what was read would wait for the collector.
+        self._parser = cast(Any, None)
         exchange, self._exchange = self._exchange, None
         self._pool.forget(self)
         if exchange is None or exchange.over:
