@@ -127,6 +127,7 @@ class Host:
         self._prepare(self._limits.memory_mb)
         if stands_by:
             self._rehearse()
+        self._sandbox.approach()
 
     def __repr__(self) -> str:
         state = "draining" if self._drain_until else "serving" if self._loaded else "standby"

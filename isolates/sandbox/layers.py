@@ -1,8 +1,9 @@
 """Which of the kernel's locks there are on this machine, and putting a host behind all of them.
 
 The zygote calls `prepare` once: it moves into a network namespace with nothing in it, which its hosts inherit for
-free, and learns by trying, in a child, which other locks hold. A host then calls `enter`. What `prepare` found to hold
-must hold in every host: if it fails there, the host does not serve. What is missing is told to the operator, once.
+free, and learns by trying, in a child, which other locks hold. A host then calls `approach`, which does what can be
+done before its app is known, and `enter`. What `prepare` found to hold must hold in every host: if it fails there, the
+host does not serve. What is missing is told to the operator, once.
 """
 
 import os
@@ -41,16 +42,25 @@ class Sandbox:
     landlock: int = 0
     """Version of the interface; 0: do without."""
     filter: bytes = b""
-    """Program for seccomp, see `seccomp.for_process`; empty: do without."""
+    closing: bytes = b""
+    """Programs for seccomp, see `seccomp.for_process`; empty: do without."""
+
+    def approach(self) -> None:
+        """Give up all that is not needed to `enter`. Called on the only thread. Raises `OSError`."""
+        bound_resources(own_account=self.account is not None)
+        if self.account is None:
+            kernel.drop_capabilities()
+        kernel.no_new_privileges()
+        if self.filter:
+            kernel.install_filter(seccomp.for_process(self.filter, os.getpid()))
 
     def enter(self, package: int, sockets: list[str], *, parent: int) -> list[str]:
         """Lock this process up, with `package` (a folder's descriptor) as all of the file system that it can open.
 
-        Called on the only thread; threads started later are held too. Returns the paths under which the Unix sockets
-        of services, which are in one folder, are reached from now on. The process still dies with its `parent`.
-        Raises `OSError`.
+        Called after `approach` on the only thread; threads started later are held too. Returns the paths under which
+        the Unix sockets of services, which are in one folder, are reached from now on. The process still dies with its
+        `parent`. Raises `OSError`.
         """
-        bound_resources(own_account=self.account is not None)
         if self.account is not None:
             folder = os.path.dirname(sockets[0])  # noqa: PTH120 as in `account`
             sockets = [os.path.basename(path) for path in sockets]  # noqa: PTH119
@@ -59,15 +69,12 @@ class Sandbox:
             for path in sockets:
                 account.lend(path, self.account)
             account.become(self.account)
-        else:
-            kernel.drop_capabilities()
         kernel.not_dumpable()
         die_with_parent(parent)  # again: the kernel forgets it when credentials change
-        kernel.no_new_privileges()
         if self.landlock:
             landlock.restrict(self.landlock, package)
-        if self.filter:
-            kernel.install_filter(seccomp.for_process(self.filter, os.getpid()))
+        if self.closing:
+            kernel.install_filter(seccomp.for_process(self.closing, os.getpid()))
         return sockets
 
 
@@ -95,11 +102,9 @@ def prepare(user: str) -> tuple[Sandbox, Containment]:
     applied: list[str] = []
     missing: list[str] = []
     _leave_network(applied, missing)
-    sandbox = Sandbox(
-        account=_account(user, applied, missing) if os.geteuid() == 0 else None,
-        landlock=_landlock(applied, missing),
-        filter=_seccomp(applied, missing),
-    )
+    found = _account(user, applied, missing) if os.geteuid() == 0 else None
+    version = _landlock(applied, missing)
+    sandbox = Sandbox(found, version, *_seccomp(applied, missing))
     return sandbox, Containment([*applied, "no new privileges", "resource limits"], missing)
 
 
@@ -150,24 +155,25 @@ def _landlock(applied: list[str], missing: list[str]) -> int:
     return version
 
 
-def _seccomp(applied: list[str], missing: list[str]) -> bytes:
+def _seccomp(applied: list[str], missing: list[str]) -> tuple[bytes, bytes]:
     if platform.machine() != "x86_64":
         missing.append(f"seccomp (no list of system calls for {platform.machine()})")
-        return b""
-    program = seccomp.program()
+        return b"", b""
+    programs = seccomp.program(), seccomp.closing()
 
     def attempt() -> None:
         kernel.no_new_privileges()
-        kernel.install_filter(seccomp.for_process(program, os.getpid()))
+        for program in programs:
+            kernel.install_filter(seccomp.for_process(program, os.getpid()))
         _must_fail(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close())
 
     try:
         _try(attempt)
     except OSError as error:
         missing.append(f"seccomp ({error})")
-        return b""
+        return b"", b""
     applied.append("seccomp")
-    return program
+    return programs
 
 
 def _must_fail(act: Callable[[], None]) -> None:

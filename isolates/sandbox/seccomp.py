@@ -2,8 +2,12 @@
 
 A host reads and writes sockets that it has, waits, allocates memory (executable memory for V8's compiler too), starts
 threads, opens files to read, and connects Unix sockets. Anything else fails with EPERM; calls newer than the list fail
-with ENOSYS, which makes the C library use the older one that is here. `program` is pure; `kernel.install_filter`
-installs it. Layout of `struct seccomp_data`: u32 number, u32 architecture, u64 instruction pointer, u64 arguments[6].
+with ENOSYS, which makes the C library use the older one that is here.
+
+It comes in two parts, since installing all of it takes half a millisecond: `program`, for a host that waits for its app,
+also allows what it takes to lock oneself up for good (`ENTERING`), and `closing` forbids that. Both are pure;
+`kernel.install_filter` installs them. Layout of `struct seccomp_data`: u32 number, u32 architecture, u64
+instruction pointer, u64 arguments[6].
 """
 
 import errno
@@ -78,6 +82,13 @@ class Rule(NamedTuple):
     conditions: tuple[Condition, ...]
 
 
+ENTERING: dict[str, int] = {
+    **{"prlimit64": 302, "prctl": 157, "chdir": 80, "chmod": 90, "chown": 92},
+    **{"setgroups": 116, "setresuid": 117, "setresgid": 119, "seccomp": 317},
+    **{"landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446},
+}
+"""Calls that are allowed until `closing` is installed, with any arguments."""
+
 _OWN_PID = 0x5EED1D00
 """Stands for the process's own number."""
 RULES: dict[str, Rule] = {
@@ -102,7 +113,7 @@ def for_process(filter_program: bytes, pid: int) -> bytes:
 
 
 def program() -> bytes:
-    """Return the filter for any process as an array of `struct sock_filter`; `for_process` makes it one's own.
+    """Return the first part for any process as an array of `struct sock_filter`; `for_process` makes it one's own.
 
     In two steps because the first is slow in a process just forked, which copies every page that it touches.
     """
@@ -114,17 +125,34 @@ def program() -> bytes:
         _jump(_IF_AT_LEAST, _FIRST_X32, 0, 1),
         _statement(_RETURN, KILL_PROCESS),
     ]
-    for number in ALLOWED.values():
+    for number in (*ALLOWED.values(), *ENTERING.values()):
         code += [_jump(_IF_EQUAL, number, 0, 1), _statement(_RETURN, ALLOW)]
-    for rule in RULES.values():
-        block = _conditional(rule)
-        code += [_jump(_IF_EQUAL, rule.number, 0, len(block)), *block]
+    for name, rule in RULES.items():
+        if name not in ENTERING:
+            code += _ruled(rule)
     code += [
         _jump(_IF_AT_LEAST, _NEWER_THAN_LIST, 0, 1),
         _statement(_RETURN, FAIL | errno.ENOSYS),
         _statement(_RETURN, FAIL | errno.EPERM),
     ]
     return b"".join(code)
+
+
+def closing() -> bytes:
+    """Return the second part, as `program` does: of what both decide about a call, the kernel takes the stricter."""
+    code = [_statement(_LOAD, _NUMBER)]
+    for name, number in ENTERING.items():
+        if name in RULES:
+            code += _ruled(RULES[name])
+        else:
+            error = errno.ENOSYS if number >= _NEWER_THAN_LIST else errno.EPERM
+            code += [_jump(_IF_EQUAL, number, 0, 1), _statement(_RETURN, FAIL | error)]
+    return b"".join([*code, _statement(_RETURN, ALLOW)])
+
+
+def _ruled(rule: Rule) -> list[bytes]:
+    block = _conditional(rule)
+    return [_jump(_IF_EQUAL, rule.number, 0, len(block)), *block]
 
 
 def _conditional(rule: Rule) -> list[bytes]:

@@ -122,6 +122,7 @@ def main() -> None:
     directory, egress = sys.argv[1:]
     supervisor = os.getppid()
     sandbox, containment = layers.prepare("nobody")
+    sandbox.approach()
     package = Package(directory)
     [egress] = sandbox.enter(package.descriptor, [egress], parent=supervisor)
     results = {name: outcome(attempt) for name, attempt in attempts(package, egress, supervisor).items()}

@@ -21,14 +21,20 @@ PID = 4321
 ALLOWED = {"read the package", "connect to the egress", "start a thread", "make memory executable", "wait"}
 EPERM = seccomp.FAIL | errno.EPERM
 ENOSYS = seccomp.FAIL | errno.ENOSYS
+PROGRAM, CLOSING = seccomp.program(), seccomp.closing()
 
 
 def decide(number: int, *arguments: int, architecture: int = seccomp.ARCHITECTURE) -> int:
-    """Run the filter as the kernel would."""
+    """Run both parts of the filter as the kernel would, which takes the stricter verdict."""
+    verdicts = [run(part, number, *arguments, architecture=architecture) for part in (PROGRAM, CLOSING)]
+    return min(verdicts, key=[seccomp.KILL_PROCESS, ENOSYS, EPERM, seccomp.ALLOW].index)
+
+
+def run(part: bytes, number: int, *arguments: int, architecture: int = seccomp.ARCHITECTURE) -> int:
     words = [number, architecture, 0, 0]
     for argument in [*arguments, *[0] * (6 - len(arguments))]:
         words += [argument & 0xFFFFFFFF, argument >> 32 & 0xFFFFFFFF]
-    program = list(struct.iter_unpack("<HBBI", seccomp.for_process(seccomp.program(), PID)))
+    program = list(struct.iter_unpack("<HBBI", seccomp.for_process(part, PID)))
     at = accumulator = 0
     while True:
         code, if_true, if_false, value = program[at]
@@ -95,6 +101,17 @@ def test_the_filter_looks_at_arguments(number: int, arguments: tuple[int, ...], 
 
 def test_calls_of_another_architecture_end_the_process() -> None:
     assert decide(1, architecture=0x40000003) == seccomp.KILL_PROCESS
+
+
+def test_what_a_host_needs_to_lock_itself_up_is_allowed_until_it_is() -> None:
+    for name, number in seccomp.ENTERING.items():
+        assert run(PROGRAM, number, 1, 2, 3) == seccomp.ALLOW
+        assert decide(number, 1, 2, 3) in (EPERM, ENOSYS), name
+
+
+def test_the_second_part_forbids_nothing_else() -> None:
+    for number in set(range(600)) - set(seccomp.ENTERING.values()):
+        assert run(CLOSING, number, 1, 2, 3) == seccomp.ALLOW
 
 
 def test_a_pointer_is_null_only_if_both_halves_are() -> None:
