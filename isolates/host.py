@@ -22,6 +22,7 @@ from isolates.log_budget import MAX_LINE_BYTES, LogBudget
 from isolates.messages import (
     Blocked,
     Drain,
+    Elsewhere,
     Fire,
     FromHost,
     HostStats,
@@ -380,6 +381,8 @@ class Host:
     def _on_message(self, message: ToHost) -> None:
         if isinstance(message, Fire):
             self._ring.tell_javascript(self._fires.start(message, time.monotonic()))
+        elif isinstance(message, Elsewhere):
+            self._ring.tell_javascript(wire.encode(message.websockets, wire.Type.ELSEWHERE, flags=wire.END))
         elif isinstance(message, Drain):
             if not self._loaded:
                 self._exit(0)

@@ -27,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True):
     cron_wall_ms: int = 900_000
     """One run of a cron, what it gives to `waitUntil` included."""
     max_websockets: int = 1000
-    """Open at once in one isolate, of clients and to others."""
+    """Open at once, of clients and to others, over all isolates of the app, which tell each other once a second."""
     websocket_message_kb: int = 1024
     """One message that arrives."""
     subrequests: int = 1000
@@ -125,6 +125,12 @@ class Probe(msgspec.Struct, tag="probe", frozen=True):
     """Look whether JavaScript yields. If not, `Blocked` follows, and requests that it has not seen are sent back."""
 
 
+class Elsewhere(msgspec.Struct, tag="elsewhere", frozen=True):
+    """So many WebSockets are open in the other isolates of the app, which count towards its limit too."""
+
+    websockets: int
+
+
 # host -> supervisor
 
 
@@ -197,5 +203,5 @@ class Fired(msgspec.Struct, tag="fired", frozen=True):
     milliseconds: float
 
 
-ToHost = Load | Fire | Drain | Probe
+ToHost = Load | Fire | Drain | Probe | Elsewhere
 FromHost = Loaded | LoadFailed | Log | HostStats | Retiring | Blocked | Fired

@@ -41,6 +41,7 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
               each of them, on its own number for that name; status: messages before this one that were dropped
     FIRE      host internal, to JavaScript; head: id of the run, cron expression, its time in ms since the epoch
     FIRED     host internal, the answer on the stream of FIRE; status: 0 it ended well, 1 it threw, 2 it took too long
+    ELSEWHERE host internal, to JavaScript; the stream is the number of WebSockets in other isolates
     UNFIT     host internal, stream 0: the isolate cannot go on; data: UTF-8 message that says why
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
 
@@ -102,6 +103,7 @@ class Type(IntEnum):
     FIRE = 20
     FIRED = 21
     UNFIT = 22
+    ELSEWHERE = 23
     SUBSCRIBE = 24
     UNSUBSCRIBE = 25
     BROADCAST = 26

@@ -243,9 +243,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_websockets: Annotated[
         int,
         _number(
-            "WebSockets that one isolate of an app may have open, of clients and to others, for apps whose manifest "
-            "sets none. Requests for more get 503. Each costs the edge and the isolate some 20 kB and, while its other "
-            "side is slow, up to 200 kB.",
+            "WebSockets that an app may have open, of clients and to others, for apps whose manifest sets none. "
+            "Requests for more get 503. Several isolates of an app count together, once a second. Each WebSocket costs "
+            "the edge and the isolate some 20 kB and, while its other side is slow, up to 200 kB.",
             1,
             100_000,
         ),

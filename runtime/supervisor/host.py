@@ -15,6 +15,7 @@ from pathlib import Path
 from isolates.messages import (
     Blocked,
     Drain,
+    Elsewhere,
     Fire,
     Fired,
     FromHost,
@@ -75,6 +76,7 @@ class Host:
         self.grouped = asyncio.Event()
         """It is in its control group, if it gets one; before that it is given no app."""
         self.exit_status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._elsewhere = 0
         self._fires: dict[str, asyncio.Future[Fired]] = {}
         self._pidfd = -1
         self._channel: Channel[FromHost] | None = None
@@ -133,6 +135,12 @@ class Host:
         """Ask a serving host to look whether JavaScript yields; if not, it says `Blocked` and sends requests back."""
         if self._channel is not None and self.state is HostState.READY:
             self._channel.send(Probe())
+
+    def elsewhere(self, websockets: int) -> None:
+        """Tell a serving host how many WebSockets other hosts of its app have, if that changed."""
+        if self._channel is not None and self.state is HostState.READY and websockets != self._elsewhere:
+            self._elsewhere = websockets
+            self._channel.send(Elsewhere(websockets))
 
     def drain(self, grace_ms: int) -> None:
         """Let it finish what it has and exit."""

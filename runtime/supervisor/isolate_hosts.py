@@ -20,7 +20,7 @@ from runtime.supervisor.host import Host, HostFailed
 from runtime.supervisor.host_groups import HostGroups
 from runtime.supervisor.hosts import HostState
 from runtime.supervisor.placement import Placement
-from runtime.supervisor.pool import Bounds, Pool, for_run, may_grow, revival, surplus
+from runtime.supervisor.pool import Bounds, Pool, elsewhere, for_run, may_grow, revival, surplus
 from runtime.supervisor.routes import Serving
 from runtime.supervisor.standby import Standby
 from runtime.supervisor.zygote import Zygote
@@ -291,6 +291,7 @@ class IsolateHosts:
             self._telemetry.host_stats(host.host_id, placement.app_id, message)
             if pool is not None:
                 pool.used = self._now()
+                self._count_together(pool)
         elif isinstance(message, Retiring):
             self._telemetry.host_retired(placement.app_id, message.limit)
             self._leave(host)  # it has told the app's owner why, as a line of its log
@@ -298,6 +299,12 @@ class IsolateHosts:
             pool.blocked = self._now()
             if may_grow(pool, pool.bounds(self._bounds)):
                 self._bring_up(placement.app_id, 0.0)
+
+    @staticmethod
+    def _count_together(pool: Pool) -> None:
+        """The limit of WebSockets is the app's, and a host sees its own only."""
+        for host, websockets in elsewhere(pool):
+            host.elsewhere(websockets)
 
     def _host_gone(self, host: Host) -> None:
         if host.placement is not None and self.groups.ran_out(host.host_id):
@@ -326,6 +333,7 @@ class IsolateHosts:
         if pool is None or host not in pool.hosts:
             return
         pool.hosts.remove(host)
+        self._count_together(pool)
         self._on_change()
         if not self._stopping:
             self._background(self._replace(host))
@@ -413,6 +421,7 @@ class IsolateHosts:
             self.restarts += 1
         pool.unavailable = None
         pool.hosts.append(host)
+        self._count_together(pool)
         self._on_change()
 
     async def _failed(self, pool: Pool, placement: Placement, reason: str) -> None:

@@ -96,6 +96,13 @@ def _has_websockets(host: Host) -> bool:
     return host.stats is not None and bool(host.stats.websockets)
 
 
+def elsewhere(pool: Pool) -> list[tuple[Host, int]]:
+    """For each host how many WebSockets the others had when they last reported."""
+    counts = [host.stats.websockets if host.stats is not None else 0 for host in pool.hosts]
+    total = sum(counts)
+    return [(host, total - count) for host, count in zip(pool.hosts, counts, strict=True)]
+
+
 def revival(pools: Mapping[str, Pool], now: float) -> list[str]:
     """Apps to bring back when all hosts died at once, those asked for last first; the others wait to be asked for."""
     lost = [(pool.used, app_id) for app_id, pool in pools.items() if not pool.hosts and not pool.starting]

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,25 @@ def test_no_more_than_max_websockets(node: Node) -> None:
 
     counted = 'brrrd_host_limits_total{app="few",limit="max_websockets",project="default"}'
     eventually(5, lambda: counted in metrics(node), every=0.2)
+
+
+def test_isolates_of_an_app_count_their_websockets_together(node: Node) -> None:
+    manifest = '{"version": 1, "main": "w.js", "limits": {"max_websockets": 2, "max_isolates": 2}}'
+    blocking = 'if (pathname === "/block") for (const until = Date.now() + 3000; Date.now() < until;);'
+    node.deploy({"w.js": APP.replace("if (pathname", blocking + "if (pathname", 1), "brrrd.json": manifest}, "both")
+    thread = threading.Thread(target=node.get, args=("both", "/block"))
+    thread.start()
+    eventually(10, lambda: node.get("both", "/log").status_code == 200)
+    thread.join()
+    # One in each isolate: the edge prefers the one with fewer.
+    with open_socket(node, "both"), open_socket(node, "both"):
+        eventually(10, lambda: not answers(node, "both"), every=0.2)
+        with pytest.raises(InvalidStatus) as caught:
+            open_socket(node, "both")
+        assert b"max_websockets" in caught.value.response.body
+    eventually(10, lambda: answers(node, "both"), every=0.2)
+    isolates = 'brrrd_host_isolates{app="both",project="default"} 2.0'
+    assert isolates in metrics(node), "there was one isolate only, and nothing to count together"
 
 
 def test_a_deploy_lets_old_websockets_live_and_cuts_them_off_after_the_drain(start_node: Any) -> None:

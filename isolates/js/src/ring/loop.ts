@@ -18,11 +18,13 @@ import { checkRealm, watchRealm } from '../realm.ts';
 import { receiveFire } from '../scheduled.ts';
 import { enforceTimes, nextServerTime, server } from '../server.ts';
 import { nextTimer, onTimerChange, runTimer, timerDue, timerMark } from '../timers.ts';
+import { countElsewhere } from '../websocket/wire.ts';
 import { type FrameReceiver, LEAVE, readHeader, readSegments } from './input.ts';
 import {
   BROADCAST,
   CACHE_CONNECTION,
   EGRESS_CONNECTION,
+  ELSEWHERE,
   FIRE,
   HOST_CONNECTION,
   setMoreWork,
@@ -37,6 +39,7 @@ const TIMERS_PER_TURN = 256;
 const host: FrameReceiver = {
   frame(_connection, stream, type, _flags, _status, at, split) {
     if (type === FIRE) receiveFire(stream, at, split);
+    else if (type === ELSEWHERE) countElsewhere(stream);
   },
   closed(connection) {
     operations.closed(connection);

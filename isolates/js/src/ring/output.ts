@@ -27,6 +27,7 @@ export const LIMIT = 19;
 export const FIRE = 20;
 export const FIRED = 21;
 export const UNFIT = 22;
+export const ELSEWHERE = 23;
 export const SUBSCRIBE = 24;
 export const UNSUBSCRIBE = 25;
 export const BROADCAST = 26;

@@ -76,6 +76,13 @@ export function configureSockets(maxWebSockets: number, maxBytes: number): void 
 const LIMIT = 'max_websockets';
 export const FULL = 'The app has as many WebSockets open as it may (limit max_websockets); try again later';
 
+/** Those in other isolates of the app, as of a second ago. */
+let elsewhere = 0;
+
+export function countElsewhere(count: number): void {
+  elsewhere = count;
+}
+
 /** Those that the app has begun to open. */
 let pending = 0;
 
@@ -85,7 +92,7 @@ export function countPending(change: 1 | -1): void {
 
 /** Whether one more may be opened; if not, the app's log has been told. */
 export function hasRoom(requestId: string): boolean {
-  if (open + pending < limit) return true;
+  if (open + pending + elsewhere < limit) return true;
   limitHit(LIMIT, `A WebSocket was refused: ${limit} are open (limit max_websockets)`, requestId);
   return false;
 }
