@@ -207,12 +207,10 @@ class Host:
         play, main = isolate.get(rehearsal, "play"), isolate.string(load.main)
         self._open(Package(load.directory), load)
         self._configure(load)
-        self._ring.watch(self._listener.fileno(), self._accept)
         # Nobody is told of this loading, nor of these requests.
         self._loaded, self._stats_due = True, math.inf
-        rehearse(self._ring, self._listener, lambda first: isolate.call(play, *[main] if first else []))
+        rehearse(self._ring, lambda first: isolate.call(play, *[main] if first else []))
         self._loaded, self._stats_due = False, 0.0
-        self._ring.unwatch(self._listener.fileno())
         self._modules.close()
         self._package.close()
         isolate.call(isolate.get(rehearsal, "forget"))

@@ -46,15 +46,19 @@ def own_app(limits: Limits) -> Load:
     return decoded
 
 
-def rehearse(ring: Ring, listener: socket.socket, play: Callable[[bool], object]) -> None:
-    """Load the app and ask it each request once, over a connection to `listener`, which `ring` accepts from.
+def rehearse(ring: Ring, play: Callable[[bool], object]) -> None:
+    """Load the app and ask it each request once, over a connection of its own.
+
+    Not over the host's listening socket, to which edge workers may connect by now: their requests are for the real app.
 
     `play(True)` loads it and runs JavaScript's loop, `play(False)` runs the loop again. Raises `RehearsalError` if an
     answer fails to come, which only a fault in the platform explains.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as edge:
-        edge.connect(listener.getsockname())
+    edge, accepted = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with edge:
         edge.setblocking(False)
+        accepted.setblocking(False)
+        ring.add_edge(accepted)
         # One turn reads a request; the next one sends what came of it, and reads what follows.
         for number, (head, data) in enumerate(_REQUESTS):
             edge.sendall(wire.encode(number + 1, wire.Type.REQUEST, flags=wire.END, head=head.encode(), data=data))

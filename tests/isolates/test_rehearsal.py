@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from isolates import wire
 from isolates.messages import HostStats, Limits, Loaded
 from tests.isolates.driver import Host, Zygote
 
@@ -50,6 +51,18 @@ def test_a_load_that_comes_during_the_rehearsal_waits_for_its_end(platform_zygot
     host = platform_zygote.fork(stands_by=True)
     assert look(host)["first"] == "1"
     assert not [message for message in host.end.seen if isinstance(message, HostStats)]
+    host.close()
+
+
+def test_a_request_that_comes_during_the_rehearsal_is_for_the_app(platform_zygote: Zygote) -> None:
+    host = platform_zygote.fork(stands_by=True)
+    edge = host.connect()
+    edge.request(1)
+    host.load("export default () => new Response('the app')")
+    frames = [edge.frame()]
+    while frames[-1].type != wire.Type.RESPONSE:
+        frames.append(edge.frame())
+    assert (frames[-1].status, frames[-1].data) == (200, b"the app")
     host.close()
 
 
