@@ -2,6 +2,9 @@
 
 import msgspec
 
+FILE_NAME = "data.db"
+"""Of a database, in the folder that is named after its id."""
+
 
 class Database(msgspec.Struct, frozen=True):
     """One database as an edge worker needs it."""

@@ -11,25 +11,22 @@ read: there are no cookies, and no CORS headers.
 
 import hashlib
 import mimetypes
-from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-import httpx
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from runtime.control import problems
 from runtime.control.services import Services
-from runtime.state import ids
+
+if TYPE_CHECKING:
+    from runtime.control.sql_passage import SqlPassage
 
 PREFIX = "/ui"
 SQL_PREFIX = PREFIX + "/sql/"
-CONNECT_SECONDS = 5.0
-PASSED_TO_DATABASE = ("authorization", "content-type", "content-length", "accept-encoding")
-PASSED_TO_BROWSER = ("content-type", "content-encoding", "vary", "retry-after", "www-authenticate")
-"""Not the data plane's CORS headers: what is served here is for this origin only."""
 SECURITY = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -41,7 +38,6 @@ SECURITY = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_ENDPOINTS = {"cursor": "v3/cursor", "pipeline": "v3/pipeline"}
 
 
 def is_open(path: str) -> bool:
@@ -76,13 +72,22 @@ def routes(services: Services) -> list[Route]:
     folder = files("runtime.control") / "page"
     served = {entry.name: PageFile(entry.name, entry.read_bytes()) for entry in folder.iterdir() if entry.is_file()}
     served[""] = served["index.html"]
-    sql = SqlPassage(services)
+    passage: SqlPassage | None = None
 
     async def file(request: Request) -> Response:
         found = served.get(request.path_params["name"])
         if found is None:
             return problems.response(404, "Not Found", "The page has no such file.")
         return found.answer(request)
+
+    async def sql(request: Request) -> Response:
+        nonlocal passage
+        if passage is None:
+            # Not before somebody uses the page: its HTTP client is a fifth of what a node would load at its start.
+            from runtime.control.sql_passage import SqlPassage
+
+            passage = SqlPassage(services)
+        return await passage.answer(request)
 
     async def to_page(request: Request) -> Response:
         # Relative, so that it holds behind a proxy that adds a prefix.
@@ -91,55 +96,6 @@ def routes(services: Services) -> list[Route]:
     return [
         Route("/", to_page),
         Route(PREFIX, to_page),
-        Route(SQL_PREFIX + "{database}/{endpoint}", sql.answer, methods=["POST"]),
+        Route(SQL_PREFIX + "{database}/{endpoint}", sql, methods=["POST"]),
         Route(PREFIX + "/{name:path}", file),
     ]
-
-
-class SqlPassage:
-    """Hands SQL requests on to an edge worker as they are, and streams the answer back."""
-
-    def __init__(self, services: Services) -> None:
-        # Kept connections could be those of a worker that has been replaced meanwhile.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._edges = [
-            httpx.AsyncHTTPTransport(uds=path, limits=limits, verify=False)
-            for path in services.supervisor.edge_sockets()
-        ]
-        self._host = next(iter(services.config.data_hosts()), "localhost")
-        self._turn = 0
-
-    async def answer(self, request: Request) -> Response:
-        """One SQL request."""
-        database_id = request.path_params["database"]
-        endpoint = _ENDPOINTS.get(request.path_params["endpoint"])
-        if not ids.is_id(database_id) or endpoint is None:
-            return problems.response(404, "Not Found", "There is no such endpoint.")
-        passed = [(name, value) for name in PASSED_TO_DATABASE for value in request.headers.getlist(name)]
-        onward = httpx.Request(
-            "POST",
-            f"http://{self._host}/v1/{database_id}/{endpoint}",
-            headers=passed,
-            content=request.stream(),
-            extensions={"timeout": {"connect": CONNECT_SECONDS}},
-        )
-        self._turn += 1
-        try:
-            answer = await self._edges[self._turn % len(self._edges)].handle_async_request(onward)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
-        except httpx.TransportError:
-            return problems.response(503, "Service Unavailable", "The edge does not answer; try again.")
-        headers = {name: answer.headers[name] for name in PASSED_TO_BROWSER if name in answer.headers}
-        headers |= {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-        return StreamingResponse(_pieces(answer), answer.status_code, headers)
-
-
-async def _pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it arrives; when the browser leaves, this connection ends, and with it the statement."""
-    assert isinstance(answer.stream, httpx.AsyncByteStream)
-    try:
-        async for piece in answer.stream:
-            yield piece
-    finally:
-        await answer.stream.aclose()

@@ -16,8 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from dataplane.database import FILE_NAME
-from dataplane.messages import FromSnapshot, SnapshotFailed, SnapshotTaken
+from dataplane.messages import FILE_NAME, FromSnapshot, SnapshotFailed, SnapshotTaken
 from runtime.config import Config
 from runtime.control.audit import Audit, of_database
 from runtime.control.problems import Problem
