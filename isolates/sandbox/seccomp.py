@@ -4,10 +4,10 @@ A host reads and writes sockets that it has, waits, allocates memory (executable
 threads, opens files to read, and connects Unix sockets. Anything else fails with EPERM; calls newer than the list fail
 with ENOSYS, which makes the C library use the older one that is here.
 
-It comes in two parts, since installing all of it takes half a millisecond: `program`, for a host that waits for its app,
-also allows what it takes to lock oneself up for good (`ENTERING`), and `closing` forbids that. Both are pure;
-`kernel.install_filter` installs them. Layout of `struct seccomp_data`: u32 number, u32 architecture, u64
-instruction pointer, u64 arguments[6].
+It comes in two parts, since installing all of it takes half a millisecond: `program`, for a host that waits for its
+app, also allows what it takes to lock oneself up for good (`ENTERING`), and `closing` forbids that. Both are pure;
+`kernel.install_filter` installs them. Layout of `struct seccomp_data`: u32 number, u32 architecture, u64 instruction
+pointer, u64 arguments[6].
 """
 
 import errno
