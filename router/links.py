@@ -7,6 +7,7 @@ what frames carry.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,7 @@ from isolates.wire import (
     HEADER_BYTES,
     UPGRADE,
     WINDOW_BYTES,
+    Frame,
     FrameError,
     Type,
 )
@@ -38,6 +40,8 @@ _GOAWAY = int(Type.GOAWAY)
 _BUSY = int(Type.BUSY)
 _pack = HEADER.pack
 _MAX_ID = 0xFFFFFFFF
+FRAMES_PER_TURN = 256
+"""Frames of one host that are looked at before other connections get their turn: about two milliseconds."""
 
 
 class HostLink(asyncio.Protocol):
@@ -75,6 +79,8 @@ class HostLink(asyncio.Protocol):
         """Something in `_out` is too large to be copied once more."""
         self._scheduled = False
         self._reader = FrameReader()
+        self._later: deque[Frame] = deque()
+        """What was read, and is to be looked at in later turns of the loop."""
         self._next_id = 0
         self.usable = False
         """Whether new requests may be opened: connected, and neither gone nor retired nor blocked."""
@@ -221,7 +227,10 @@ class HostLink(asyncio.Protocol):
         self._heard = True
         try:
             streams = self.streams
-            for stream_id, type_, flags, status, head, body in self._reader.feed(data):
+            frames = self._reader.feed(data)
+            if self._later or len(frames) > FRAMES_PER_TURN:
+                frames = self._portion(frames, again=not data)
+            for stream_id, type_, flags, status, head, body in frames:
                 stream = streams.get(stream_id)
                 if stream is not None:
                     if type_ == _RESPONSE and flags & END and stream._sent_end:
@@ -252,6 +261,26 @@ class HostLink(asyncio.Protocol):
         if self.on_room is not None:
             on_room, self.on_room = self.on_room, None
             on_room()
+
+    def _portion(self, frames: list[Frame], *, again: bool) -> list[Frame]:
+        """Return what is to be looked at in this turn of the loop: a host with very many frames holds up no other.
+
+        `again`: this is the next turn, and not news from the socket.
+        """
+        later, waiting = self._later, bool(self._later)
+        later += frames
+        if self.gone or self._transport is None or (waiting and not again):
+            return []
+        portion = [later.popleft() for _ in range(min(len(later), FRAMES_PER_TURN))]
+        if later:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+        else:
+            self._transport.resume_reading()
+        return portion
+
+    def _read_on(self) -> None:
+        self.data_received(b"")
 
     def eof_received(self) -> None:
         return None

@@ -80,6 +80,21 @@ async def test_bodies_stream_both_ways(
     assert len(arrived) == 3
 
 
+async def test_a_flood_of_small_frames_is_passed_on_in_order_and_others_get_their_turn(
+    edge: EdgeProcess, client: httpx.AsyncClient, hosts: AsyncExitStack, tmp_path: Path
+) -> None:
+    for name in ("h", "other"):
+        await hosts.enter_async_context(wire_host(tmp_path / name))
+    await edge.route({"a.localhost": app(tmp_path / "h"), "b.localhost": app(tmp_path / "other")})
+    floods = [asyncio.create_task(client.get("/crumbs?count=4000", timeout=60)) for _ in range(2)]
+    answered = 0
+    while not all(flood.done() for flood in floods):
+        answered += (await client.get("/hello", headers={"host": "b.localhost"}, timeout=60)).status_code == 200
+    assert answered >= 1
+    for flood in floods:
+        assert flood.result().content == b"0123456789" * 400
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [

@@ -183,6 +183,13 @@ class WireHost(asyncio.Protocol):
             self.send(request.stream, Type.DATA, data=b"data: %d\n\n" % number)
         self.send(request.stream, Type.DATA, flags=END)
 
+    async def do_crumbs(self, request: Request) -> None:
+        """Send `count` frames of one byte, all at once."""
+        self.send(request.stream, Type.RESPONSE, status=200)
+        for number in range(int(request.query["count"])):
+            self.send(request.stream, Type.DATA, data=b"0123456789"[number % 10 :][:1])
+        self.send(request.stream, Type.DATA, flags=END)
+
     async def do_refuse(self, request: Request) -> None:
         fields = f"{request.query['code']}\n{request.query.get('detail', '')}"
         self.send(request.stream, Type.REFUSE, status=int(request.query["status"]), head=fields.encode())

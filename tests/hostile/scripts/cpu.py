@@ -69,6 +69,20 @@ ATTACKS = [
       const { port1, port2 } = new MessageChannel();
       port1.onmessage = () => port1.postMessage(1); port2.onmessage = () => port2.postMessage(1);
       port1.postMessage(1);""" + _NEVER),
+    Attack("errors in fifty thousand timers", FINE | TIMEOUT | GONE, """
+      for (let i = 0; i < 50_000; i++) setTimeout(() => { throw new Error("timer " + i); }, 0);
+      await new Promise((r) => setTimeout(r, 100));
+      return new Response("ok");""", logged="timer 0"),
+    Attack("signals of signals", FINE | TIMEOUT | GONE, """
+      const first = new AbortController();
+      let signal = first.signal;
+      for (let i = 0; i < 1e5; i++) signal = AbortSignal.any([signal, AbortSignal.any([signal])]);
+      first.abort();
+      return new Response("ok");"""),
+    Attack("all timers pending", FINE, """
+      try { for (;;) setTimeout(() => {}, 1e6); } catch {}
+      ctx.waitUntil(new Promise(() => {}));
+      return new Response("ok");""", logged="limit timers", limits={"max_concurrent_requests": 1}),
     Attack("more CPU than cpu_ms", frozenset({503}), "for (;;);", text="cpu_ms", logged="limit cpu_ms",
            limits={"cpu_ms": 100}),
     Attack("slow but within cpu_ms", FINE, "await new Promise((r) => setTimeout(r, 500)); return new Response('ok');",

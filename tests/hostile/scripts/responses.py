@@ -12,6 +12,17 @@ ATTACKS = [
       return new Response(new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(65536)); } }));"""),
     Attack("body in single bytes", BROKEN, """
       return new Response(new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(1)); } }));"""),
+    Attack("body in single bytes of an iterator", BROKEN | TIMEOUT, """
+      return new Response(ReadableStream.from({ *[Symbol.iterator]() { for (;;) yield new Uint8Array(1); } }));"""),
+    Attack("clones of an endless body", TIMEOUT | GONE, """
+      const first = new Response(new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(1e5)); } }));
+      const all = []; for (let i = 0; i < 2e4; i++) all.push(first.clone());
+      await all[0].text();"""),
+    Attack("a chain of twenty thousand pipes", TIMEOUT | GONE | FINE, """
+      let stream = new ReadableStream({ pull(c) { c.enqueue("x"); } });
+      for (let i = 0; i < 20_000; i++) stream = stream.pipeThrough(new TransformStream());
+      await stream.getReader().read();
+      return new Response("ok");"""),
     Attack("body of empty chunks", GONE | BROKEN, """
       return new Response(new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(0)); } }));"""),
     Attack("body that fails", BROKEN, """

@@ -76,6 +76,11 @@ let flush: () => void = () => {};
 let segmentAt = 0;
 let segmentConnection = -1;
 
+/** The last DATA frame: where it begins and ends, and whose it is. Another may be added to it as long as it is the last. */
+let dataAt = 0;
+let dataEnd = -1;
+let dataStream = 0;
+
 /** Called at boot. `flushOutput` must have emptied the buffer when it returns. */
 export function useOutput(buffer: ArrayBuffer, nativeCodec: NativeCodec | null, flushOutput: () => void): void {
   bytes = new Uint8Array(buffer);
@@ -109,6 +114,7 @@ function reserve(connection: number, size: number): number {
   }
   let at = RING_HEADER_BYTES + used;
   if (used === 0 || segmentConnection !== connection) {
+    dataEnd = -1;
     segmentAt = at;
     segmentConnection = connection;
     view.setUint32(at, connection, true);
@@ -204,7 +210,10 @@ export function sendHeadAndBytes(
   commit(at, split + data.length, stream, type, flags, status, split - at - FRAME_HEADER_BYTES);
 }
 
-/** Sends `data[start, end)` as one DATA frame. */
+/**
+ * Sends `data[start, end)` as DATA: a frame, or more of the one before it. A stream that gives its body in crumbs would
+ * otherwise cost everybody on the way a frame for each.
+ */
 export function sendData(
   connection: number,
   stream: number,
@@ -213,7 +222,17 @@ export function sendData(
   start: number,
   end: number,
 ): void {
-  sendFramePart(connection, stream, DATA, flags, 0, data, start, end);
+  const grown = dataEnd + end - start;
+  const joins = dataEnd === RING_HEADER_BYTES + words[0] && dataStream === stream && segmentConnection === connection;
+  if (joins && grown - dataAt <= FRAME_HEADER_BYTES + MAX_DATA_BYTES && grown <= capacity) {
+    if (end > start) setBytes(bytes, start === 0 && end === data.length ? data : subarray(data, start, end), dataEnd);
+    commit(dataAt, grown, stream, DATA, flags, 0, 0);
+  } else {
+    sendFramePart(connection, stream, DATA, flags, 0, data, start, end);
+    dataAt = RING_HEADER_BYTES + words[0] - FRAME_HEADER_BYTES - (end - start);
+  }
+  dataEnd = (flags & END) === 0 ? RING_HEADER_BYTES + words[0] : -1;
+  dataStream = stream;
 }
 
 /** Sends a frame without a head whose data is `data[start, end)`. */
