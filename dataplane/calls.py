@@ -1,4 +1,4 @@
-"""A call in progress at a database worker: one HTTP request of one edge worker, from its first frame to its last."""
+"""A call in progress at a database worker: one request of an edge worker, or of egress, from first to last frame."""
 
 from collections import deque
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""From a request's path and token to the database it may use. Pure; one instance per edge worker."""
+"""From a request's path and token to the database it may use. Pure; one instance in each edge worker, and in egress."""
 
 from dataplane.messages import Catalog, Database
 from dataplane.tokens import Access, TokenError, verify

@@ -1,4 +1,4 @@
-"""Control messages of the data plane: what edge workers know of databases, and how database workers are steered."""
+"""Control messages of the data plane: what its callers know of databases, and how database workers are steered."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ FILE_NAME = "data.db"
 
 
 class Database(msgspec.Struct, frozen=True):
-    """One database as an edge worker needs it."""
+    """One database as those need it who call its worker."""
 
     database_id: str
     token_hash: bytes
@@ -32,7 +32,7 @@ class WorkerSettings(msgspec.Struct, tag="worker_settings", frozen=True):
 
     index: int
     listen_fd: int
-    """Listening Unix socket that edge workers connect to."""
+    """Listening Unix socket that edge workers and the egress process connect to."""
     directory: str
     """Folder of database files, `<database_id>/…`, shared by all workers; a database belongs to one worker."""
     statement_ms: int = 30_000

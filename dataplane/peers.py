@@ -1,4 +1,4 @@
-"""One connected edge worker, on a non-blocking socket: bytes in, frames out. Owned by the leader."""
+"""One connected edge worker, or egress, on a non-blocking socket: bytes in, frames out. Owned by the leader."""
 
 import socket
 from collections import deque
@@ -14,7 +14,7 @@ RECEIVE_BYTES = 256 << 10
 
 
 class Peer:
-    """The connection of one edge worker and its open calls."""
+    """Its connection and its open calls."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -29,7 +29,7 @@ class Peer:
         return f"<Peer {self.sock.fileno()} [{len(self.calls)} calls{', closed' if self.closed else ''}]>"
 
     def receive(self) -> list[wire.Frame] | None:
-        """Return frames that have arrived, or None if the edge worker is gone. Raises `wire.FrameError`."""
+        """Return frames that have arrived, or None if it is gone. Raises `wire.FrameError`."""
         try:
             data = self.sock.recv(RECEIVE_BYTES)
         except BlockingIOError:

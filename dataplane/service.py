@@ -141,7 +141,7 @@ class Service:
             session.fail(GOING_AWAY, "The database is restarting; try again")
 
     def disconnected(self, peer: Peer) -> None:
-        """The edge worker is gone: nobody waits for its calls."""
+        """An edge worker, or the egress process, is gone: nobody waits for its calls."""
         peer.closed = True
         for call in list(peer.calls.values()):
             if isinstance(call, Session):

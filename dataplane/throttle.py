@@ -1,7 +1,8 @@
 """Slows down clients that try tokens: a count of failures per address, of bounded size. Pure state.
 
-Asked by `dataplane.front` only after a token turned out wrong: a valid one always passes, so that nobody is locked out
-by others behind the same address or proxy. What is over the limit is told so, with 429, instead of being looked at.
+Asked by `dataplane.endpoints` only after a token turned out wrong: a valid one always passes, so that nobody is locked
+out by others behind the same address or proxy. Apps on the node count by their ids. What is over the limit is told so,
+with 429, instead of being looked at.
 """
 
 from collections import OrderedDict

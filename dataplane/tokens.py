@@ -1,4 +1,4 @@
-"""Database tokens and query tokens: pure functions. Called by the edge's data plane and by the control API.
+"""Database tokens and query tokens: pure functions. Called for requests to the data plane and by the control API.
 
 A **database token** is `<database id>.<43 characters>`: 256 random bits, of which only the SHA-256 is kept. The id in
 it is what finds the database when the URL does not name one. A **query token** is `q.<payload>.<MAC>`: MessagePack and

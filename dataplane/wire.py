@@ -1,6 +1,6 @@
-"""Wire format between an edge worker and a database worker.
+"""Wire format between a database worker and its callers: edge workers, and the egress process for the node's apps.
 
-A Unix stream socket carries frames both ways, many calls at once; the edge worker connects. A call is one HTTP
+A Unix stream socket carries frames both ways, many calls at once; the caller, the edge below, connects. A call is one
 request to a database: the edge has checked its token and passes the body on as it came, the database worker decodes
 it, runs it and returns the body of the answer, so that JSON is parsed and made once, and not in the edge process.
 Integers are little-endian, offsets in bytes:

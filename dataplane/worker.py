@@ -1,9 +1,9 @@
 """A database worker: `python -m dataplane.worker`, started by the supervisor. Holds a share of the node's databases.
 
 Descriptor 3 is the control channel (`dataplane.messages`), `WorkerSettings.listen_fd` the Unix socket that edge workers
-connect to (`dataplane.wire`). One epoll loop does everything and runs statements itself; a call that takes more than a
-few milliseconds keeps its thread while another thread takes the loop over (`dataplane.lead`). Must never open a
-connection to the network.
+and egress connect to (`dataplane.wire`). One epoll loop does everything and runs statements itself; a call that takes
+more than a few milliseconds keeps its thread while another thread takes the loop over (`dataplane.lead`). Must never
+open a connection to the network.
 """
 
 import gc

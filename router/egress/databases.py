@@ -24,6 +24,7 @@ from router.stats import DatabaseCounters
 if TYPE_CHECKING:
     from router.egress.connection import HostConnection
 
+LIMIT = "database_bodies"
 MAX_HELD_BYTES = 128 << 20
 """Of one app: bodies on their way to databases that are not complete, and answers that its hosts have not read."""
 
@@ -198,8 +199,8 @@ class DatabaseExchange(Exchange):
         self._share.held += count
         if self._share.held <= MAX_HELD_BYTES:
             return True
-        text = f"more than {MAX_HELD_BYTES >> 20} MiB of bodies between the app and its databases wait to be complete"
-        self.abandon(EgressError("limit", text))
+        text = f"bodies to databases that are not complete, and answers not read, are over {LIMIT} = "
+        self.abandon(EgressError("limit", f"{text}{MAX_HELD_BYTES >> 20} MiB", LIMIT))
         return False
 
     def _drop(self) -> None:

@@ -1,4 +1,7 @@
-"""Connections to this node's own edge workers, over their Unix sockets: how apps reach databases and each other."""
+"""Connections to this node's own edge workers, over their Unix sockets: how apps reach each other.
+
+Requests to databases take another way (`router.egress.databases`), but their WebSockets come along here.
+"""
 
 import asyncio
 import logging

@@ -220,7 +220,7 @@ async def test_bodies_that_wait_are_bounded_for_an_app(node: Node) -> None:
         held.append(node.host.start("POST", f"http://db.localhost/v1/{MAIN}/v3/pipeline", fields, end=False))
         await send(held[-1], bytes(most), end=False)
     refused = await Host.result(held[-1])
-    assert refused.code == "limit"
+    assert (refused.code, refused.limit) == ("limit", "database_bodies")
     assert "128 MiB" in refused.detail
     assert not held[0].done.is_set()
     for fetch in held[:2]:
