@@ -65,7 +65,7 @@ function wire(native: Native): Loop {
   finishGlobals();
   native.onRejected = promiseRejected;
   native.onHandled = promiseHandled;
-  return (wired = makeLoop(() => native.poll()));
+  return (wired = makeLoop(native.poll));
 }
 
 interface Rehearsal {

@@ -11,7 +11,8 @@ export interface Native {
   input: ArrayBuffer;
   output: ArrayBuffer;
   scratch: ArrayBuffer;
-  poll(): void;
+  /** Called without a receiver: a function in between would be on every stack that is captured in a microtask. */
+  poll: (this: void) => void;
   call(): void;
   importModule(specifier: string): Promise<Record<string, unknown>>;
   getContinuation?(): unknown;

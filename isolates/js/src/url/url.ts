@@ -13,7 +13,7 @@ import {
   type URLRecord,
 } from 'whatwg-url/state-machine';
 import { defineInterface, isObject, requireArguments, toUSVString } from '../webidl.ts';
-import { joinSimple, scanSimple, type SimpleParts } from './simple.ts';
+import { joinSimple, scanBase, scanSimple, type SimpleParts } from './simple.ts';
 import { paramsOf, resetParams, type URLSearchParams } from './search_params.ts';
 
 /** A URL as the string it serializes to, or as a record once something needs that. */
@@ -37,7 +37,7 @@ function parse(url: string, base: string | undefined): State | null {
   }
   let baseURL: URLRecord | null = null;
   if (base !== undefined) {
-    const baseParts = scanSimple(base);
+    const baseParts = scanBase(base);
     const joined = baseParts === null ? null : joinSimple(base, baseParts, url);
     const parts = joined === null ? null : scanSimple(joined);
     if (parts !== null) return new State(joined!, parts, null);
