@@ -206,19 +206,32 @@ def test_a_large_body_keeps_to_the_window(made: str) -> None:
         assert platform.counters["active"] == 0
 
 
-def test_large_arrays_are_sent_as_they_were_when_the_response_was_made() -> None:
+@pytest.mark.parametrize("size", [10_000, 600_000])
+def test_arrays_are_sent_as_they_were_when_the_response_was_made(size: int) -> None:
     # Their copies are made in memory that the copies of responses before were in.
-    source = """const data = new Uint8Array(600_000); let made = 0; let last;
-      return { fetch() { data.fill(++made); last = new Response(data); data.fill(0); return last; } };"""
+    source = f"""const data = new Uint8Array({size}); let made = 0;
+      return {{ async fetch(request) {{
+        const size = {size} - made;
+        const mine = ++made;
+        data.fill(mine);
+        const [copy, shared] = [new Response(data.subarray(0, size)), new Response(data.subarray(0, size))];
+        const other = shared.clone();
+        data.fill(0);
+        if (mine % 2 == 0) await null;
+        const last = await (mine % 3 == 0 ? shared : other).bytes();
+        if (!last.every((byte) => byte === mine && last.length === size)) throw new Error("wrong bytes");
+        return mine % 3 == 0 ? other : copy;
+      }} }};"""
     with Platform(source) as platform:
         platform.turn(request(1), request(2), request(3))
         platform.turn(wire.encode(2, Type.CANCEL), window(3, 1_000_000))
-        platform.turn(request(4), request(5))
-        for stream in (4, 1, 5):
+        for stream in range(4, 9):
+            platform.turn(request(stream))
+        for stream in (4, 1, 5, 8, 7, 6):
             platform.turn(window(stream, 1_000_000))
-        for stream in (1, 3, 4, 5):
+        for stream in (1, 3, 4, 5, 6, 7, 8):
             response = platform.responses[stream]
-            assert (response.ended, response.body) == (True, bytes([stream]) * 600_000)
+            assert (response.ended, response.body) == (True, bytes([stream]) * (size - stream + 1))
 
 
 def test_more_output_than_the_ring_holds_is_flushed() -> None:

@@ -11,6 +11,7 @@ import { setContinuation, type Flow, type Origin, type Stores } from './continua
 import { DOMException } from './dom_exception.ts';
 import { abortSignal, type AbortSignal, newSignal } from './events/abort.ts';
 import { bodyLength, Body, isUnusable, markUsed, streamOf } from './http/body.ts';
+import { giveBack } from './http/body_buffers.ts';
 import { listGet, listHas } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
@@ -363,18 +364,19 @@ function respond(exchange: Exchange, state: ResponseState): void {
     }
     return;
   }
+  const { borrowed } = body;
+  if (borrowed !== null) {
+    // From here on the bytes are the sender's alone.
+    body.source = '';
+    body.borrowed = null;
+  }
   if (source.length <= MAX_DATA_BYTES) {
     sendHeadAndBytes(connection, stream, RESPONSE, END, status, head, source);
+    if (borrowed !== null) giveBack(borrowed);
     release(exchange);
     return;
   }
   sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
-  const { borrowed } = body;
-  if (borrowed) {
-    // From here on the bytes are the sender's alone.
-    body.source = '';
-    body.borrowed = false;
-  }
   startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, borrowed);
 }
 

@@ -25,7 +25,7 @@ import {
 import { structuredClone } from '../clone/structured_clone.ts';
 import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
 import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
-import { copyOf, isBorrowed } from './body_buffers.ts';
+import { borrow, copyInto } from './body_buffers.ts';
 import { parseFormData, serializeMultipart } from './form_codec.ts';
 import { parseMime, serializeMime } from './mime.ts';
 import type { IncomingBody } from './incoming.ts';
@@ -42,8 +42,8 @@ export class Body {
   stream: ReadableStream<unknown> | null;
   /** Consumed without a stream. */
   used = false;
-  /** The source is a copy in memory of `body_buffers.ts`, and this body alone refers to it. */
-  borrowed = false;
+  /** Memory of `body_buffers.ts` that the source is in, if this body alone refers to it. */
+  borrowed: Uint8Array<ArrayBuffer> | null = null;
 
   constructor(
     source: string | Uint8Array<ArrayBuffer> | null,
@@ -62,8 +62,8 @@ const sources = new SafeWeakMap<object, string | Uint8Array<ArrayBuffer>>();
 /** The content type that the last `extractBody` implies, or null. Read it right after the call. */
 export let extractedType: string | null = null;
 
-/** Fetch "extract a body". @throws TypeError for a stream that is locked or was read from. */
-export function extractBody(init: unknown): Body {
+/** Fetch "extract a body". `toBeSent`: it is over once it was sent, which is mostly soon. @throws TypeError for a stream that is locked or was read from. */
+export function extractBody(init: unknown, toBeSent = false): Body {
   extractedType = null;
   if (typeof init === 'string') {
     extractedType = 'text/plain;charset=UTF-8';
@@ -74,11 +74,7 @@ export function extractBody(init: unknown): Body {
     // Frameworks pass bodies on as `new Response(response.body, …)`: what is whole stays whole.
     return new Body(sources.get(init) ?? null, null, init);
   }
-  if (isBufferSource(init)) {
-    const body = new Body(copyOf(bytesView(init)));
-    body.borrowed = isBorrowed(body.source!.length);
-    return body;
-  }
+  if (isBufferSource(init)) return copied(bytesView(init), toBeSent);
   if (isBlob(init)) {
     if (init.type !== '') extractedType = init.type;
     return new Body(blobBytes(init));
@@ -95,6 +91,14 @@ export function extractBody(init: unknown): Body {
   if (isAsyncIterable(init)) return new Body(null, null, streamFrom(init));
   extractedType = 'text/plain;charset=UTF-8';
   return new Body(toUSVString(init));
+}
+
+function copied(bytes: Uint8Array<ArrayBuffer>, toBeSent: boolean): Body {
+  const memory = toBeSent ? borrow(bytes.length) : null;
+  if (memory === null) return new Body(sliceBytes(bytes));
+  const body = new Body(copyInto(memory, bytes));
+  body.borrowed = memory;
+  return body;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
@@ -145,7 +149,7 @@ export function streamOf(body: Body): ReadableStream<unknown> {
   else {
     body.stream = streamOver(typeof source === 'string' ? utf8Encode(source) : source!);
     sources.set(body.stream, source!);
-    body.borrowed = false;
+    body.borrowed = null;
   }
   if (body.used) exhaust(body.stream);
   return body.stream;
@@ -173,7 +177,7 @@ function streamOver(bytes: Uint8Array<ArrayBuffer>): ReadableStream<unknown> {
 /** Fetch "clone a body". The body must not be unusable. */
 export function cloneBody(body: Body): Body {
   if (body.source !== null) {
-    body.borrowed = false;
+    body.borrowed = null;
     return new Body(body.source);
   }
   const stream = streamOf(body);

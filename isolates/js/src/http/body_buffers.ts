@@ -1,56 +1,53 @@
 /**
- * Memory for the bytes of large bodies that an app gives as an array: they are copied when the body is made, since the
- * app may go on writing to its array, and the copy is over once it was sent. V8 gives the memory of a dead array back to
- * the kernel, and a page that is touched for the first time costs as much as copying ten: a copy of 1 MB takes 1 ms in
- * new memory and 0.1 ms in memory that was used before.
+ * Memory for the bytes of responses that an app gives as an array. They are copied when the response is made, since the
+ * app may go on writing to its array, and the copy is over once it was sent. V8 gives the memory of dead arrays back to
+ * the kernel, and touching a page for the first time costs as much as copying ten: a copy of 1 MB takes 1 ms in new
+ * memory and 0.1 ms in memory that was used before.
  *
- * Whoever borrows must know that nobody else refers to the copy when it gives it back, or not give it back.
+ * Who gives a copy back must know that nobody else refers to it.
  */
 
-import { setBytes, sliceBytes, subarray, typedArrayBuffer, Uint8ArrayCtor } from '../primordials.ts';
+import { setBytes, subarray, Uint8ArrayCtor } from '../primordials.ts';
 
-/** What is smaller comes from memory that is in use anyway. */
-const LEAST_BYTES = 128 << 10;
+/** Smaller ones are cheap to make. */
+const LEAST_BYTES = 512;
 const MOST_BYTES = 2 << 20;
 /** So much is kept for later, at most. */
 const KEPT_BYTES = 8 << 20;
-const GRAIN_BYTES = 64 << 10;
+const MOST_KEPT = 64;
 
+/** In the order in which they came back. */
 const kept: Uint8Array<ArrayBuffer>[] = [];
 let keptBytes = 0;
 
-/** Whether `copyOf` puts so many bytes into memory that is to be given back. */
-export function isBorrowed(size: number): boolean {
-  return size >= LEAST_BYTES && size <= MOST_BYTES;
-}
-
-/** A copy of `bytes`. */
-export function copyOf(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  const { length } = bytes;
-  if (!isBorrowed(length)) return sliceBytes(bytes);
-  const copy = subarray(take(length), 0, length);
-  setBytes(copy, bytes);
-  return copy;
-}
-
-/** Takes back what `copyOf` gave, if it was borrowed. */
-export function giveBack(copy: Uint8Array): void {
-  const whole = new Uint8ArrayCtor(typedArrayBuffer(copy));
-  if (keptBytes + whole.length > KEPT_BYTES) return;
-  keptBytes += whole.length;
-  kept[kept.length] = whole;
-}
-
-/** Memory of at least `size` bytes, and at most twice that. */
-function take(size: number): Uint8Array<ArrayBuffer> {
-  const last = kept.length - 1;
-  for (let at = last; at >= 0; at--) {
-    const whole = kept[at];
-    if (whole.length < size || whole.length > 2 * size + GRAIN_BYTES) continue;
-    kept[at] = kept[last];
-    kept.length = last;
-    keptBytes -= whole.length;
-    return whole;
+/** Memory for a copy of so many bytes: at least as much, and at most twice that. Null if it is not worth the while. */
+export function borrow(size: number): Uint8Array<ArrayBuffer> | null {
+  if (size < LEAST_BYTES || size > MOST_BYTES) return null;
+  for (let at = kept.length - 1; at >= 0; at--) {
+    const { length } = kept[at];
+    if (length >= size && length <= 2 * size) return take(at);
   }
-  return new Uint8ArrayCtor(Math.ceil(size / GRAIN_BYTES) * GRAIN_BYTES);
+  return new Uint8ArrayCtor(size);
+}
+
+/** A copy of `bytes` in `memory`. */
+export function copyInto(memory: Uint8Array<ArrayBuffer>, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  setBytes(memory, bytes);
+  return memory.length === bytes.length ? memory : subarray(memory, 0, bytes.length);
+}
+
+/** Takes back what `borrow` gave. What has been here longest goes, if that is too much. */
+export function giveBack(memory: Uint8Array<ArrayBuffer>): void {
+  keptBytes += memory.length;
+  kept[kept.length] = memory;
+  while (keptBytes > KEPT_BYTES || kept.length > MOST_KEPT) take(0);
+}
+
+function take(at: number): Uint8Array<ArrayBuffer> {
+  const memory = kept[at];
+  const last = kept.length - 1;
+  for (let i = at; i < last; i++) kept[i] = kept[i + 1];
+  kept.length = last;
+  keptBytes -= memory.length;
+  return memory;
 }

@@ -84,7 +84,7 @@ export class Response {
       return;
     }
     if (hasNullBody(status)) throw new TypeError(`A response with status ${status} cannot have a body`);
-    const extracted = extractBody(body);
+    const extracted = extractBody(body, true);
     if (extractedType !== null && !listHas(list, 'content-type')) listAppend(list, 'content-type', extractedType);
     this.#state = new ResponseState(status, statusText, list, extracted);
   }

@@ -45,7 +45,7 @@ export class Outgoing {
   #last = false;
   #closed = false;
   /** What is to be given back to `body_buffers.ts`. */
-  #borrowed: Uint8Array | null = null;
+  #borrowed: Uint8Array<ArrayBuffer> | null = null;
   #reader: Reader | null = null;
   #resume: (() => void) | null = null;
 
@@ -57,9 +57,9 @@ export class Outgoing {
     this.#credit = WINDOW_BYTES - sent;
   }
 
-  /** Sends `data` from `at` on, which is all there is. If it is `borrowed`, it is given back afterwards. */
-  sendAll(data: Uint8Array, at: number, borrowed = false): void {
-    if (borrowed) this.#borrowed = data;
+  /** Sends `data` from `at` on, which is all there is. What it is in goes back to `body_buffers.ts` afterwards. */
+  sendAll(data: Uint8Array, at: number, borrowed: Uint8Array<ArrayBuffer> | null = null): void {
+    this.#borrowed = borrowed;
     this.#pending = data;
     this.#at = at;
     this.#last = true;
