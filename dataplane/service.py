@@ -1,11 +1,10 @@
-"""What a database worker does with calls: streams, turns to write, waiting, limits. The I/O is in `dataplane.worker`.
+"""What a database worker does with calls: streams, turns to write, waiting. The I/O is in `dataplane.worker`.
 
 Only the leader calls in here. `handle` and `proceed` run SQL and return False when the lead was lost meanwhile; the
 caller must then touch nothing any more.
 """
 
 import logging
-import shutil
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -14,31 +13,26 @@ from typing import Any
 
 import msgspec
 
-from dataplane import snapshots, wire
+from dataplane import wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
-from dataplane.database import FILE_NAME, storage
 from dataplane.errors import HttpError
 from dataplane.execution import Need
 from dataplane.formats import JSON, PROTOBUF
 from dataplane.lead import Lead
 from dataplane.limits import Limits
-from dataplane.messages import DatabaseStats, WorkerStats
 from dataplane.paused import Paused
 from dataplane.peers import Peer
 from dataplane.protobuf import ProtobufError
+from dataplane.reports import Reports
 from dataplane.requests import work_of
 from dataplane.sessions import VIOLATION, Session, SocketStream
 from dataplane.streams import Stream
 from dataplane.syncs import Syncs
-from dataplane.usage import Usage
 
 GOING_AWAY = 1012
 MAX_ASIDE_PER_DATABASE = 16
 """Slow statements of one database at a time; more wait, so that they cannot take all threads of the worker."""
-CLIENT_STALL_SECONDS = 30.0
-"""A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
-IDLE_DATABASE_SECONDS = 120.0
 log = logging.getLogger("brrrd.dataplane")
 _HELD = object()
 """The call cannot go on now, for its database has too many that are slow."""
@@ -57,14 +51,14 @@ class Service:
         give_away: Callable[[bool], bool],
         on_aside_done: Callable[[], None],
     ) -> None:
-        self._directory = directory
         self._limits = limits
         self.lead = Lead(give_away)
         self._on_aside_done = on_aside_done
-        self._admission = Admission(directory, limits, self.lead)
-        self._streams = self._admission.streams
-        self._databases = self._admission.databases
-        self._running: set[Call] = set()
+        self.admission = Admission(directory, limits, self.lead)
+        self.streams = self.admission.streams
+        self.databases = self.admission.databases
+        self.reports = Reports(directory, self.admission)
+        self.running: set[Call] = set()
         self._ready: deque[Call] = deque()
         self._returned: deque[tuple[Call, Any]] = deque()
         """Calls whose work ran aside, and what came of it; the only thing that other threads append to."""
@@ -74,25 +68,21 @@ class Service:
         self._syncs = Syncs(on_aside_done)
         self._waiting_for_turn: dict[Stream, Call] = {}
         self._heads: dict[bytes, wire.CallHead] = {}
-        self._sessions: set[Session] = set()
+        self.sessions: set[Session] = set()
         self._sockets_ready: deque[SocketStream] = deque()
-        self._changed = False
-        self._usage = self._admission.usage
-        self._used: set[str] = set()
-        """Databases with calls that ended since the last report."""
 
     def __repr__(self) -> str:
-        return f"<Service {len(self._databases)} databases, {self._streams!r}, {len(self._running)} calls>"
+        return f"<Service {len(self.databases)} databases, {self.streams!r}, {len(self.running)} calls>"
 
     @property
     def active(self) -> bool:
-        """There is something that `tick` has to look after."""
-        return bool(self._databases or self._changed)
+        """There is something that `dataplane.enforcement` has to look after."""
+        return bool(self.databases or self.reports.changed)
 
     @property
     def drained(self) -> bool:
         """No call is being answered."""
-        return not self._running
+        return not self.running
 
     # Frames
 
@@ -110,7 +100,7 @@ class Service:
         if known is None:
             return True
         if isinstance(known, Session):
-            self._changed = True
+            self.reports.changed = True
             known.handle(frame)
         elif frame.type == wire.Type.DATA:
             known.body.append(frame.data)
@@ -131,13 +121,13 @@ class Service:
 
     def _open_session(self, peer: Peer, frame: wire.Frame, head: wire.CallHead) -> None:
         form = JSON if frame.code == wire.Route.SOCKET_JSON else PROTOBUF
-        others = sum(session.head.database_id == head.database_id for session in self._sessions if not session.closed)
+        others = sum(session.head.database_id == head.database_id for session in self.sessions if not session.closed)
         session = Session(self, peer, frame.call, head, form, frame.data[0])
         peer.calls[frame.call] = session
-        self._sessions.add(session)
+        self.sessions.add(session)
         if others >= self._limits.max_websockets:
             session.fail(VIOLATION, f"The database has {others} open WebSockets, the limit: close those not in use")
-        if self._admission.draining:
+        if self.admission.draining:
             session.fail(GOING_AWAY, "The database is restarting; try again")
 
     def disconnected(self, peer: Peer) -> None:
@@ -159,7 +149,7 @@ class Service:
                 return False
         while self._ready:
             call = self._ready.popleft()
-            if call in self._running and not self._settle(call, self._advance(call)):
+            if call in self.running and not self._settle(call, self._advance(call)):
                 return False
         self._durable.extend(self._syncs.ended())
         while self._durable:
@@ -174,7 +164,7 @@ class Service:
     def sync(self) -> bool:
         """Begin to make commits durable, whatever has come together; True if there is something to go on with."""
         # Alone: nobody else is served right now, and waiting here spares the way to another thread and back.
-        return self._syncs.begin(alone=len(self._running) == 1)
+        return self._syncs.begin(alone=len(self.running) == 1)
 
     def resume(self) -> bool:
         """Give one paused call a slice; False if the lead was lost."""
@@ -192,14 +182,14 @@ class Service:
 
     def _start(self, call: Call) -> bool:
         """The body is complete: find the stream and begin."""
-        self._running.add(call)
+        self.running.add(call)
         call.began = monotonic()
-        self._changed = True
+        self.reports.changed = True
         body = call.body[0] if len(call.body) == 1 else b"".join(call.body)
         call.body = []
         call.received = len(body)
         try:
-            call.work = work_of(call, body, self._admission)
+            call.work = work_of(call, body, self.admission)
         except (msgspec.MsgspecError, ProtobufError) as error:
             self._refuse(call, HttpError(400, "PROTOCOL_ERROR", f"Cannot decode the request: {error}"))
             return True
@@ -210,7 +200,7 @@ class Service:
 
     def open_stream(self, head: wire.CallHead) -> Stream:
         """Make a stream for a session. Raises `HttpError`."""
-        return self._admission.open(head)
+        return self.admission.open(head)
 
     def _advance(self, call: Call) -> Any:
         """Run the call's work to its next need; return it, `StopIteration` at the end, or what went wrong."""
@@ -260,7 +250,7 @@ class Service:
                     return True
                 stream.has_turn = True
             elif outcome is Need.NO_TURN:
-                self._give_turn_back(stream)
+                self.give_turn_back(stream)
             elif isinstance(outcome, bytes):
                 call.chunks.append(outcome)
                 self._send_chunks(call, resume=False)
@@ -332,7 +322,7 @@ class Service:
 
     def _end(self, call: Call) -> None:
         """The call is over."""
-        self._running.discard(call)
+        self.running.discard(call)
         if call.work is not None:
             call.work.close()
         stream = call.stream
@@ -343,8 +333,7 @@ class Service:
         if self._waiting_for_turn:
             self._waiting_for_turn.pop(stream, None)
         database.usage.take(stream, call.received, call.sent)
-        self._used.add(database.database_id)
-        self._changed = True  # a report may have gone out since the call began
+        self.reports.use(database)
         stream.busy = False
         stream.last_used = database.last_used = monotonic()
         if stream.closing or call.cancelled:
@@ -358,9 +347,9 @@ class Service:
         stream = call.stream
         assert stream is not None
         stream.busy = True
-        self._running.add(call)
+        self.running.add(call)
         call.began = monotonic()
-        self._changed = True
+        self.reports.changed = True
         return self._settle(call, self._advance(call))
 
     def ready(self, stream: SocketStream) -> None:
@@ -369,7 +358,7 @@ class Service:
 
     # Streams and turns
 
-    def _give_turn_back(self, stream: Stream) -> None:
+    def give_turn_back(self, stream: Stream) -> None:
         stream.has_turn = False
         following = stream.database.writers.give_back(stream, monotonic())
         if following is not None:
@@ -385,165 +374,16 @@ class Service:
 
     def close_stream(self, stream: Stream) -> None:
         """Roll back, give the turn and the connection back."""
-        self._streams.remove(stream)
+        self.streams.remove(stream)
         database = stream.database
         self._give_connection_back(stream)
         if database.writers.holder is not None:
-            self._give_turn_back(stream)
+            self.give_turn_back(stream)
         database.streams -= 1
         if database.on_closed is not None and not database.streams:
             database.on_closed()
 
-    def tick(self, now: float) -> None:
-        """Enforce limits that have passed at `now` (monotonic)."""
-        for database in list(self._databases.values()):
-            holder = database.writers.holder
-            if holder is not None and holder.connection is not None and holder.taken is None:
-                calls = [call for call in self._running if call.stream is holder]
-                stalled = next((call for call in calls if call.parked_since), None)
-                # One request that brings its whole transaction is a batch at work, several are a client that talks.
-                batch = any(call.began <= database.writers.since for call in calls)
-                limit = database.writers.overdue(now, batch=batch and stalled is None)
-                # A single statement outside a transaction has a limit of its own.
-                if limit is not None and not holder.connection.autocommit:
-                    if stalled is not None:
-                        self._abort(stalled)
-                    else:
-                        self._take_transaction(holder, limit)
-            if not database.streams and now - database.last_used > IDLE_DATABASE_SECONDS:
-                del self._databases[database.database_id]
-                database.close()
-        for stream in self._streams.expired(now):
-            self.close_stream(stream)
-        for session in list(self._sessions):
-            session.check(now)
-            if session.closed:
-                self._count(session)
-                self._sessions.discard(session)
-        for call in list(self._running):
-            if call.aside and call.stream is not None:
-                call.stream.enforce(now)
-            if call.parked_since is not None and now - call.parked_since > CLIENT_STALL_SECONDS:
-                self._abort(call)
-
-    def _abort(self, call: Call) -> None:
+    def abort(self, call: Call) -> None:
         """End a call from this side; its client sees a truncated or failed answer."""
         call.abort()
         self.cancel(call)
-
-    def _take_transaction(self, stream: Stream, seconds: float) -> None:
-        log.info("transaction on database %s taken away after %g s", stream.database.database_id, seconds)
-        stream.take_transaction(seconds)
-        if stream.busy:
-            stream.stop = stream.taken  # its own thread rolls back
-            return
-        assert stream.connection is not None
-        stream.connection.rollback()
-        self._give_turn_back(stream)
-
-    def give_up(self, now: float) -> bool:
-        """Answer a call whose statement does not end, if there is one; the process has to end then.
-
-        SQLite looks at the clock between two steps of its virtual machine only, and one step may take hours: LIKE on a
-        large text, for example.
-        """
-        for call in self._running:
-            stream = call.stream
-            if call.aside and stream is not None and stream.out_of_control(now):
-                seconds = self._limits.statement_seconds
-                log.error("a statement on database %s did not end after %g s", call.head.database_id, seconds)
-                message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
-                call.refuse(HttpError(503, "STATEMENT_TIMEOUT", message))
-                return True
-        return False
-
-    # Steering
-
-    def replace(self, database_id: str, replacement: str, kept: str, done: Callable[[str | None], None]) -> None:
-        """Close every stream of a database and swap its file; then call `done` with what went wrong, or None."""
-        path = self._directory / database_id / FILE_NAME
-        self.drop(database_id, delete=False, done=lambda: done(snapshots.swap(path, Path(replacement), Path(kept))))
-
-    def drop(self, database_id: str, *, delete: bool, done: Callable[[], None]) -> None:
-        """Close every stream of a database, delete its files if asked to, then call `done`."""
-        if delete:
-            self._admission.deleted.add(database_id)
-        database = self._databases.get(database_id) or self._admission.database(database_id)
-
-        earlier = database.on_closed
-
-        def closed() -> None:
-            if earlier is not None:
-                earlier()
-            self._databases.pop(database_id, None)
-            database.close()
-            if delete:
-                self._usage.pop(database_id, None)
-                shutil.rmtree(self._directory / database_id, ignore_errors=True)
-            done()
-
-        database.on_closed = closed
-        if not database.streams:
-            closed()
-            return
-        for session in list(self._sessions):
-            if session.head.database_id == database_id:
-                session.fail(VIOLATION, "The database was closed, or its tokens were replaced")
-        for call in list(self._running):
-            if call.stream is not None and call.stream.database is database and not call.cancelled:
-                self._abort(call)
-        for stream in self._streams.of(database):
-            if not stream.busy:
-                self.close_stream(stream)
-
-    def drain(self) -> None:
-        """Take no new calls; idle streams are rolled back at once."""
-        self._admission.draining = True
-        for session in list(self._sessions):
-            session.fail(GOING_AWAY, "The database is restarting; try again")
-        for stream in self._streams:
-            if not stream.busy:
-                self.close_stream(stream)
-
-    def close(self) -> None:
-        """Close every database that no statement is running on."""
-        busy = {stream.database for stream in self._streams if stream.busy}
-        for database in self._databases.values():
-            if database not in busy:
-                database.close()
-
-    def take_stats(self) -> WorkerStats | None:
-        """Return the counters of databases that were used since the last call, None if nothing changed at all."""
-        if not self._changed:
-            return None
-        self._changed = False
-        for session in self._sessions:
-            self._count(session)
-        used, self._used = self._used, set()
-        return WorkerStats(
-            streams=len(self._streams),
-            databases={name: self._stats(name, self._usage[name]) for name in used if name in self._usage},
-        )
-
-    def _count(self, session: Session) -> None:
-        """Add the messages of a WebSocket since the last call to what its database has used."""
-        usage = self._usage.get(session.head.database_id)
-        if usage is not None and (session.received or session.sent):
-            usage.received += session.received
-            usage.sent += session.sent
-            session.received = session.sent = 0
-            self._used.add(session.head.database_id)
-
-    def _stats(self, database_id: str, usage: Usage) -> DatabaseStats:
-        database = self._databases.get(database_id)
-        commits = database.commits if database is not None else None
-        return DatabaseStats(
-            rows_read=usage.rows_read,
-            rows_written=usage.rows_written,
-            queries=usage.queries,
-            received_bytes=usage.received,
-            sent_bytes=usage.sent,
-            storage_bytes=storage(self._directory / database_id / FILE_NAME),
-            commits=commits.commits if commits is not None else 0,
-            syncs=commits.syncs if commits is not None else 0,
-        )

@@ -22,12 +22,14 @@ from time import monotonic
 import msgspec
 
 from dataplane import wire
+from dataplane.enforcement import Enforcement
 from dataplane.engine import load
 from dataplane.limits import Limits
 from dataplane.messages import Drain, Drop, Dropped, Ready, Replace, Replaced, ToWorker, WorkerSettings, WorkerStats
 from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
+from dataplane.steering import Steering
 from runtime import child, looking
 from runtime.framing import FD, Decoder, encode
 
@@ -47,12 +49,10 @@ class Worker:
 
     def __init__(self, control: socket.socket, decoder: "Decoder[ToWorker]", settings: WorkerSettings) -> None:
         self.relay = Relay(self.lead)
-        self.service = Service(
-            Path(settings.directory),
-            limits=Limits.of(settings),
-            give_away=self.relay.give_away,
-            on_aside_done=self._wake,
-        )
+        directory, limits = Path(settings.directory), Limits.of(settings)
+        self.service = Service(directory, limits=limits, give_away=self.relay.give_away, on_aside_done=self._wake)
+        self.enforcement = Enforcement(self.service, limits)
+        self.steering = Steering(self.service, directory)
         self._control = control
         self._decoder = decoder
         self._listener = socket.socket(fileno=settings.listen_fd)
@@ -168,19 +168,19 @@ class Worker:
 
     def _tick(self, now: float) -> None:
         self._next_tick = now + TICK_SECONDS
-        self.service.tick(now)
-        if self._leave_at is None and self.service.give_up(now):
+        self.enforcement.tick(now)
+        if self._leave_at is None and self.enforcement.give_up(now):
             self._leave(now)
         if self._leave_at is not None and (now >= self._leave_at or not self._peers):
             self._flush()
             os._exit(EXIT_STATEMENT)
         if now >= self._next_stats:
             self._next_stats = now + STATS_SECONDS
-            if (stats := self.service.take_stats()) is not None:
+            if (stats := self.service.reports.take(self.service.sessions)) is not None:
                 self._tell(stats)
         if self._exit_at is not None and (now >= self._exit_at or self.service.drained):
             self._flush()
-            self.service.close()
+            self.steering.close()
             os._exit(0)
 
     def _leave(self, now: float) -> None:
@@ -212,15 +212,15 @@ class Worker:
         for message in self._decoder.feed(data):
             match message:
                 case Drop(database_id, delete):
-                    self.service.drop(database_id, delete=delete, done=partial(self._tell, Dropped(database_id)))
+                    self.steering.drop(database_id, delete=delete, done=partial(self._tell, Dropped(database_id)))
                 case Replace(database_id, replacement, kept):
-                    self.service.replace(database_id, replacement, kept, partial(self._tell_replaced, database_id))
+                    self.steering.replace(database_id, replacement, kept, partial(self._tell_replaced, database_id))
                 case Drain(grace_ms):
                     self._exit_at = monotonic() + grace_ms / 1000
                     self._next_tick = 0.0
                     for peer in self._peers.values():
                         peer.send(wire.encode(0, wire.Type.GOAWAY))
-                    self.service.drain()
+                    self.steering.drain()
                 case _:
                     log.error("unexpected control message %r", message)
         if beats := self._decoder.beats():

@@ -1,0 +1,93 @@
+"""Limits that pass while time does: who is ended when a transaction, a stream or a cursor has taken too long.
+
+Called by `dataplane.worker` on the leading thread, some times a second. Statements end themselves
+(`dataplane.streams`); here are those that run aside or cannot, and what is idle.
+"""
+
+import logging
+
+from dataplane.database import Database
+from dataplane.errors import HttpError
+from dataplane.limits import Limits
+from dataplane.service import Service
+from dataplane.streams import Stream
+
+CLIENT_STALL_SECONDS = 30.0
+"""A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
+IDLE_DATABASE_SECONDS = 120.0
+log = logging.getLogger("brrrd.dataplane")
+
+
+class Enforcement:
+    """Looks after the calls, streams and databases of a service."""
+
+    def __init__(self, service: Service, limits: Limits) -> None:
+        self._service = service
+        self._limits = limits
+
+    def __repr__(self) -> str:
+        return f"<Enforcement of {self._service!r}>"
+
+    def tick(self, now: float) -> None:
+        """Enforce limits that have passed at `now` (monotonic)."""
+        service = self._service
+        for database in list(service.databases.values()):
+            self._check_transaction(database, now)
+            if not database.streams and now - database.last_used > IDLE_DATABASE_SECONDS:
+                del service.databases[database.database_id]
+                database.close()
+        for stream in service.streams.expired(now):
+            service.close_stream(stream)
+        for session in list(service.sessions):
+            session.check(now)
+            if session.closed:
+                service.reports.count_session(session)
+                service.sessions.discard(session)
+        for call in list(service.running):
+            if call.aside and call.stream is not None:
+                call.stream.enforce(now)
+            if call.parked_since is not None and now - call.parked_since > CLIENT_STALL_SECONDS:
+                service.abort(call)
+
+    def _check_transaction(self, database: Database, now: float) -> None:
+        """Take the transaction of a writer away that has had it for too long."""
+        holder = database.writers.holder
+        if holder is None or holder.connection is None or holder.taken is not None:
+            return
+        calls = [call for call in self._service.running if call.stream is holder]
+        stalled = next((call for call in calls if call.parked_since), None)
+        # One request that brings its whole transaction is a batch at work, several are a client that talks.
+        batch = any(call.began <= database.writers.since for call in calls)
+        limit = database.writers.overdue(now, batch=batch and stalled is None)
+        # A single statement outside a transaction has a limit of its own.
+        if limit is not None and not holder.connection.autocommit:
+            if stalled is not None:
+                self._service.abort(stalled)
+            else:
+                self._take_transaction(holder, limit)
+
+    def _take_transaction(self, stream: Stream, seconds: float) -> None:
+        log.info("transaction on database %s taken away after %g s", stream.database.database_id, seconds)
+        stream.take_transaction(seconds)
+        if stream.busy:
+            stream.stop = stream.taken  # its own thread rolls back
+            return
+        assert stream.connection is not None
+        stream.connection.rollback()
+        self._service.give_turn_back(stream)
+
+    def give_up(self, now: float) -> bool:
+        """Answer a call whose statement does not end, if there is one; the process has to end then.
+
+        SQLite looks at the clock between two steps of its virtual machine only, and one step may take hours: LIKE on a
+        large text, for example.
+        """
+        for call in self._service.running:
+            stream = call.stream
+            if call.aside and stream is not None and stream.out_of_control(now):
+                seconds = self._limits.statement_seconds
+                log.error("a statement on database %s did not end after %g s", call.head.database_id, seconds)
+                message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
+                call.refuse(HttpError(503, "STATEMENT_TIMEOUT", message))
+                return True
+        return False
