@@ -46,11 +46,15 @@ _MOST_SHAPES = 32
 """Of one statement: columns of mixed types make many, and each has to be compiled."""
 _MOST_COMPILED = 4096
 _KEPT_LENGTHS = 4096
-_ROW = 100
+_ROW, _DONE = 100, 101
 log = logging.getLogger("brrrd.dataplane")
 
-Add: TypeAlias = Callable[[list[Any], tuple[Any, ...]], int]
-"""Appends a row made of unpacked cells to a list; returns the bytes of its texts and blobs."""
+Step: TypeAlias = Callable[[int], int]
+Fill: TypeAlias = Callable[[list[Any], tuple[int, ...], Step, int, c.c_size_t, int, int], tuple[int, int, int]]
+"""Appends rows to a list as long as their cells have the given marks: rows, marks, step, its statement, where the row
+is, most rows, most bytes. Returns the last result code of a step, or 0 at a row with other marks, the
+bytes of texts and blobs, and how many more rows there might have been.
+"""
 
 
 class Form(NamedTuple):
@@ -85,30 +89,48 @@ class _Cuts(dict[int, Callable[..., tuple[bytes]]]):
 _cuts = _Cuts()
 _memory = memoryview((c.c_char * ((1 << 47) - 1)).from_address(0)).cast("B")
 """The process's own memory by address. Nothing is mapped beyond 47 bits on x86-64 unless asked for."""
-_compiled: dict[tuple[str, tuple[int, ...]], Add] = {}
+_compiled: dict[tuple[str, tuple[int, ...]], Fill] = {}
 
 
-def _compile(kinds: tuple[int, ...], form: Form) -> Add:
-    """Return a function for rows of these kinds, one per column."""
+def _compile(kinds: tuple[int, ...], form: Form) -> Fill:
+    """Return a function that reads rows of these kinds, one per column.
+
+    The whole loop is compiled, and not only what differs: looking at a row costs as much as making something of it.
+    """
     key = (form.name, kinds)
     if (known := _compiled.get(key)) is not None:
         return known
+    columns = range(len(kinds))
     made, sizes = [], []
     for column, kind in enumerate(kinds):
-        first = 4 * column
-        copy = f"cuts[r[{first + 2}]](memory, r[{first + 1}])[0]"
-        made.append(form.expressions[kind].format(u=f"r[{first}]", bytes=copy))
+        copy = f"cuts[n{column}](memory, z{column})[0]"
+        made.append(form.expressions[kind].format(u=f"u{column}", bytes=copy))
         if kind in (TEXT, BLOB):
-            sizes.append(f"r[{first + 2}]")
-    source = f"def add(rows, r):\n rows.append(({', '.join(made)},))\n return {' + '.join(sizes) or 0}"
-    names: dict[str, Any] = {"cuts": _cuts, "memory": _memory, **form.names}
+            sizes.append(f"n{column}")
+    source = f"""
+def fill(rows, marks, step, handle, address, left, most_bytes):
+    {"".join(f"a{i}, " for i in columns)} = marks
+    append, size = rows.append, 0
+    while True:
+        {"".join(f"u{i}, z{i}, n{i}, m{i}, " for i in columns)} = unpack(memory, address.value)
+        if {" or ".join(f"m{i} != a{i}" for i in columns)}:
+            return 0, size, left
+        append(({", ".join(made)},))
+        {f"size += {' + '.join(sizes)}" if sizes else ""}
+        left -= 1
+        code = step(handle)
+        if code != {_ROW} or left <= 0 or size >= most_bytes:
+            return code, size, left
+"""
+    unpack = _unpacker(tuple(kind == FLOAT for kind in kinds))
+    names: dict[str, Any] = {"cuts": _cuts, "memory": _memory, "unpack": unpack, **form.names}
     # As namedtuple does. Nothing of a tenant's is in the text: kinds are numbers, forms are constants.
     exec(source, names)  # noqa: S102
     if len(_compiled) >= _MOST_COMPILED:
         _compiled.clear()
-    add: Add = names["add"]
-    _compiled[key] = add
-    return add
+    fill: Fill = names["fill"]
+    _compiled[key] = fill
+    return fill
 
 
 @cache
@@ -124,14 +146,13 @@ class Shape(NamedTuple):
 
     marks: tuple[int, ...]
     """Flags and encoding of each cell."""
-    unpack: Callable[..., tuple[Any, ...]]
-    add: Add
+    fill: Fill
 
 
 class Reader:
     """Reads the rows of one running statement, whose number of columns is fixed while it runs."""
 
-    __slots__ = ("_engine", "_handle", "_pointer", "_shape", "_shapes", "filled", "form", "width")
+    __slots__ = ("_address", "_engine", "_handle", "_shape", "_shapes", "_usable", "filled", "form", "width")
 
     def __init__(self, engine: Engine, handle: int, width: int, form: Form) -> None:
         self._engine = engine
@@ -141,36 +162,39 @@ class Reader:
         self.filled = 0
         """Bytes of texts and blobs that the last `fill` has read."""
         self._shapes: dict[tuple[int, ...], Shape | None] = {}
-        self._pointer = handle + (row_pointer(engine) or 0)
-        usable = 0 < width <= _MOST_COLUMNS and row_pointer(engine) is not None
-        self._shape: Shape | None = Shape((), _unpacker((False,) * width), _no_row) if usable else None
+        self._address = c.c_size_t.from_address(handle + (row_pointer(engine) or 0))
+        """The engine's own pointer to the current row."""
+        self._usable = 0 < width <= _MOST_COLUMNS and row_pointer(engine) is not None
+        self._shape: Shape | None = None
+        """That of the row before."""
 
     def fill(self, rows: list[Any], most_rows: int, most_bytes: int) -> int:
         """Append the current row and those after it to `rows`, until it has `most_rows` or their texts and blobs
         `most_bytes`; return the last result code of a step, SQLITE_ROW if there is another row.
         """
-        step, handle, pointer = self._engine.step, self._handle, self._pointer
-        memory, shape = _memory, self._shape
-        size, left = 0, most_rows
+        step, handle, shape = self._engine.step, self._handle, self._shape
+        filled, left = 0, most_rows
         while True:
+            if shape is not None:
+                code, size, left = shape.fill(rows, shape.marks, step, handle, self._address, left, most_bytes - filled)
+                filled += size
+                if code:
+                    self.filled = filled
+                    return code
+            shape = self._shape = self._shape_of_row()
             if shape is None:
-                size += self._read_publicly(rows)
-            else:
-                (address,) = _pointer(memory, pointer)
-                raw = shape.unpack(memory, address)
-                marks = raw[3::4]
-                if marks == shape.marks:
-                    size += shape.add(rows, raw)
-                elif (other := self._shape_of(marks)) is not None:
-                    self._shape = shape = other
-                    size += shape.add(rows, shape.unpack(memory, address))
-                else:
-                    size += self._read_publicly(rows)
-            left -= 1
-            code: int = step(handle)
-            if code != _ROW or left <= 0 or size >= most_bytes:
-                self.filled = size
-                return code
+                filled += self._read_publicly(rows)
+                left -= 1
+                code = int(step(handle))
+                if code != _ROW or left <= 0 or filled >= most_bytes:
+                    self.filled = filled
+                    return code
+
+    def _shape_of_row(self) -> Shape | None:
+        """Return how to read the current row and others like it, None if through the public functions."""
+        if not self._usable:
+            return None
+        return self._shape_of(_unpacker((False,) * self.width)(_memory, self._address.value)[3::4])
 
     def _shape_of(self, marks: tuple[int, ...]) -> Shape | None:
         """Return how to read such a row, None if through the public functions."""
@@ -183,8 +207,7 @@ class Reader:
         if len(self._shapes) >= _MOST_SHAPES:
             return None
         if 0 not in kinds:
-            floats = tuple(kind == FLOAT for kind in kinds)
-            shape = Shape(marks, _unpacker(floats), _compile(kinds, self.form))
+            shape = Shape(marks, _compile(kinds, self.form))
         self._shapes[marks] = shape
         return shape
 
@@ -192,10 +215,6 @@ class Reader:
         values = public_row(self._engine, self._handle, self.width)
         rows.append(tuple(map(self.form.of, values)))
         return sum(len(value) for value in values if isinstance(value, str | bytes))
-
-
-def _no_row(rows: list[Any], raw: tuple[Any, ...]) -> int:
-    raise AssertionError("a shape without marks fits no row")
 
 
 def _kind(mark: int) -> int:
@@ -275,8 +294,7 @@ def _cells_match(engine: Engine, handle: int, first: int) -> bool:
         return False
     known = tuple(kind or NULL for kind in kinds)
     found: list[Any] = []
-    raw = _unpacker(tuple(kind == FLOAT for kind in known))(_memory, first)
-    _compile(known, PLAIN)(found, raw)
+    _compile(known, PLAIN)(found, marks, lambda _: _DONE, 0, c.c_size_t(first), 1, 1)
     expected = public_row(engine, handle, width)
     return all(
         not kind or (type(value) is type(wanted) and repr(value) == repr(wanted))

@@ -174,10 +174,9 @@ class Worker:
         if self._leave_at is not None and (now >= self._leave_at or not self._peers):
             self._flush()
             os._exit(EXIT_STATEMENT)
-        if now >= self._next_stats:
+        if now >= self._next_stats and (stats := self.service.reports.take(self.service.sessions)) is not None:
             self._next_stats = now + STATS_SECONDS
-            if (stats := self.service.reports.take(self.service.sessions)) is not None:
-                self._tell(stats)
+            self._tell(stats)
         if self._exit_at is not None and (now >= self._exit_at or self.service.drained):
             self._flush()
             self.steering.close()
