@@ -27,6 +27,7 @@ _BUSY = 5
 _AUTH = 23
 _PASSIVE = 0
 _DENY = 1
+_IGNORE = 2
 
 CACHED_STATEMENTS = 100
 CHECKPOINT_FRAMES = 1000
@@ -77,7 +78,7 @@ class Connection:
         self._max_row_bytes = max_row_bytes
         self._max_sql_bytes = max_sql_bytes
         self._refusal: str | None = None
-        self._vacuum = self._writes = False
+        self._vacuum = self._writes = self._tells_path = False
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._authorize = AUTHORIZER(self._on_authorize)
         self._progress = PROGRESS(self._on_progress)
@@ -135,8 +136,10 @@ class Connection:
             self.session_changed = True
         if verdict.writes:
             self._writes = True
+        if verdict.tells_path:
+            self._tells_path = True
         if verdict.refusal is None:
-            return 0
+            return _IGNORE if verdict.hidden else 0
         self._refusal = verdict.refusal
         return _DENY
 
@@ -193,8 +196,9 @@ class Connection:
         if handle is None:
             return SqlError("SQLITE_NOMEM", "SQLite error: out of memory")
         primary, extended = code_names(engine.extended_errcode(handle) if code & 0xFF == code else code)
-        if code & 0xFF == _AUTH and self._refusal:
-            return SqlError("SQL_PARSE_ERROR", f"SQL not allowed: {self._refusal}", "SQLITE_AUTH")
+        refusal, self._refusal = self._refusal, None
+        if code & 0xFF in (_AUTH, _ERROR) and refusal:  # a function that is refused makes the latter
+            return SqlError("SQL_PARSE_ERROR", f"SQL not allowed: {refusal}", "SQLITE_AUTH")
         message = engine.errmsg(handle).decode("utf-8", "replace")
         offset = engine.error_offset(handle)
         where = f" (at offset {offset})" if offset >= 0 else ""
@@ -268,7 +272,7 @@ class Connection:
         assert address is not None
         keyword = first_word(text, start)
         self._refusal = None
-        self._writes = False
+        self._writes = self._tells_path = False
         self._vacuum = keyword == "VACUUM"
         # The length includes the final NUL of the bytes object, which spares SQLite a copy.
         arguments = (address + start, len(text) - start + 1, _PREPARE_PERSISTENT, c.byref(handle), c.byref(tail))
@@ -283,6 +287,12 @@ class Connection:
         end = (tail.value or address + len(text)) - address
         if handle.value is None:
             return None, end
+        if self._tells_path:
+            self.engine.finalize(handle)
+            hidden = guard.LIST_WITHOUT_PATHS
+            self.engine.prepare_v3(self.handle, hidden, len(hidden), _PREPARE_PERSISTENT, c.byref(handle), None)
+            keyword = "SELECT"
+            assert handle.value is not None
         return Statement(self, handle.value, keyword, writes=self._writes), end
 
     def run(self, sql: bytes) -> None:

@@ -46,7 +46,6 @@ READ_PRAGMAS = frozenset(
         "collation_list",
         "compile_options",
         "data_version",
-        "database_list",
         "encoding",
         "foreign_key_check",
         "foreign_key_list",
@@ -122,20 +121,29 @@ _HARMLESS_VALUES = {"journal_mode": frozenset({"wal"}), "synchronous": frozenset
 """Settings asked for by tools although they are in force already."""
 
 
+LIST_WITHOUT_PATHS = b"SELECT seq, name, '' AS file FROM pragma_database_list"
+"""What runs in the place of PRAGMA database_list, which would tell where the files lie on this machine."""
+
+
 class Verdict(NamedTuple):
     """`refusal` is None when allowed. `changes_session`: the connection must not be given to another stream later.
 
-    `writes`: the statement changes the file, although SQLite calls it read-only.
+    `writes`: the statement changes the file, although SQLite calls it read-only. `hidden`: the column reads as NULL.
+    `tells_path`: the statement is to be replaced by `LIST_WITHOUT_PATHS`.
     """
 
     refusal: str | None
     changes_session: bool = False
     writes: bool = False
+    hidden: bool = False
+    tells_path: bool = False
 
 
 ALLOWED = Verdict(None)
 _SESSION = Verdict(None, changes_session=True)
 _WRITING = Verdict(None, writes=True)
+_HIDDEN = Verdict(None, hidden=True)
+_TELLS_PATH = Verdict(None, tells_path=True)
 
 
 def decide(action: int, first: str | None, second: str | None, *, vacuum: bool) -> Verdict:
@@ -150,6 +158,8 @@ def decide(action: int, first: str | None, second: str | None, *, vacuum: bool) 
         name = (first if action == READ else second) or ""
         if name.lower() in FORBIDDEN_TABLES:
             return Verdict(f"the table {name} is not available")
+        if action == READ and name.lower() == "pragma_database_list" and (second or "").lower() == "file":
+            return _HIDDEN
     elif action == PRAGMA:
         return _decide_pragma((first or "").lower(), second)
     elif action == ATTACH:
@@ -167,6 +177,8 @@ def decide(action: int, first: str | None, second: str | None, *, vacuum: bool) 
 def _decide_pragma(name: str, value: str | None) -> Verdict:
     if name in _WRITING_PRAGMAS:
         return _WRITING
+    if name == "database_list":
+        return _TELLS_PATH
     if value is None:
         if name in READ_PRAGMAS or name in WRITE_PRAGMAS:
             return ALLOWED

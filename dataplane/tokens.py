@@ -63,11 +63,16 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
+def clamped_ttl(seconds: float) -> float:
+    """Return for how long a query token lives that is asked for with this life."""
+    return min(max(seconds, 1), MAX_TTL_SECONDS)
+
+
 def new_query_token(
     key: bytes, *, database_id: str, epoch: int, ttl_seconds: float, audience: str, access: AccessKind, now: float
 ) -> str:
     """Return a signed token that lives `ttl_seconds`, clamped to 1 … 3600, from `now` (Unix time)."""
-    expires = now + min(max(ttl_seconds, 1), MAX_TTL_SECONDS)
+    expires = now + clamped_ttl(ttl_seconds)
     payload = _encoder.encode(_Claims(database_id, epoch, expires, audience, access))
     return f"{_QUERY_PREFIX}{_to_base64(payload)}.{_to_base64(_sign(key, payload))}"
 

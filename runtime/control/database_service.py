@@ -93,7 +93,7 @@ class DatabaseService:
         self, database: Database, ttl_seconds: int, audience: str, reason: str, access: Literal["rw", "ro"]
     ) -> tuple[str, float]:
         """A token that expires by itself, and when. The audit log has it before anybody else."""
-        now = time.time()
+        now, ttl_seconds = time.time(), int(tokens.clamped_ttl(ttl_seconds))
         token = tokens.new_query_token(
             self._key,
             database_id=database.database_id,

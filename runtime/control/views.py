@@ -46,7 +46,8 @@ class NewDatabase(Body, frozen=True):
 
 
 class QueryTokenRequest(Body, frozen=True):
-    ttl_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 300
+    ttl_seconds: int = 300
+    """Clamped to 1 … 3600; `expires_at` of the answer tells what it came to."""
     audience: Annotated[str, msgspec.Meta(max_length=200)] = ""
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
     access: Literal["rw", "ro"] = "rw"

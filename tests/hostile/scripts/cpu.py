@@ -72,7 +72,7 @@ ATTACKS = [
     Attack("errors in fifty thousand timers", FINE | TIMEOUT | GONE, """
       for (let i = 0; i < 50_000; i++) setTimeout(() => { throw new Error("timer " + i); }, 0);
       await new Promise((r) => setTimeout(r, 100));
-      return new Response("ok");""", logged="timer 0"),
+      return new Response("ok");""", logged="Uncaught Error: timer"),
     Attack("signals of signals", FINE | TIMEOUT | GONE, """
       const first = new AbortController();
       let signal = first.signal;
