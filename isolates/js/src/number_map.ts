@@ -11,7 +11,7 @@ const LEAST_SLOTS = 16;
 /** The golden ratio as a fraction of 2^32 (Knuth, multiplicative hashing): keys in sequence spread evenly. */
 const SPREAD = 0x9e3779b1;
 
-const { imul } = Math;
+const { clz32, imul } = Math;
 
 /** Open addressing with linear probing, never more than half full. Keys are integers up to 2^32. */
 export class NumberMap<T extends object> {
@@ -105,7 +105,7 @@ export class NumberMap<T extends object> {
     this.#keys = keys;
     this.#values = values;
     this.#mask = slots - 1;
-    this.#shift = Math.clz32(slots) + 1;
+    this.#shift = clz32(slots) + 1;
   }
 
   #resize(slots: number): void {
