@@ -111,9 +111,16 @@ class HostGroups:
         except OSError:
             return False  # it ended before it had a group
 
-    def remove(self, host_id: str) -> "asyncio.Future[None]":
-        """The host is no more."""
-        return asyncio.get_running_loop().run_in_executor(self._thread, self._remove, host_id)
+    async def remove(self, host_id: str) -> None:
+        """The host is no more. Hosts that are to join do not wait for the last processes of others to end."""
+        loop = asyncio.get_running_loop()
+        for folder in [tree.folder / host_id for tree in self._trees]:
+            for _ in range(REMOVE_ATTEMPTS):
+                if await loop.run_in_executor(self._thread, _remove_now, folder):
+                    break
+                await asyncio.sleep(REMOVE_SECONDS)
+            else:
+                log.warning("the group %s is still in use", folder)
 
     def close(self) -> None:
         """Remove all groups, and leave the hierarchy as it was found. Blocks for a moment."""
@@ -140,11 +147,6 @@ class HostGroups:
             # Swap is counted only by kernels that were told to.
             with suppress(*((FileNotFoundError,) if "sw" in file else ())):
                 _write(tree.folder / host_id / file, value)
-
-    def _remove(self, host_id: str) -> None:
-        for tree in self._trees:
-            if not _remove_group(tree.folder / host_id):
-                log.warning("the group %s is still in use", tree.folder / host_id)
 
 
 def hand_down(own: Path, top: Path, controllers: tuple[str, ...]) -> tuple[list[str], bool]:
@@ -289,15 +291,20 @@ def _take_down(tree: Tree) -> None:
 
 def _remove_group(group: Path) -> bool:
     for _ in range(REMOVE_ATTEMPTS):
-        try:
-            group.rmdir()
-        except FileNotFoundError:
+        if _remove_now(group):
             return True
-        except OSError:
-            time.sleep(REMOVE_SECONDS)
-        else:
-            return True
+        time.sleep(REMOVE_SECONDS)
     return False
+
+
+def _remove_now(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _write(file: Path, value: str) -> None:
