@@ -166,12 +166,16 @@ class DataPlane:
 
 async def _send_answer(answer: Answer, first: bytes, route: Route, scope: Scope, send: Send) -> None:
     headers = answer_fields(route, answer.status)
+    if answer.finished and len(first) < compression.MIN_BYTES:
+        headers.append((b"content-length", b"%d" % len(first)))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": first})
+        return
+    headers.append((b"vary", b"accept-encoding"))
     compressor: compression.Compressor | None = None
-    if len(first) >= compression.MIN_BYTES or not answer.finished:
-        headers.append((b"vary", b"accept-encoding"))
-        if (chosen := compression.accepted(scope["headers"])) is not None:
-            coding, compressor = chosen
-            headers.append((b"content-encoding", coding))
+    if (chosen := compression.accepted(scope["headers"])) is not None:
+        coding, compressor = chosen
+        headers.append((b"content-encoding", coding))
 
     async def encoded(data: bytes) -> bytes:
         if compressor is None:
