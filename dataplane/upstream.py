@@ -7,6 +7,7 @@ not known.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -171,10 +172,13 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<Connection to a database worker [{len(self._calls)} calls{'' if self.usable else ', closing'}]>"
 
-    def call(self, pending: Pending, route: wire.Route, head: bytes, body: bytes) -> None:
-        """Send one call."""
+    def call(self, pending: Pending, route: wire.Route, head: bytes, body: bytes, *more: bytes) -> None:
+        """Send one call. `more` are further pieces of its body, each no longer than a frame takes."""
         number = self._add(pending)
-        self.write(wire.encode_body(number, wire.Type.CALL, body, flags=wire.END, code=route, head=head))
+        flags = 0 if more else wire.END
+        self.write(wire.encode_body(number, wire.Type.CALL, body, flags=flags, code=route, head=head))
+        for left, piece in enumerate(more, start=1 - len(more)):
+            self.write(wire.encode(number, wire.Type.DATA, flags=0 if left else wire.END, data=piece))
 
     def open_socket(self, socket: Socket, route: wire.Route, head: bytes, version: int) -> None:
         """Begin a WebSocket."""
@@ -272,24 +276,23 @@ class Upstream:
         self.begin(answer, route, head, body)
         return answer
 
-    def begin(self, pending: Pending, route: wire.Route, head: bytes, body: bytes) -> None:
-        """As `call`, for a receiver of the caller's own."""
+    def begin(self, pending: Pending, route: wire.Route, head: bytes, body: bytes, *more: bytes) -> None:
+        """As `call`, for a receiver of the caller's own, and with a body that may be in pieces (`Connection.call`)."""
         connection = self._connection
         if connection is not None and connection.usable:
-            connection.call(pending, route, head, body)
+            connection.call(pending, route, head, body, *more)
         else:
-            self._connected().add_done_callback(partial(self._begin_again, pending, route, head, body))
+            again = partial(self.begin, pending, route, head, body, *more)
+            self._connected().add_done_callback(lambda connecting: self._go_on(connecting, pending, again))
 
-    def _begin_again(
-        self, pending: Pending, route: wire.Route, head: bytes, body: bytes, connecting: "asyncio.Task[None]"
-    ) -> None:
+    def _go_on(self, connecting: "asyncio.Task[None]", pending: Pending, again: Callable[[], None]) -> None:
         """There is a connection, which may be over again, or there cannot be one."""
         if connecting.cancelled():
             pending.fail(_unavailable())
         elif isinstance(error := connecting.exception(), HttpError):
             pending.fail(error)
         elif not pending.over:
-            self.begin(pending, route, head, body)
+            again()
 
     async def open_socket(self, route: wire.Route, head: bytes, version: int) -> Socket:
         """Begin a WebSocket, connecting if need be. Raises `HttpError` 503 if the worker cannot be reached."""

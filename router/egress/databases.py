@@ -107,9 +107,10 @@ class DatabaseExchange(Exchange):
         if self._held > MAX_BODY_BYTES:
             self.fail(too_large())
         elif end:
-            body = b"".join(self._body)
+            # Not put together, which would keep the loop from all other apps for as long as copying takes.
+            pieces = self._body
             self._drop()
-            self._begin_call(body)
+            self._begin_call(*pieces)
         else:
             self.consumed(len(data))
 
@@ -162,11 +163,13 @@ class DatabaseExchange(Exchange):
 
     # Own.
 
-    def _begin_call(self, body: bytes) -> None:
+    def _begin_call(self, body: bytes, *more: bytes) -> None:
         way = self._way
         assert way is not None
         self._call = _Call(self)
-        way.upstream.begin(self._call, way.route, way.head, body if way.body is None else way.body)
+        if way.body is not None:
+            body, more = way.body, ()
+        way.upstream.begin(self._call, way.route, way.head, body, *more)
 
     def _pass_on(self, data: bytes, end: bool) -> None:
         if end:
