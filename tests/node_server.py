@@ -240,6 +240,11 @@ class Node:
     def cli_json(self, *arguments: str) -> Any:
         return json.loads(self.cli(*arguments, "--json").stdout)
 
+    def logged(self, app: str) -> str:
+        """What an app has logged, line by line."""
+        answer = self.control("GET", f"/v1/projects/default/apps/{app}/logs", params={"limit": 1000})
+        return "\n".join(json.loads(line)["message"] for line in answer.text.splitlines())
+
     def ensure_app(self, app: str, project: str = "default") -> None:
         created = self.control("POST", f"/v1/projects/{project}/apps", json={"name": app})
         assert created.status_code in (200, 201, 409), created.text

@@ -53,7 +53,7 @@ def test_endpoints_and_work_after_the_answer(node: Node, notes: httpx.Client) ->
     assert notes.get("/api").json() == {"path": "/api", "currency": "CHF"}
     answer = notes.post("/api", json={"a": [1]})
     assert (answer.status_code, answer.json()) == (201, {"got": {"a": [1]}})
-    eventually(10, lambda: "after the answer" in node.cli("logs", "--app", "astro").stdout)
+    eventually(10, lambda: "after the answer" in node.logged("astro"))
 
 
 def test_prerendered_pages_redirects_and_static_files(notes: httpx.Client) -> None:

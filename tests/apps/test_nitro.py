@@ -77,7 +77,7 @@ def test_modules_of_node_do_their_work(nitro: httpx.Client) -> None:
 
 def test_the_context_of_the_platform_reaches_the_handler(node: Node, nitro: httpx.Client) -> None:
     assert nitro.get("/context").json() == {"store": "kept", "greeting": "moin"}
-    eventually(10, lambda: "after the answer" in node.cli("logs", "--app", "nitro").stdout)
+    eventually(10, lambda: "after the answer" in node.logged("nitro"))
 
 
 def test_static_files_have_the_headers_of_the_build(nitro: httpx.Client) -> None:

@@ -40,7 +40,7 @@ def test_a_form_adds_a_note_and_leads_to_it(node: Node, notes: httpx.Client) -> 
     path = posted.headers["location"]
     assert re.fullmatch(r"/notes/\d+", path)
     eventually(10, lambda: html.escape("Read <this>") in notes.get(path).text)
-    eventually(10, lambda: "added" in node.cli("logs", "--app", "react-router").stdout)
+    eventually(10, lambda: "added" in node.logged("react-router"))
 
 
 def test_a_form_that_is_refused_is_shown_again(notes: httpx.Client) -> None:

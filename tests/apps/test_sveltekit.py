@@ -54,7 +54,7 @@ def test_parameters_headers_and_work_after_the_answer(node: Node, shop: httpx.Cl
     page = shop.get("/product/kettle")
     assert "<h1>Kettle</h1>" in page.text
     assert page.headers["cache-control"] == "private, max-age=5"
-    eventually(10, lambda: "kettle was looked at" in node.cli("logs", "--app", "sveltekit").stdout)
+    eventually(10, lambda: "kettle was looked at" in node.logged("sveltekit"))
 
 
 def test_errors_have_the_page_of_the_app(shop: httpx.Client) -> None:

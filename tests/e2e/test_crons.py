@@ -62,7 +62,7 @@ def test_a_sleeping_app_is_woken_to_run_a_cron_by_hand(crons: Node) -> None:
 def test_a_run_that_fails_is_in_the_log_and_in_the_metrics(crons: Node) -> None:
     answer = fire(crons, "1 0 1 1 *").json()
     assert (answer["outcome"], answer["running"]) == ("exception", False)
-    eventually(5, lambda: "Error: bad run" in crons.cli("logs", "--app", "jobs").stdout)
+    eventually(5, lambda: "Error: bad run" in crons.logged("jobs"))
     metrics = crons.control("GET", "/metrics").text
     assert 'brrrd_cron_runs_total{app="jobs",outcome="exception",project="default"} 1.0' in metrics
 
@@ -72,13 +72,13 @@ def test_a_second_run_is_refused_while_the_first_goes_on_and_a_death_ends_it(cro
     running = threading.Thread(target=lambda: answers.append(fire(crons, "2 0 1 1 *").json()))
     running.start()
     eventually(10, lambda: listed(crons)["2 0 1 1 *"]["running"])
-    eventually(10, lambda: "ran 2 0 1 1 *" in crons.cli("logs", "--app", "jobs").stdout)
+    eventually(10, lambda: "ran 2 0 1 1 *" in crons.logged("jobs"))
     assert fire(crons, "2 0 1 1 *").status_code == 409
     hosts = crons.control("GET", "/v1/status").json()["hosts"]
     os.kill(next(host["pid"] for host in hosts if host["app_id"]), signal.SIGKILL)
     running.join()
     assert answers[0]["outcome"] == "died"
-    eventually(5, lambda: "The run of the cron 2 0 1 1 * ended early" in crons.cli("logs", "--app", "jobs").stdout)
+    eventually(5, lambda: "The run of the cron 2 0 1 1 * ended early" in crons.logged("jobs"))
 
 
 def test_what_is_no_cron_of_the_app_is_refused(crons: Node) -> None:
@@ -96,8 +96,7 @@ def test_what_is_no_cron_of_the_app_is_refused(crons: Node) -> None:
 def test_a_cron_runs_by_itself_once_a_minute(crons: Node) -> None:
     def runs() -> list[str]:
         # By hand it is given the present time; on its own, the beginning of the minute.
-        log = crons.cli("logs", "--app", "jobs", "--limit", "1000").stdout
-        return re.findall(r"ran \* \* \* \* \* at (\d+0000)$", log, re.MULTILINE)
+        return re.findall(r"ran \* \* \* \* \* at (\d+0000)$", crons.logged("jobs"), re.MULTILINE)
 
     eventually(75, runs, every=1)
     assert all(int(run) % 60_000 == 0 for run in runs())

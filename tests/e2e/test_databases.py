@@ -1,6 +1,5 @@
 """Databases through the whole node, with the clients that people use."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -108,24 +107,6 @@ def test_a_suspended_database_is_blocked_until_it_is_resumed(node: Node) -> None
         node.sql(database, "select * from t")
     node.cli("databases", "resume", "paused")
     node.sql(database, "select * from t")
-
-
-def test_a_protected_database_refuses_what_would_harm_it(start_node: Callable[..., Node]) -> None:
-    node = start_node("--workers", "1")
-    database = node.create_database("precious")
-    node.stop()
-    node.env["BRRRD_PROTECTED_DATABASES"] = database["database_id"]
-    node.start()
-    for method, action in [
-        ("POST", "suspend"),
-        ("POST", "resume"),
-        ("POST", "token/rotate"),
-        ("POST", "query-token"),
-        ("DELETE", ""),
-    ]:
-        path = f"/v1/databases/{database['database_id']}/{action}".rstrip("/")
-        assert node.control(method, path, json={"ttl_seconds": 60} if "query" in action else {}).status_code == 403
-    node.sql(database, "select 1")
 
 
 def test_the_bare_url_finds_the_database_by_its_token(node: Node) -> None:

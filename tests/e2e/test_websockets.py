@@ -184,7 +184,7 @@ def test_a_message_over_the_limit_closes_with_1009(node: Node, app: str) -> None
                 client.send(message)
                 client.recv()
             assert client.close_code == 1009
-    eventually(5, lambda: "limit websocket_message_kb" in node.cli("logs", "--app", app).stdout, every=0.2)
+    eventually(5, lambda: "limit websocket_message_kb" in node.logged(app), every=0.2)
 
 
 def test_a_listener_that_throws_is_logged_with_the_request(node: Node, app: str) -> None:
@@ -206,7 +206,7 @@ def test_an_app_that_sends_faster_than_its_client_reads(node: Node, app: str) ->
                 read += len(client.recv())
         assert client.close_code == 1013
     assert read < 20 << 20
-    eventually(5, lambda: "websocket_buffer" in node.cli("logs", "--app", app).stdout)
+    eventually(5, lambda: "websocket_buffer" in node.logged(app))
 
 
 def test_no_more_than_max_websockets(node: Node) -> None:

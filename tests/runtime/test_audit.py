@@ -130,13 +130,14 @@ def test_the_command_says_who_uses_it(node: Node) -> None:
     assert "no such entry" in node.cli("audit", "--database", "nobody").stderr
 
 
-def test_entries_outlive_the_node(start_node: Any) -> None:
-    running = start_node("--workers", "1", "--database-workers", "1")
-    created = running.create_database("kept")
-    running.kill()
-    eventually(10, lambda: not any(process.is_alive() for process in running.processes()))
-    running.start()
-    assert [entry["database_id"] for entry in entries(running, action="database.create")] == [created["database_id"]]
+def test_entries_outlive_the_node(node: Node) -> None:
+    created = node.create_database("kept")
+    processes = node.processes()
+    node.kill()
+    eventually(10, lambda: not any(process.is_alive() for process in processes))
+    node.start()
+    kept = entries(node, action="database.create", database=created["database_id"])
+    assert [entry["database_id"] for entry in kept] == [created["database_id"]]
 
 
 def entry(action: str, database: str = "a") -> Entry:

@@ -147,7 +147,7 @@ def test_memory_beside_the_heap_ends_below_the_group(grouped: Node, kind: str) -
     assert answer.status_code == 507 or (answer.status_code, answer.json()["code"]) == (503, "memory_mb")
     assert not group.exists() or "oom_kill 0" in (group / KILLS[own_of("memory").version]).read_text()
     assert grouped.get("neighbour").text == "fine"
-    assert "host_memory" not in grouped.cli("logs", "--app", app).stdout
+    assert "host_memory" not in grouped.logged(app)
 
 
 def test_a_host_that_the_kernel_ends_is_explained(grouped: Node) -> None:
@@ -158,7 +158,7 @@ def test_a_host_that_the_kernel_ends_is_explained(grouped: Node) -> None:
     neighbour = hosts_of(grouped, "neighbour")[0]["pid"]
     answer = grouped.get("greedy", "/buffers?mb=300", timeout=60)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    eventually(10, lambda: "limit host_memory = 512 MB" in grouped.cli("logs", "--app", "greedy").stdout)
+    eventually(10, lambda: "limit host_memory = 512 MB" in grouped.logged("greedy"))
     counted = 'brrrd_host_limits_total{app="greedy",limit="host_memory",project="default"} 1.0'
     assert counted in grouped.control("GET", "/metrics").text
     assert grouped.get("greedy", "/").text == "had it all"
