@@ -14,7 +14,8 @@ from rich.text import Text
 
 LEVEL_STYLES = {"debug": "dim", "info": "cyan", "warn": "yellow", "error": "red"}
 REQUEST_ID_CHARACTERS = 8
-"""Enough to see which lines belong together; `brrrd logs` has the whole id."""
+"""The last ones, since ids of one edge worker begin alike: enough to see which lines belong together. `brrrd logs` has
+the whole id."""
 
 
 class Terminal:
@@ -47,7 +48,7 @@ class Terminal:
         """Print a line of the app's log."""
         level = str(entry.get("level", "info"))
         text = _stamp(float(entry.get("time") or 0)).append(f"{level:<5} ", LEVEL_STYLES.get(level, ""))
-        request_id = plain(str(entry.get("request_id", "")))[:REQUEST_ID_CHARACTERS]
+        request_id = plain(str(entry.get("request_id", "")))[-REQUEST_ID_CHARACTERS:]
         if request_id:
             text.append(f"{request_id} ", "dim")
         first, *more = plain(str(entry.get("message", ""))).split("\n")

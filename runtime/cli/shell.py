@@ -129,7 +129,7 @@ class Shell:
                 self.command(line.strip())
             except Quit:
                 return False
-            return True
+            line = "\n"  # it counts as a line of the text
         for statement in splitter.feed(line.encode("utf-8", "surrogateescape")):
             self._run_at(statement)
         return True

@@ -79,10 +79,10 @@ def test_modes(node: Node, mode: str, expected: str) -> None:
 
 def test_an_error_has_its_line_and_ends_the_shell_with_status_1(node: Node) -> None:
     database = node.create_database("sh-error")
-    text = "CREATE TABLE t (n);\nINSERT INTO t VALUES (1);\nSELEC 1;\nINSERT INTO t VALUES (2);\n"
+    text = ".timer off\nCREATE TABLE t (n);\nINSERT INTO t VALUES (1);\nSELEC 1;\nINSERT INTO t VALUES (2);\n"
     done = shell(node, "sh-error", stdin=text, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("brrrd: line 3: ")
+    assert done.stderr.startswith("brrrd: line 4: ")
     assert values(node, database, "SELECT n FROM t") == [["1"]]
 
 
