@@ -12,7 +12,7 @@ from dataplane.checkpoints import Checkpoints
 from dataplane.commits import Commits
 from dataplane.connection import Connection
 from dataplane.limits import Limits
-from dataplane.messages import FILE_NAME as FILE_NAME
+from dataplane.messages import FILE_NAME
 from dataplane.streams import Stream
 from dataplane.usage import Usage
 from dataplane.writers import Writers

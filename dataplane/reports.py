@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dataplane.admission import Admission
-from dataplane.database import FILE_NAME, Database, storage
-from dataplane.messages import DatabaseStats, WorkerStats
+from dataplane.database import Database, storage
+from dataplane.messages import FILE_NAME, DatabaseStats, WorkerStats
 from dataplane.sessions import Session
 from dataplane.usage import Usage
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dataplane import snapshots
-from dataplane.database import FILE_NAME
+from dataplane.messages import FILE_NAME
 from dataplane.service import GOING_AWAY, Service
 from dataplane.sessions import VIOLATION
 

@@ -6,7 +6,6 @@ more than a few milliseconds keeps its thread while another thread takes the loo
 open a connection to the network.
 """
 
-import gc
 import logging
 import os
 import select
@@ -259,10 +258,7 @@ def main() -> None:
     load().hard_heap_limit64(HEAP_BYTES)
     worker = Worker(control, decoder, settings)
     threading.Thread(target=worker.service.lead.watch, name="watch", daemon=True).start()
-    # What exists now lives as long as the process: keep the collector from walking it again and again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
+    child.spare_the_collector()
     control.sendall(encode(Ready()))
     worker.relay.run()
 

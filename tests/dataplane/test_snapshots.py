@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from dataplane import snapshots
-from dataplane.database import FILE_NAME
-from dataplane.messages import FromSnapshot, Replace, Replaced, SnapshotFailed, SnapshotTaken
+from dataplane.messages import FILE_NAME, FromSnapshot, Replace, Replaced, SnapshotFailed, SnapshotTaken
 from runtime.framing import FD, Decoder
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 
