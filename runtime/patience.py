@@ -21,8 +21,8 @@ PROMISING_SECONDS = 0.001
 wake-ups are part of it."""
 MOST_SKIPPED = 255
 """So many waits at most go by after a look in vain until the next look."""
-CROWDED_SECONDS = 0.000_5
-"""Whoever lets others run between two looks, and gets the processor back no sooner, shares it with somebody who has
+CROWDED_SECONDS = 0.000_15
+"""Whoever looked in vain, and gave the processor away for so long in all meanwhile, shares it with somebody who has
 work to do. Then looking is worse than sleeping: the kernel prefers who wakes up to who gave way."""
 CROWD_SECONDS = 0.1
 """For so long nobody looks after that; for twice as long each time that it happens again soon, up to the most."""
@@ -40,12 +40,24 @@ def longest_look(cores: int) -> float:
 class Patience:
     """What is known of one kind of waiting. Times are seconds of the monotonic clock."""
 
-    __slots__ = ("_began", "_crowd_seconds", "_crowded_until", "_last", "_longest", "_penalty", "_skip", "_until")
+    __slots__ = (
+        "_began",
+        "_crowd_seconds",
+        "_crowded_until",
+        "_given",
+        "_last",
+        "_longest",
+        "_penalty",
+        "_skip",
+        "_until",
+    )
 
     def __init__(self, longest: float) -> None:
         """`longest`: seconds of one look at most; 0: never look."""
         self._longest = longest
         self._began = self._until = 0.0
+        self._given = 0.0
+        """Seconds for which others had the processor during this look."""
         self._last = PROMISING_SECONDS * 2
         """Seconds that the last wait took."""
         self._penalty = 0
@@ -63,6 +75,7 @@ class Patience:
         Not later than `now`: sleep at once.
         """
         self._began = now
+        self._given = 0.0
         if self._last > PROMISING_SECONDS or now < self._crowded_until:
             self._until = now
         elif self._skip:
@@ -74,11 +87,8 @@ class Patience:
 
     def gave_way(self, since: float, now: float) -> None:
         """Others had the opportunity to run from `since` to `now`, in the midst of a look."""
-        if now - since > CROWDED_SECONDS:
-            again = now - self._crowded_until < self._crowd_seconds
-            self._crowd_seconds = min(self._crowd_seconds * 2, MOST_CROWD_SECONDS) if again else CROWD_SECONDS
-            self._crowded_until = now + self._crowd_seconds
-            self._until = min(self._until, now)
+        if now - since > CHEAP_SECONDS:
+            self._given += now - since
 
     def ends(self, now: float) -> None:
         """The wait is over: what was waited for is here."""
@@ -88,3 +98,7 @@ class Patience:
                 self._penalty = 0
             else:
                 self._skip = self._penalty = min(self._penalty * 2 + 1, MOST_SKIPPED)
+                if self._given > CROWDED_SECONDS:
+                    again = now - self._crowded_until < self._crowd_seconds
+                    self._crowd_seconds = min(self._crowd_seconds * 2, MOST_CROWD_SECONDS) if again else CROWD_SECONDS
+                    self._crowded_until = now + self._crowd_seconds

@@ -41,7 +41,7 @@ class Waits:
         """Wait, and lose the processor to others meanwhile."""
         began = self.now
         self.patience.begins(began)
-        self.now += CROWDED_SECONDS * 1.5
+        self.now += LOOK_SECONDS + CROWDED_SECONDS
         self.patience.gave_way(began, self.now)
         self.patience.ends(self.now)
 
