@@ -26,7 +26,7 @@ CROWDED_SECONDS = 0.000_15
 work to do. Then looking is worse than sleeping: the kernel prefers who wakes up to who gave way."""
 CROWD_SECONDS = 0.1
 """For so long nobody looks after that; for twice as long each time that it happens again soon, up to the most."""
-MOST_CROWD_SECONDS = 3.2
+MOST_CROWD_SECONDS = 0.8
 
 
 def longest_look(cores: int) -> float:
