@@ -122,7 +122,10 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
             # A failed statement may keep what it did before (ON CONFLICT FAIL).
             stream.unsynced = True
             yield Need.NO_TURN
-        raise failure from None
+        try:
+            raise failure from None
+        finally:
+            del failure  # its traceback holds this frame, which would hold it
     finally:
         statement.reset()
     read, written = statement.counters()

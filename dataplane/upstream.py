@@ -87,8 +87,9 @@ class Answer(Pending):
     async def piece(self) -> bytes:
         """Return the next piece of the body; `finished` is true with the last one. Raises `HttpError` when lost."""
         while not self._pieces:
-            if self._error is not None:
-                raise self._error
+            if (error := self._error) is not None:
+                # A new one each time: one that is kept would keep this frame by its traceback, and the frame this.
+                raise HttpError(error.status, error.code, str(error))
             if self._news.done():
                 self._news = asyncio.get_running_loop().create_future()
             await self._news
