@@ -5,7 +5,6 @@ Used by `dataplane.service` and `dataplane.requests`; only the leader calls in h
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
 
 from dataplane import wire
 from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
@@ -65,8 +64,7 @@ class Admission:
     def open(self, head: wire.CallHead) -> Stream:
         """Make a new stream. Raises `HttpError`."""
         database_id = head.database_id
-        if self.draining or database_id in self.deleted:
-            self._refuse(database_id)
+        self._refuse_if_gone(database_id)
         database = self.databases.get(database_id)
         if database is None:
             database = self.databases[database_id] = self.database(database_id)
@@ -90,14 +88,14 @@ class Admission:
         self.streams.add(stream)
         return stream
 
-    def _refuse(self, database_id: str) -> NoReturn:
+    def _refuse_if_gone(self, database_id: str) -> None:
         if database_id in self.deleted:
             raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
-        raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
+        if self.draining:
+            raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
 
     def _known_stream(self, head: wire.CallHead, baton: str) -> Stream:
-        if self.draining or head.database_id in self.deleted:
-            self._refuse(head.database_id)
+        self._refuse_if_gone(head.database_id)
         try:
             number, sequence = self._batons.read(baton, head.database_id, head.epoch)
         except InvalidBaton:

@@ -19,7 +19,6 @@ from dataplane.streams import Stream
 from dataplane.values import from_wire
 
 _COMMITS = frozenset({"COMMIT", "END"})
-_CLOSED = {"type": "ok", "response": {"type": "close"}}
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
 
 
@@ -300,9 +299,9 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
             if version < 3:
                 raise ValueError("get_autocommit is only known in version 3")
             return {"type": "get_autocommit", "is_autocommit": stream.open().autocommit}
-        case _:
+        case hrana.Close():
             stream.closing = True
-            raise ValueError(f"{type(request).__name__} is no request of a stream")
+            return {"type": "close"}
 
 
 def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: NextBaton, blocked: str | None) -> Work:
@@ -312,16 +311,9 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
         try:
             if stream.closing:
                 raise ValueError("The stream was closed by an earlier request of this pipeline")
-            if isinstance(request, hrana.Close):
-                stream.closing = True
-                results.append(_CLOSED)
-                continue
-            if blocked is not None:
+            if blocked is not None and not isinstance(request, hrana.Close):
                 raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
-            if isinstance(request, hrana.Execute):
-                response = {"type": "execute", "result": (yield from _execute(stream, request.stmt))}
-            else:
-                response = yield from _answer(stream, request, version)
+            response = yield from _answer(stream, request, version)
         except SqlError as error:
             results.append({"type": "error", "error": error.document()})
         except ValueError as error:

@@ -261,22 +261,17 @@ class HostConnection(asyncio.Protocol):
         self._most_bytes = self.identity.limits.megabytes << 20 or UNLIMITED
 
     def _give_up_late(self, now: float) -> None:
-        """End requests that are over the time they may take."""
-        milliseconds = self.identity.limits.milliseconds if self.share is not None else 0
-        if not milliseconds:
+        """End requests that are over the time they may take, and those whose response the app does not read: one that
+        forgot to would have all its turns taken.
+        """
+        if not self._active:
             return
-        began_before = now - milliseconds / 1000
-        for stream in list(self._active):
-            exchange = self._exchanges[stream]
-            if exchange.began < began_before:
+        milliseconds = self.identity.limits.milliseconds
+        for exchange in [self._exchanges[stream] for stream in self._active]:
+            if milliseconds and exchange.began < now - milliseconds / 1000:
                 text = f"the request took longer than the limit subrequest_ms = {milliseconds}"
                 exchange.abandon(EgressError("limit", text, "subrequest_ms"))
-
-    def _give_up_unread(self, now: float) -> None:
-        """End requests whose response the app does not read: one that forgot to would have all its turns taken."""
-        for stream in list(self._active):
-            exchange = self._exchanges[stream]
-            if exchange.unread_for(now) > UNREAD_SECONDS:
+            elif exchange.unread_for(now) > UNREAD_SECONDS:
                 text = f"the response was not read for {UNREAD_SECONDS:.0f} s (limit {UNREAD})"
                 exchange.abandon(EgressError("limit", text, UNREAD))
 
@@ -316,7 +311,6 @@ class HostConnection(asyncio.Protocol):
         `now` is the loop's time.
         """
         self._give_up_late(now)
-        self._give_up_unread(now)
         self._tell_waiting(now)
         for socket in list(self.sockets.values()):
             socket.connection.check_time(now)

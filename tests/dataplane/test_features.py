@@ -25,7 +25,11 @@ async def test_vectors_of_every_kind(plane: Plane) -> None:
     nearest = "SELECT v.id FROM vector_top_k('vi', vector32('[1,0,0]'), 2) AS top JOIN v ON v.rowid = top.id"
     assert await plane.values(f"{nearest} ORDER BY vector_distance_cos(e, '[1,0,0]')") == [[1], [3]]
     await plane.execute("DELETE FROM v WHERE id = 1")
-    assert (await plane.values(nearest))[0] == [3]
+    # The index is an approximate one: a row whose ways all led over the deleted one may not be found by it any more.
+    by_index = await plane.values(nearest)
+    assert by_index and all(row in ([2], [3], [4]) for row in by_index)
+    by_scan = "SELECT id FROM v ORDER BY vector_distance_cos(e, vector32('[1,0,0]')) LIMIT 1"
+    assert await plane.values(by_scan) == [[3]]
     assert await plane.values("SELECT vector_extract(e) FROM v WHERE id = 4") == [["[0,0,1]"]]
     assert await plane.values("SELECT vector_extract(vector64('[1.5,2]')), vector_extract(vector1bit('[1,-1]'))") == [
         ["[1.5,2]", "[1,-1]"]

@@ -36,21 +36,28 @@ for (let unit = 0x21; unit < 0x7f; unit++) {
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
-/** The last string and its parts: a Request is made of what a URL gave, and fetched at once. */
-let lastUrl = '';
-let lastParts: SimpleParts | null = null;
 const MAX_KEPT_UNITS = 1024;
 
-/** The parts of `url`, or null when it is not simple. */
-export function scanSimple(url: string): SimpleParts | null {
-  if (url === lastUrl) return lastParts;
-  const parts = scan(url);
-  if (url.length <= MAX_KEPT_UNITS) {
-    lastUrl = url;
-    lastParts = parts;
-  }
-  return parts;
+/** `scan` that knows the last string and its parts. */
+function remembering(): (url: string) => SimpleParts | null {
+  let lastUrl = '';
+  let lastParts: SimpleParts | null = null;
+  return (url) => {
+    if (url === lastUrl) return lastParts;
+    const parts = scan(url);
+    if (url.length <= MAX_KEPT_UNITS) {
+      lastUrl = url;
+      lastParts = parts;
+    }
+    return parts;
+  };
 }
+
+/** The parts of `url`, or null when it is not simple. A Request is made of what a URL gave, and fetched at once. */
+export const scanSimple = remembering();
+
+/** As `scanSimple`, for a base, which is mostly the same one again. */
+export const scanBase = remembering();
 
 function scan(url: string): SimpleParts | null {
   const schemeEnd = url.startsWith('http://') ? 5 : url.startsWith('https://') ? 6 : 0;
@@ -139,20 +146,6 @@ function pathStop(url: string, at: number): number {
     if (unit === SLASH && at + 1 < url.length && charCodeAt(url, at + 1) === DOT) return -1;
   }
   return at;
-}
-
-let lastBase = '';
-let lastBaseParts: SimpleParts | null = null;
-
-/** As `scanSimple`, for a base, which is mostly the same one again. */
-export function scanBase(base: string): SimpleParts | null {
-  if (base === lastBase) return lastBaseParts;
-  const parts = scan(base);
-  if (base.length <= MAX_KEPT_UNITS) {
-    lastBase = base;
-    lastBaseParts = parts;
-  }
-  return parts;
 }
 
 /**
