@@ -73,6 +73,9 @@ BLOCKED = "blocked"
 DRAINING = "draining"
 """As `BLOCKED`: the host is about to end."""
 WINDOW_BYTES = 256 << 10
+GRANT_BYTES = WINDOW_BYTES // 8
+"""So much of what a host sent is granted anew at the latest when it is consumed: a host with many bodies to send uses a
+quarter of their windows, and must not wait for a grant that comes only after half of one."""
 SOCKET_WINDOW_BYTES = 64 << 10
 """Smaller than for bodies: an app may have a thousand WebSockets open."""
 SOCKET_PIECE_BYTES = (32 << 10) - HEADER_BYTES

@@ -7,7 +7,7 @@ numbering and the frames; the windows of both bodies are kept here. No callback 
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from isolates.wire import END, MAX_DATA_BYTES, WINDOW_BYTES, Type
+from isolates.wire import END, GRANT_BYTES, MAX_DATA_BYTES, WINDOW_BYTES, Type
 
 if TYPE_CHECKING:
     from router.links import HostLink
@@ -81,7 +81,7 @@ class Stream:
             return
         self._unconsumed -= count
         self._grant += count
-        if self._grant >= WINDOW_BYTES // 2:
+        if self._grant >= GRANT_BYTES:
             self.link.send_frame(self.id, _WINDOW, data=self._grant.to_bytes(4, "little"))
             self._grant = 0
 

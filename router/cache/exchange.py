@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from isolates.wire import END, MAX_DATA_BYTES, WINDOW_BYTES, Type, encode
+from isolates.wire import END, GRANT_BYTES, MAX_DATA_BYTES, WINDOW_BYTES, Type, encode
 from router.cache.calls import CallError
 from router.cache.changes import New
 from router.cache.matching import Part
@@ -192,7 +192,7 @@ class Storing(Exchange):
         await self._store.write(lambda: _write_all(self._descriptor, data))
         self._held -= len(data)
         self._granted += len(data)
-        if self._granted >= WINDOW_BYTES // 4 and not self._ended:
+        if self._granted >= GRANT_BYTES and not self._ended:
             self._sender.send(encode(self._stream, Type.WINDOW, data=self._granted.to_bytes(4, "little")))
             self._granted = 0
 

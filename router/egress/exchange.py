@@ -7,7 +7,7 @@ its `Sender`, the host's connection, sends the frames.
 
 from typing import Protocol
 
-from isolates.wire import END, HEADER, HEADER_BYTES, MAX_DATA_BYTES, MAX_HEAD_BYTES, WINDOW_BYTES, Type
+from isolates.wire import END, GRANT_BYTES, HEADER, HEADER_BYTES, MAX_DATA_BYTES, MAX_HEAD_BYTES, WINDOW_BYTES, Type
 from router.egress.decoding import Decoder, Identity, decoder
 from router.egress.errors import EgressError
 from router.egress.headers import Fields, Request, codings, has_body, without_coding
@@ -134,7 +134,7 @@ class Exchange:
             return
         self._unconsumed -= count
         self._granted += count
-        if self._granted >= WINDOW_BYTES // 2:
+        if self._granted >= GRANT_BYTES:
             grant = self._granted.to_bytes(4, "little")
             self._sender.send(_pack(HEADER_BYTES + 4, self.stream, _WINDOW, 0, 0, 0) + grant)
             self._granted = 0

@@ -129,6 +129,24 @@ def test_bodies_of_megabytes_both_ways(host: Host) -> None:
     assert body_of(edge).decode() == text.upper()
 
 
+def test_an_answer_does_not_wait_for_the_requests_that_came_with_its_own(host: Host) -> None:
+    source = """
+        export default {
+          fetch(request) {
+            const { pathname } = new URL(request.url);
+            if (pathname === "/never") for (;;);
+            for (const end = Date.now() + 5; pathname === "/soon" && Date.now() < end; );
+            return new Response(pathname);
+          },
+        };
+    """
+    edge = host.serve(source, limits=Limits(wall_ms=3000))
+    paths = ("/at-once", "/soon", "/never")
+    edge.sock.sendall(b"".join(request_frame(number, url=f"http://a{path}") for number, path in enumerate(paths, 1)))
+    frames = [edge.frame(), edge.frame()]
+    assert [(frame.stream, frame.data) for frame in frames] == [(1, b"/at-once"), (2, b"/soon")]
+
+
 def test_webassembly_compiles_in_the_background(host: Host) -> None:
     edge = host.serve(
         handler("""const bytes = Uint8Array.from([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 127, 3, 2, 1, 0, 7, 5,

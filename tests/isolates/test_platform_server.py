@@ -192,6 +192,35 @@ def test_an_echo_streams_both_ways() -> None:
         assert platform.responses[1].ended
 
 
+@pytest.mark.parametrize("made", ["'x'.repeat(400000)", "new Uint8Array(400000).fill(7)", "stream()"])
+def test_many_large_bodies_share_what_is_under_way(made: str) -> None:
+    app = f"""const stream = () => new ReadableStream({{
+        start(controller) {{ this.left = 25; }},
+        pull(controller) {{
+          controller.enqueue(new Uint8Array(16000));
+          if (--this.left === 0) controller.close();
+        }},
+      }});
+      {handler(f"return new Response({made})")}"""
+    numbers = range(1, 81)
+    with Platform(app) as platform:
+        platform.turn(*map(request, numbers))
+        seen = [len(platform.responses[number].body) for number in numbers]
+        assert seen[-1] <= 64 << 10
+        assert sum(seen) < 12 << 20
+        granted = dict.fromkeys(numbers, 0)
+        while waiting := [number for number in numbers if not platform.responses[number].ended]:
+            grants = []
+            for number in waiting:
+                come = len(platform.responses[number].body) - granted[number]
+                if come >= wire.GRANT_BYTES:
+                    granted[number] += come
+                    grants.append(window(number, come))
+            assert grants
+            platform.turn(*grants)
+        assert {len(response.body) for response in platform.responses.values()} == {400_000}
+
+
 @pytest.mark.parametrize("made", ["'x'.repeat(1000000)", "new Uint8Array(1000000).fill(7)"])
 def test_a_large_body_keeps_to_the_window(made: str) -> None:
     with Platform(handler(f"return new Response({made})")) as platform:

@@ -6,7 +6,8 @@
 import { DateNow, max, min } from './primordials.ts';
 
 let monotonicAtPoll = 0;
-let wallAtPoll = 0;
+/** Whole milliseconds by the wall clock when the turn began. */
+export let wallAtPoll = 0;
 let originMonotonic = 0;
 let originWall = 0;
 let latest = 0;

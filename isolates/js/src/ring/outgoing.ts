@@ -2,7 +2,7 @@
 
 import { utf8Length } from '../encoding/utf8.ts';
 import { giveBack } from '../http/body_buffers.ts';
-import { charCodeAt, min, stringSlice, uncurryThis } from '../primordials.ts';
+import { charCodeAt, max, min, stringSlice, uncurryThis } from '../primordials.ts';
 import { type ReadableStream, streamInterfaces } from '../streams.ts';
 import { isUint8Array } from '../webidl.ts';
 import { DATA, END, MAX_DATA_BYTES, sendData, sendHeadAndText, WINDOW_BYTES } from './output.ts';
@@ -19,6 +19,23 @@ const cancel = uncurryThis(ReadableStreamDefaultReader.prototype.cancel) as unkn
 
 /** A smaller window is saved up: otherwise small grants would make small frames, and those small grants again. */
 const LEAST_WINDOW = 16 << 10;
+
+/**
+ * How much all bodies together may have under way before each gets by with less of its window. Apps make bodies faster
+ * than clients take them, and what is under way is memory that no cache holds: with whole windows for 128 streams of
+ * 1 MB, half of the time went there. A body on its own needs more, since grants come late.
+ */
+const UNDER_WAY_BYTES = 4 << 20;
+/** Even among many. More than what the other side lets come together before it grants it, `GRANT_BYTES`. */
+const LEAST_SHARE = 64 << 10;
+
+/** Bodies that are not sent yet. */
+let bodies = 0;
+
+/** What a body may not use of its window, for the sake of the others. */
+function reserve(): number {
+  return WINDOW_BYTES - max(LEAST_SHARE, min(WINDOW_BYTES, (UNDER_WAY_BYTES / bodies) | 0));
+}
 
 const EMPTY = new Uint8Array(0);
 
@@ -55,6 +72,7 @@ export class Outgoing {
     this.#stream = stream;
     this.#owner = owner;
     this.#credit = WINDOW_BYTES - sent;
+    bodies++;
   }
 
   /** Sends `data` from `at` on, which is all there is. What it is in goes back to `body_buffers.ts` afterwards. */
@@ -98,7 +116,7 @@ export class Outgoing {
       }
     } catch (error) {
       if (this.#closed) return;
-      this.#closed = true;
+      this.#end();
       cancel(reader, error).catch(ignore);
       this.#owner.bodyFailed(error);
       return;
@@ -119,7 +137,7 @@ export class Outgoing {
   /** Nothing more can be sent; the app's stream is cancelled with `reason`. */
   close(reason: unknown): void {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#end();
     this.#pending = null;
     this.#text = null;
     this.#returnBorrowed();
@@ -132,8 +150,9 @@ export class Outgoing {
   #advance(): boolean {
     const data = this.#pending!;
     const { length } = data;
-    while (this.#at < length && this.#credit >= min(length - this.#at, LEAST_WINDOW)) {
-      const size = min(min(length - this.#at, this.#credit), MAX_DATA_BYTES);
+    const kept = reserve();
+    while (this.#at < length && this.#credit - kept >= min(length - this.#at, LEAST_WINDOW)) {
+      const size = min(min(length - this.#at, this.#credit - kept), MAX_DATA_BYTES);
       this.#credit -= size;
       if (this.#last && this.#at + size === length) {
         this.#finish(data, this.#at);
@@ -150,8 +169,9 @@ export class Outgoing {
   /** As `#advance`, for a text. A frame takes 64 Ki units of ASCII, and fewer of anything longer. */
   #advanceText(text: string): void {
     const { length } = text;
+    const kept = reserve();
     while (this.#at < length) {
-      const limit = min(MAX_DATA_BYTES, this.#credit);
+      const limit = min(MAX_DATA_BYTES, this.#credit - kept);
       let piece = textPiece(text, this.#at, MAX_DATA_BYTES);
       let size = utf8Length(piece);
       if (size > limit) {
@@ -164,7 +184,7 @@ export class Outgoing {
       const last = this.#at === length;
       sendHeadAndText(this.#connection, this.#stream, DATA, last ? END : 0, 0, '', piece);
     }
-    this.#closed = true;
+    this.#end();
     this.#text = null;
     this.#owner.bodySent();
   }
@@ -175,8 +195,13 @@ export class Outgoing {
     this.#borrowed = null;
   }
 
-  #finish(data: Uint8Array, at: number): void {
+  #end(): void {
     this.#closed = true;
+    bodies--;
+  }
+
+  #finish(data: Uint8Array, at: number): void {
+    this.#end();
     this.#pending = null;
     sendData(this.#connection, this.#stream, END, data, at, data.length);
     this.#returnBorrowed();
