@@ -1,4 +1,4 @@
-"""`python -m benchmarks http|edge|databases|d1|neighbours|websockets|cold [options]`: see `--help` of each."""
+"""`python -m benchmarks http|edge|databases|d1|neighbours|websockets|cold|memory [options]`: see `--help` of each."""
 
 import sys
 from pathlib import Path
@@ -126,6 +126,18 @@ def cold(apps: Annotated[int, typer.Option(help="Apps per way of starting them."
     from benchmarks import cold as comparison
 
     comparison.run(apps=apps)
+
+
+@app.command()
+def memory(
+    apps: Annotated[int, typer.Option(help="Apps to deploy.", min=1)] = 300,
+    active: Annotated[int, typer.Option(help="Apps of these that are loaded and in use.", min=1)] = 100,
+    seconds: Seconds = 5,
+) -> None:
+    """What many deployed apps cost a node, and whether they all answer."""
+    from benchmarks import memory as measurement
+
+    measurement.run(apps=apps, active=min(active, apps), seconds=seconds)
 
 
 if __name__ == "__main__":
