@@ -51,7 +51,7 @@ export const SOCKET_PIECE_BYTES = (32 << 10) - FRAME_HEADER_BYTES;
 const SEGMENT_HEADER_BYTES = 8;
 
 /** So much is not kept until the turn ends: the edge worker has a processor of its own, and can go on with it. */
-const AHEAD_BYTES = 64 << 10;
+const AHEAD_BYTES = 256 << 10;
 /** Nor so long; a millisecond more, as clocks here have whole ones. */
 const AHEAD_MS = 1;
 
