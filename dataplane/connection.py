@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataplane import guard
+from dataplane import functions, guard, vectors
+from dataplane.compilation import Compilation
 from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
 from dataplane.errors import SqlError, code_names
-from dataplane.statement import Statement, first_word
+from dataplane.statement import Statement, first_word, second_word
 
 _OPEN_READWRITE_CREATE = 0x6
 _PREPARE_PERSISTENT = 1
@@ -26,8 +27,6 @@ _ERROR = 1
 _BUSY = 5
 _AUTH = 23
 _PASSIVE = 0
-_DENY = 1
-_IGNORE = 2
 
 CACHED_STATEMENTS = 100
 CHECKPOINT_FRAMES = 1000
@@ -36,7 +35,10 @@ PROGRESS_STEPS = 20_000
 """Virtual machine steps between two calls of the progress hook: a fraction of a millisecond."""
 
 log = logging.getLogger("brrrd.dataplane")
-_LIMIT_LENGTH, _LIMIT_SQL_LENGTH, _LIMIT_WORKER_THREADS = 0, 1, 11
+_LIMIT_LENGTH, _LIMIT_SQL_LENGTH, _LIMIT_COLUMN, _LIMIT_WORKER_THREADS = 0, 1, 2, 11
+MAX_COLUMNS = 500
+"""Of a table, view, index or result. SQLite counts the columns that an aggregate query uses in 16 bits and writes
+beyond its memory after 32,767 (CVE-2025-6965); this many of each of the 64 tables that it joins at most are fewer."""
 
 _SETTINGS = b"""
 PRAGMA busy_timeout=1000;
@@ -50,6 +52,13 @@ PRAGMA temp.max_page_count=16384;
 """
 _TEMP_MIB = 64
 """What that is for temporary tables and indexes of one connection, which are in memory."""
+
+
+class NeedsTurn(SqlError):
+    """The statement changes the file while it is compiled: `Connection.may_write` has to be set meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("SQLITE_BUSY", "The statement has to be compiled in its turn to write")
 
 
 class Connection:
@@ -77,8 +86,9 @@ class Connection:
         self._max_bytes = max_bytes
         self._max_row_bytes = max_row_bytes
         self._max_sql_bytes = max_sql_bytes
-        self._refusal: str | None = None
-        self._vacuum = self._writes = self._tells_path = False
+        self.may_write = True
+        """What changes the file while it is compiled may be compiled: its stream, if it has one, has the turn."""
+        self._compilation = Compilation("")
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._authorize = AUTHORIZER(self._on_authorize)
         self._progress = PROGRESS(self._on_progress)
@@ -103,6 +113,7 @@ class Connection:
         engine, handle = self.engine, self.handle
         engine.limit(handle, _LIMIT_LENGTH, self._max_row_bytes)
         engine.limit(handle, _LIMIT_SQL_LENGTH, self._max_sql_bytes + 1)  # it counts the final NUL; see `encode`
+        engine.limit(handle, _LIMIT_COLUMN, MAX_COLUMNS)
         engine.limit(handle, _LIMIT_WORKER_THREADS, 0)
         self.run(_SETTINGS)
         if self._max_bytes:
@@ -110,6 +121,7 @@ class Connection:
         if read_only:
             self.run(b"PRAGMA query_only=ON")
         engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
+        functions.install(handle)
         engine.set_authorizer(handle, self._authorize, None)
         engine.wal_hook(handle, self._committed, None)
         self._report()
@@ -126,22 +138,15 @@ class Connection:
         return size
 
     def _on_authorize(self, _: Any, action: int, first: bytes, second: bytes, *_more: bytes) -> int:
-        verdict = guard.decide(
+        compilation = self._compilation
+        answer = compilation.see(
             action,
             first.decode("utf-8", "replace") if first is not None else None,
             second.decode("utf-8", "replace") if second is not None else None,
-            vacuum=self._vacuum,
         )
-        if verdict.changes_session:
+        if compilation.changes_session:
             self.session_changed = True
-        if verdict.writes:
-            self._writes = True
-        if verdict.tells_path:
-            self._tells_path = True
-        if verdict.refusal is None:
-            return _IGNORE if verdict.hidden else 0
-        self._refusal = verdict.refusal
-        return _DENY
+        return answer
 
     def _report(self) -> None:
         self._reports = True
@@ -196,7 +201,7 @@ class Connection:
         if handle is None:
             return SqlError("SQLITE_NOMEM", "SQLite error: out of memory")
         primary, extended = code_names(engine.extended_errcode(handle) if code & 0xFF == code else code)
-        refusal, self._refusal = self._refusal, None
+        refusal, self._compilation.refusal = self._compilation.refusal, None
         if code & 0xFF in (_AUTH, _ERROR) and refusal:  # a function that is refused makes the latter
             return SqlError("SQL_PARSE_ERROR", f"SQL not allowed: {refusal}", "SQLITE_AUTH")
         message = engine.errmsg(handle).decode("utf-8", "replace")
@@ -215,8 +220,11 @@ class Connection:
         """Return the one statement in `sql`, compiled, from the cache if possible. Raises `SqlError`."""
         statement = self._statements.get(sql)
         if statement is not None:
-            self._statements.move_to_end(sql)
-            return statement
+            if statement.keyword != "CREATE":
+                self._statements.move_to_end(sql)
+                return statement
+            # What was seen of it when it was compiled does not hold any more.
+            self.discard(self._statements.pop(sql))
         text = self.encode(sql)
         statement, end = self._compile(text, 0)
         if statement is None:
@@ -271,29 +279,75 @@ class Connection:
         address = c.cast(buffer, c.c_void_p).value
         assert address is not None
         keyword = first_word(text, start)
-        self._refusal = None
-        self._writes = self._tells_path = False
-        self._vacuum = keyword == "VACUUM"
+        what = second_word(text, start) if keyword == "DROP" else ""
         # The length includes the final NUL of the bytes object, which spares SQLite a copy.
         arguments = (address + start, len(text) - start + 1, _PREPARE_PERSISTENT, c.byref(handle), c.byref(tail))
-        code = self.engine.prepare_v3(self.handle, *arguments)
-        if code == _ERROR:
+
+        def attempt(*, may_write: bool = False) -> int:
+            self._compilation = Compilation(keyword, what, may_write=may_write)
+            return int(self.engine.prepare_v3(self.handle, *arguments))
+
+        code = attempt()
+        if code == _ERROR and not self._compilation.writes_at_once:
             # SQLite compiles by the schema it has read last, and notices for a few errors only that another
             # connection has changed it since. Looking into the file makes it read the schema again if so.
             self.engine.exec(self.handle, b"SELECT 1 FROM main.sqlite_schema LIMIT 1", None, None, None)
-            code = self.engine.prepare_v3(self.handle, *arguments)
+            code = attempt()
+        if code and self._compilation.writes_at_once:
+            self._make_way(self._compilation.vector_index, explained=keyword == "EXPLAIN")
+            code = attempt(may_write=True)
+        compilation = self._compilation
         if code:
             raise self.error(code)
         end = (tail.value or address + len(text)) - address
         if handle.value is None:
             return None, end
-        if self._tells_path:
+        if compilation.tells_path:
             self.engine.finalize(handle)
             hidden = guard.LIST_WITHOUT_PATHS
             self.engine.prepare_v3(self.handle, hidden, len(hidden), _PREPARE_PERSISTENT, c.byref(handle), None)
             keyword = "SELECT"
             assert handle.value is not None
-        return Statement(self, handle.value, keyword, writes=self._writes), end
+        statement = Statement(self, handle.value, keyword, writes=compilation.writes)
+        if compilation.shadows:
+            self._refuse_shadows(statement, compilation.shadows)
+        return statement, end
+
+    def _make_way(self, index: str | None, *, explained: bool) -> None:
+        """See to it that a vector index may go, or come (`index`) and starts from nothing. Raises `SqlError`."""
+        if explained:
+            raise SqlError("SQL_PARSE_ERROR", "SQL not allowed: vector indexes that come or go cannot be explained")
+        if not self.may_write:
+            raise NeedsTurn
+        if index is None:
+            return
+        known = self._finds(vectors.has_meta_table())
+        if self._finds(vectors.has_table(index)):
+            if not known or not self._finds(vectors.is_left_over(index)):
+                raise SqlError("SQLITE_ERROR", f"SQLite error: there is already a table named {index}_shadow")
+            self.run(vectors.drop_left_over(index).encode())
+        if self._finds(vectors.foreign_meta_table()):
+            raise SqlError("SQLITE_ERROR", f"SQLite error: {vectors.META_TABLE} is not the engine's own: drop it")
+        if known:
+            self.run(vectors.forget(index).encode())
+
+    def _refuse_shadows(self, statement: Statement, tables: set[str]) -> None:
+        """Raise `SqlError` if `statement`, which is freed then, changes what a vector index keeps itself in."""
+        for table in tables:
+            if self._finds(vectors.is_kept_by_index(table)):
+                self.discard(statement)
+                raise SqlError(
+                    "SQL_PARSE_ERROR", f"SQL not allowed: a vector index keeps itself in {table}", "SQLITE_AUTH"
+                )
+
+    def _finds(self, sql: str) -> bool:
+        """Return whether a query has a row. Raises `SqlError`."""
+        statement, _ = self._compile(self.encode(sql), 0)
+        assert statement is not None
+        try:
+            return statement.step()
+        finally:
+            self.discard(statement)
 
     def run(self, sql: bytes) -> None:
         """Run statements without parameters and drop their rows. Raises `SqlError`."""

@@ -4,12 +4,14 @@ Generators as in `dataplane.execution`, for `dataplane.requests` (over HTTP) and
 """
 
 from collections.abc import Generator
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from dataplane import hrana
+from dataplane.connection import NeedsTurn
 from dataplane.errors import HttpError, SqlError
-from dataplane.execution import Need, NextBaton, Work, holds, prepare, run
+from dataplane.execution import Need, NextBaton, Work, holds, in_turn, prepare, run
 from dataplane.streams import Stream
 
 _CHUNK_BYTES = 64 << 10
@@ -69,7 +71,10 @@ def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> W
 
 
 def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, entries: list[Any]) -> Work:
-    connection, statement, values = prepare(stream, stmt)
+    try:
+        connection, statement, values = prepare(stream, stmt)
+    except NeedsTurn:
+        connection, statement, values = yield from in_turn(stream, partial(prepare, stream, stmt))
     row_entry = stream.format.row_entry
     begun = False
     size = 0

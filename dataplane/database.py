@@ -57,13 +57,15 @@ class Database:
         if not self.path.exists():
             self._create_directory()
         limits = self._limits
-        return Connection(
+        connection = Connection(
             self.path,
             read_only=read_only,
             max_bytes=limits.max_database_bytes,
             max_row_bytes=limits.max_row_bytes,
             max_sql_bytes=limits.max_sql_bytes,
         )
+        connection.may_write = False
+        return connection
 
     def _create_directory(self) -> None:
         folder = self.path.parent

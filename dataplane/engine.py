@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 _PACKAGE = "libsql_experimental"
 _INIT = f"PyInit_{_PACKAGE}"
 _SYMTAB = 2
-_FUNCTION = 2
+_OBJECT, _FUNCTION = 1, 2
 
 _PTR = c.c_void_p
 _INT = c.c_int
@@ -86,8 +86,20 @@ _FUNCTIONS: tuple[tuple[str, bool, Any, tuple[Any, ...]], ...] = (
     ("backup_init", True, _PTR, (_PTR, _STR, _PTR, _STR)),
     ("backup_step", True, _INT, (_PTR, _INT)),
     ("backup_finish", True, _INT, (_PTR,)),
+    ("create_function", False, _INT, (_PTR, _STR, _INT, _INT, _PTR, _PTR, _PTR, _PTR)),
+    ("create_module", False, _INT, (_PTR, _STR, _PTR, _PTR)),
+    ("value_type", False, _INT, (_PTR,)),
+    ("value_int64", False, _I64, (_PTR,)),
+    ("value_bytes", False, _INT, (_PTR,)),
+    ("result_error", False, None, (_PTR, _STR, _INT)),
+    ("result_error_toobig", False, None, (_PTR,)),
+    ("mprintf", False, _PTR, (_STR, _STR)),
     ("libversion", False, _STR, ()),
 )
+_INTERNALS = frozenset({b"concatwsFunc", b"vectorModule"})
+"""Further symbols, for `dataplane.functions`."""
+_NAMED = (b"sqlite3_", b"PyInit_")
+_PREFIXES = (*_NAMED, *_INTERNALS)
 
 
 class EngineError(RuntimeError):
@@ -97,11 +109,21 @@ class EngineError(RuntimeError):
 class Engine:
     """The C functions as attributes, under their names without `sqlite3_`."""
 
-    def __init__(self, library: c.CDLL, base: int, symbols: dict[str, int]) -> None:
+    def __init__(self, library: c.CDLL, base: int, symbols: dict[str, tuple[int, int]]) -> None:
         self._library = library
+        self._base = base
+        self._symbols = symbols
         for name, releases_gil, result, arguments in _FUNCTIONS:
             prototype = (c.CFUNCTYPE if releases_gil else c.PYFUNCTYPE)(result, *arguments)
-            setattr(self, name, prototype(base + symbols[f"sqlite3_{name}"]))
+            setattr(self, name, prototype(self.internal(f"sqlite3_{name}")))
+
+    def internal(self, symbol: str) -> int:
+        """Return the address of a function or an object, by the name that it has in the file."""
+        return self._base + self._symbols[symbol][0]
+
+    def internal_size(self, symbol: str) -> int:
+        """Return the size of an object in bytes."""
+        return self._symbols[symbol][1]
 
     if TYPE_CHECKING:
         # At run time it would make every access slower.
@@ -118,8 +140,8 @@ def load() -> Engine:
     if spec is None or spec.origin is None:
         raise EngineError("The package libsql-experimental is not installed: pip install libsql-experimental==0.0.55")
     path = Path(spec.origin)
-    symbols = _function_symbols(path)
-    wanted = {f"sqlite3_{name}" for name, *_ in _FUNCTIONS} | {_INIT}
+    symbols = _find_symbols(path)
+    wanted = {f"sqlite3_{name}" for name, *_ in _FUNCTIONS} | {name.decode() for name in _INTERNALS} | {_INIT}
     if missing := sorted(wanted - symbols.keys()):
         raise EngineError(
             f"{path} lacks {', '.join(missing[:3])} ({len(missing)} symbols in all): reinstall the unmodified wheel, "
@@ -128,23 +150,27 @@ def load() -> Engine:
     library = c.CDLL(str(path))
     address = c.cast(library[_INIT], c.c_void_p).value
     assert address is not None
-    return Engine(library, address - symbols[_INIT], symbols)
+    return Engine(library, address - symbols[_INIT][0], symbols)
 
 
-def _function_symbols(path: Path) -> dict[str, int]:
-    """Return name → value of the functions in the symbol table of a 64-bit little-endian ELF file (System V gABI)."""
+def _find_symbols(path: Path) -> dict[str, tuple[int, int]]:
+    """Return name → value and size of SQLite's functions, and of what else is used here, in the symbol table of a
+    64-bit little-endian ELF file (System V gABI).
+    """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
         if data[:6] != b"\x7fELF\x02\x01":
             raise EngineError(f"{path} is not a 64-bit little-endian ELF file; brrrd's databases need Linux on x86-64")
         (table,) = struct.unpack_from("<Q", data, 40)
         entry, count = struct.unpack_from("<HH", data, 58)
         sections = [struct.unpack_from("<IIQQQQIIQQ", data, table + i * entry) for i in range(count)]
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, int]] = {}
         for _, kind, _, _, offset, size, link, *_ in sections:
             if kind != _SYMTAB:
                 continue
             strings = data[sections[link][4] : sections[link][4] + sections[link][5]]
-            for name, info, _, _, value, _ in struct.iter_unpack("<IBBHQQ", data[offset : offset + size]):
-                if info & 15 == _FUNCTION and strings.startswith((b"sqlite3_", b"PyInit_"), name):
-                    found[strings[name : strings.index(b"\0", name)].decode("ascii")] = value
+            for name, info, _, _, value, length in struct.iter_unpack("<IBBHQQ", data[offset : offset + size]):
+                if info & 15 in (_OBJECT, _FUNCTION) and strings.startswith(_PREFIXES, name):
+                    symbol = strings[name : strings.index(b"\0", name)]
+                    if symbol.startswith(_NAMED) or symbol in _INTERNALS:
+                        found[symbol.decode("ascii")] = value, length
         return found

@@ -7,17 +7,19 @@ Between two yields it runs SQL and may be on any thread, so it touches nothing b
 
 from collections.abc import Callable, Generator
 from enum import Enum
+from functools import partial
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from dataplane import hrana
 from dataplane.cells import Value
-from dataplane.connection import Connection
+from dataplane.connection import Connection, NeedsTurn
 from dataplane.errors import HttpError, SqlError
 from dataplane.statement import Statement
 from dataplane.streams import Stream
 from dataplane.values import from_wire
 
+T = TypeVar("T")
 _COMMITS = frozenset({"COMMIT", "END"})
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
 
@@ -165,8 +167,7 @@ def _arguments(statement: Statement, stmt: hrana.Stmt) -> list[Value]:
         missing = set(range(1, len(params) + 1))
         for arg in stmt.named_args:
             # Names that the statement does not use are passed over: clients send whole objects.
-            position = statement.index_of(arg.name)
-            if position is not None:
+            for position in statement.positions_of(arg.name):
                 values[position - 1] = from_wire(arg.value)
                 missing.discard(position)
         if missing:
@@ -189,9 +190,33 @@ def prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, li
     return connection, statement, _arguments(statement, stmt)
 
 
+def in_turn(stream: Stream, compile: Callable[[], T]) -> Generator[Need, None, T]:
+    """Return what `compile` does, in the stream's turn to write. Raises what it raises, and `SqlError`."""
+    connection = stream.open()
+    if stream.taken is not None:
+        raise SqlError("TRANSACTION_TIMEOUT", stream.taken)
+    if stream.read_only:
+        raise SqlError("SQLITE_READONLY", "This token may only read, and the statement would write")
+    if not stream.has_turn:
+        yield Need.TURN
+    connection.may_write = True
+    try:
+        return compile()
+    except (SqlError, ValueError):
+        if connection.autocommit:
+            stream.unsynced = True
+            yield Need.NO_TURN
+        raise
+    finally:
+        connection.may_write = False
+
+
 def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     """Run one statement and return the protocol's StmtResult."""
-    connection, statement, values = prepare(stream, stmt)
+    try:
+        connection, statement, values = prepare(stream, stmt)
+    except NeedsTurn:
+        connection, statement, values = yield from in_turn(stream, partial(prepare, stream, stmt))
     blocks: list[bytes] = []
     limit = stream.limits.max_answer_bytes
     form = stream.format
@@ -256,7 +281,10 @@ def _sequence(stream: Stream, sql: str) -> Work:
     text = connection.encode(sql)
     position = 0
     while True:
-        statement, position = connection.prepare_next(text, position)
+        try:
+            statement, position = connection.prepare_next(text, position)
+        except NeedsTurn:
+            statement, position = yield from in_turn(stream, partial(connection.prepare_next, text, position))
         if statement is None:
             return None
         try:
@@ -266,7 +294,10 @@ def _sequence(stream: Stream, sql: str) -> Work:
 
 
 def _describe(stream: Stream, sql: str) -> dict[str, Any]:
-    statement = stream.open().prepare(sql)
+    try:
+        statement = stream.open().prepare(sql)
+    except NeedsTurn:
+        return {"params": [], "cols": [], "is_explain": False, "is_readonly": False}
     return {
         "params": [{"name": name} for name in statement.params],
         "cols": statement.columns,

@@ -62,7 +62,7 @@ class Statement:
         names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]
         self.params: list[str | None] = [name and name.decode() for name in names]
         """Names with their prefix, None for a bare `?`; position 0 is parameter 1."""
-        self._index: dict[str, int] | None = None
+        self._index: dict[str, list[int]] | None = None
         self._columns: list[Column] | None = None
         self._reader: Reader | None = None
         self.filled = 0
@@ -82,15 +82,17 @@ class Statement:
             ]
         return self._columns
 
-    def index_of(self, name: str) -> int | None:
-        """Return the position (from 1) of a named parameter, given with or without its prefix."""
+    def positions_of(self, name: str) -> Sequence[int]:
+        """Return the positions (from 1) of a named parameter, given with its prefix, or without: then of all that are
+        called so, `:a` as well as `@a`.
+        """
         if self._index is None:
             self._index = {}
             for position, known in enumerate(self.params, 1):
                 if known is not None:
-                    self._index.setdefault(known, position)
-                    self._index.setdefault(known[1:], position)
-        return self._index.get(name)
+                    for spelling in (known, known[1:]):
+                        self._index.setdefault(spelling, []).append(position)
+        return self._index.get(name, ())
 
     def bind(self, values: Sequence[Value]) -> None:
         """Bind `values` to parameters 1, 2, …; integers must fit 64 bits."""
@@ -168,6 +170,16 @@ class Statement:
 
 def first_word(text: bytes, start: int) -> str:
     """Return the first word of a statement in capitals, past blanks, semicolons and comments, or an empty string."""
+    return _word(text, start)[0]
+
+
+def second_word(text: bytes, start: int) -> str:
+    """Return the second one."""
+    return _word(text, _word(text, start)[1])[0]
+
+
+def _word(text: bytes, start: int) -> tuple[str, int]:
+    """Return the word in capitals, and where it ends."""
     position, end = start, len(text)
     while position < end:
         byte = text[position]
@@ -182,4 +194,4 @@ def first_word(text: bytes, start: int) -> str:
     stop = position
     while stop < end and (text[stop : stop + 1].isalpha()):
         stop += 1
-    return text[position:stop].decode("ascii").upper()
+    return text[position:stop].decode("ascii").upper(), stop

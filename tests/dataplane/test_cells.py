@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dataplane import cells, protobuf_answers
-from dataplane.connection import Connection
+from dataplane.connection import MAX_COLUMNS, Connection
 from dataplane.engine import load
 from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
 from dataplane.protobuf import message
@@ -106,8 +106,8 @@ def test_text_that_is_not_utf_8_is_repaired(connection: Connection) -> None:
 
 def test_what_is_unusual_is_read_publicly(connection: Connection) -> None:
     assert read(connection, "SELECT zeroblob(3), 1, zeroblob(0)", cells.PLAIN) == [(b"\0\0\0", 1, b"")]
-    wide = "SELECT " + ", ".join(f"{i}" for i in range(1000))
-    assert read(connection, wide, cells.PLAIN) == [tuple(range(1000))]
+    wide = "SELECT " + ", ".join(f"{i}" for i in range(MAX_COLUMNS))
+    assert read(connection, wide, cells.PLAIN) == [tuple(range(MAX_COLUMNS))]
     wire = read(connection, "SELECT zeroblob(3), 1.5", JSON.form)
     assert JSON.block(wire) == b'[[{"type":"blob","base64":"AAAA"},{"type":"float","value":1.5}]]'
 

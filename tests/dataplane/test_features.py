@@ -1,11 +1,15 @@
 """What users of libSQL and SQLite expect to work, over the protocol."""
 
+import asyncio
 import base64
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.dataplane.plane import Plane, execute
+from dataplane.tokens import new_query_token
+from tests.dataplane.plane import KEY, MAIN, Plane, execute
 
 CLOSE = {"type": "close"}
 
@@ -35,6 +39,52 @@ async def test_vectors_of_every_kind(plane: Plane) -> None:
         ["[1.5,2]", "[1,-1]"]
     ]
     assert "dimensions" in (await plane.failure("INSERT INTO v VALUES (9, vector32('[1,2]'))"))["message"]
+
+
+async def test_a_vector_index_is_made_and_dropped_in_its_turn_and_by_nothing_else(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2))")
+    tables = "SELECT count(*) FROM sqlite_schema"
+    make, drop = "CREATE INDEX vi ON v (libsql_vector_idx(e))", "DROP INDEX vi"
+
+    async def leaves_no_trace(sql: str) -> None:
+        """The engine makes and drops tables while it compiles."""
+        before = await plane.values(tables)
+        described = (await plane.requests({"type": "describe", "sql": sql}, CLOSE))["results"][0]
+        assert described["response"]["result"]["is_readonly"] is False
+        reader = new_query_token(
+            KEY, database_id=MAIN, epoch=1, ttl_seconds=60, audience="x", access="ro", now=time.time()
+        )
+        refused = (await plane.post("v3/pipeline", {"requests": [execute(sql), CLOSE]}, token=reader)).json()
+        assert refused["results"][0]["error"]["code"] == "SQLITE_READONLY"
+        assert (await plane.failure(f"EXPLAIN {sql}"))["code"] == "SQL_PARSE_ERROR"
+        assert await plane.values(tables) == before
+
+    async def waits_for_its_turn(way: Callable[[], Awaitable[Any]]) -> None:
+        baton = (await plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO v (e) VALUES (NULL)")))["baton"]
+        waiting = asyncio.ensure_future(way())
+        for _ in range(20):  # it has arrived by now
+            await plane.execute("SELECT 1")
+        assert not waiting.done(), waiting
+        await plane.requests(execute("COMMIT"), CLOSE, baton=baton)
+        await waiting
+
+    await leaves_no_trace(make)
+    await waits_for_its_turn(lambda: plane.execute(make))
+    await leaves_no_trace(drop)
+    await waits_for_its_turn(lambda: plane.execute(drop))
+    await waits_for_its_turn(lambda: plane.requests({"type": "sequence", "sql": f"SELECT 1; {make}"}, CLOSE))
+    await waits_for_its_turn(lambda: plane.post("v3/cursor", {"batch": {"steps": [{"stmt": {"sql": drop}}]}}))
+    assert await plane.values(tables) == [[2]]
+
+
+async def test_a_vector_index_that_could_not_be_filled_is_made_anew(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2))")
+    await plane.execute("INSERT INTO v VALUES (1, vector32('[1,2]')), (2, x'01')")
+    make = "CREATE INDEX vi ON v (libsql_vector_idx(e))"
+    assert "dimensions are different" in (await plane.failure(make))["message"]
+    await plane.execute("DELETE FROM v WHERE id = 2")
+    await plane.execute(make)
+    assert await plane.values("SELECT count(*) FROM vi_shadow") == [[1]]
 
 
 async def test_full_text_search_ranks_and_highlights(plane: Plane) -> None:

@@ -24,6 +24,10 @@ REFUSED = [
     "UPDATE sqlite_dbpage SET data = zeroblob(4096) WHERE pgno = 1",
     "SELECT * FROM carray(1, 1)",
     "SELECT sqlite3mc_config('cipher')",
+    "SELECT replicate('x', 4294967296)",
+    "SELECT padl('x', 4294967296), padr('x', 4294967296), padc('x', 4294967296)",
+    "SELECT 'x' REGEXP hex(zeroblob(1000000))",
+    "SELECT median(1)",
     "PRAGMA key = 'x'",
     "PRAGMA rekey = 'x'",
     "PRAGMA journal_mode = DELETE",
@@ -84,6 +88,64 @@ async def test_dangerous_sql_is_refused_with_a_reason(plane: Plane) -> None:
         codes = ("SQL_PARSE_ERROR",) if sql in REFUSED[:-2] else ("SQLITE_ERROR",)
         assert result["error"]["code"] in codes, (sql, result)
         assert any(word in result["error"]["message"] for word in ("not a", "cannot", "may not")), (sql, result)
+
+
+async def test_what_would_overflow_the_engine_is_refused_and_the_worker_lives(plane: Plane) -> None:
+    baton = (await plane.requests(execute("BEGIN")))["baton"]
+    await plane.execute("CREATE TABLE v (e F32_BLOB(2))")
+    await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e))")
+    await plane.execute("INSERT INTO v VALUES (vector32('[1,2]'))")
+    nearest = "SELECT id FROM vector_top_k('vi', vector32('[1,2]'), {})"
+    aggregates = ",".join(
+        f"coalesce({','.join(f'max(e + {column * 100 + i})' for i in range(100))})" for column in range(400)
+    )
+    letters = ",".join(["'a'"] * 126)
+    for sql, said in (
+        ("SELECT libsql_vector_idx()", "needs a column"),
+        ("CREATE INDEX i ON v (libsql_vector_idx())", "non-deterministic"),
+        ("CREATE TABLE g (a, b AS (libsql_vector_idx()))", "non-deterministic"),
+        (nearest.format(0), "must be 1 to 100000, but is 0"),
+        (nearest.format(1_000_000_000), "must be 1 to 100000"),
+        (f"SELECT concat_ws(zeroblob(34359739), {letters})", "too big"),  # 125 times as much is 80 in 32 bits
+        ("SELECT concat_ws(',')", "wrong number of arguments"),
+        (f"SELECT {aggregates} FROM v", "at most 30,000 aggregate functions"),
+        (f"CREATE TABLE w ({','.join(f'c{i}' for i in range(501))})", "too many columns"),
+    ):
+        assert said in (await plane.failure(sql))["message"], sql
+    assert await plane.values(nearest.format(5)) == [[1]]
+    assert await plane.values("SELECT concat_ws(', ', 'a', NULL, 2)") == [["a, 2"]]
+    assert (await plane.requests(execute("COMMIT"), baton=baton))["results"][0]["type"] == "ok"
+
+
+async def test_only_the_engine_changes_the_tables_of_a_vector_index(plane: Plane) -> None:
+    for sql in (
+        "CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2))",
+        "CREATE INDEX vi ON v (libsql_vector_idx(e))",
+        "INSERT INTO v VALUES (1, vector32('[1,2]'))",
+        "CREATE TABLE t (a)",
+        "CREATE TRIGGER hidden AFTER INSERT ON t BEGIN UPDATE VI_SHADOW SET data = x''; END",
+    ):
+        await plane.execute(sql)
+    for sql in (
+        "UPDATE vi_shadow SET data = x''",
+        "WITH x AS (SELECT 1) DELETE FROM vi_shadow",
+        "INSERT INTO t VALUES (1)",
+        "DELETE FROM libsql_vector_meta_shadow",
+        "DROP TABLE vi_shadow",
+        "ALTER TABLE vi_shadow ADD COLUMN x",
+        "CREATE TRIGGER tr AFTER INSERT ON vi_shadow BEGIN SELECT 1; END",
+    ):
+        error = await plane.failure(sql)
+        assert error["code"] == "SQL_PARSE_ERROR" and "a vector index keeps itself in" in error["message"], (sql, error)
+    assert await plane.values("SELECT count(*) FROM vi_shadow") == [[1]]
+    await plane.execute("DROP INDEX vi")
+    await plane.execute("CREATE TABLE vi_shadow (index_key INTEGER, data BLOB, PRIMARY KEY (index_key))")
+    await plane.execute("INSERT INTO vi_shadow VALUES (1, x'00')")
+    taken = await plane.failure("CREATE INDEX vi ON v (libsql_vector_idx(e))")
+    assert "there is already a table named vi_shadow" in taken["message"]
+    await plane.execute("DROP TABLE vi_shadow")
+    await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e))")
+    assert await plane.values("SELECT id FROM vector_top_k('vi', vector32('[1,2]'), 1)") == [[1]]
 
 
 async def test_harmless_sql_is_not_refused(plane: Plane) -> None:

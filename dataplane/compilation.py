@@ -1,0 +1,102 @@
+"""What is seen of a statement while SQLite compiles it: the state behind the authorizer's answers.
+
+One per compilation, made by `dataplane.connection`. `dataplane.guard` decides single actions; here is what takes more
+than one of them to tell.
+"""
+
+from dataplane import guard
+from dataplane.vectors import SHADOW_SUFFIX, VECTOR_INDEX_FUNCTION
+
+ALLOW, DENY, IGNORE = 0, 1, 2
+MAX_AGGREGATES = 30_000
+"""Calls of aggregate functions in one statement. SQLite counts those of one SELECT in 16 bits and writes beyond its
+memory after 32,767 (CVE-2025-6965); for columns, `connection.MAX_COLUMNS` keeps it from that."""
+
+_CREATE_INDEX, _DROP_TABLE = 1, 11
+_SECOND_IS_TABLE = frozenset({5, 7, 26})
+"""CREATE_TEMP_TRIGGER, CREATE_TRIGGER, ALTER_TABLE."""
+_FIRST_IS_TABLE = frozenset({9, 18, 23})
+"""DELETE, INSERT, UPDATE."""
+_MAKES_OR_DROPS = frozenset({"CREATE", "DROP", "EXPLAIN"})
+
+
+class Compilation:
+    """The statement that begins with `keyword` and, if that is DROP, goes on with `object`. `may_write`: it may change
+    the file while it is compiled.
+    """
+
+    __slots__ = (
+        "_aggregates",
+        "_created",
+        "_drops",
+        "_keyword",
+        "_may_write",
+        "changes_session",
+        "refusal",
+        "shadows",
+        "tells_path",
+        "vector_index",
+        "writes",
+        "writes_at_once",
+    )
+
+    def __init__(self, keyword: str, object: str = "", *, may_write: bool = False) -> None:
+        self.refusal: str | None = None
+        """Why it was denied."""
+        self.changes_session = self.writes = self.tells_path = False
+        """See `guard.Verdict`."""
+        self.writes_at_once = False
+        """It makes or drops a vector index, which changes the file while it is compiled, and was not allowed to."""
+        self.vector_index: str | None = None
+        """Name of the vector index that it would make."""
+        self.shadows: set[str] = set()
+        """Tables that it would change and that are called like those that vector indexes keep themselves in."""
+        self._keyword = keyword
+        self._may_write = may_write
+        self._created: str | None = None
+        self._drops = object == "INDEX" or keyword == "EXPLAIN"
+        """What is dropped next goes along with something else."""
+        self._aggregates = 0
+
+    def see(self, action: int, first: str | None, second: str | None) -> int:
+        """Return what the authorizer answers to `action` with its first two arguments."""
+        verdict = guard.decide(action, first, second, vacuum=self._keyword == "VACUUM")
+        refusal = verdict.refusal
+        if action == guard.FUNCTION:
+            if second in guard.AGGREGATES:
+                self._aggregates += 1
+                if self._aggregates > MAX_AGGREGATES:
+                    refusal = f"one statement calls at most {MAX_AGGREGATES:,} aggregate functions"
+            elif second == VECTOR_INDEX_FUNCTION and self._created is not None:
+                self.vector_index = self._created
+                self.writes_at_once = not self._may_write
+        else:
+            self._see_tables(action, first or "", second or "")
+        if self.writes_at_once:
+            return DENY
+        self.changes_session |= verdict.changes_session
+        self.writes |= verdict.writes
+        self.tells_path |= verdict.tells_path
+        if refusal is not None:
+            self.refusal = refusal
+            return DENY
+        return IGNORE if verdict.hidden else ALLOW
+
+    def _see_tables(self, action: int, first: str, second: str) -> None:
+        if action == _CREATE_INDEX:
+            # The first one; making a vector index makes another one for its table.
+            self._created = self._created or first
+        elif action in _SECOND_IS_TABLE:
+            self._see_change(second)
+        elif action == _DROP_TABLE and not self._drops:
+            self._drops = True
+            self._see_change(first)
+        elif action == _DROP_TABLE:
+            # With its index, by a statement within the statement.
+            self.writes_at_once = not self._may_write and first.lower().endswith(SHADOW_SUFFIX)
+        elif action in _FIRST_IS_TABLE and self._keyword not in _MAKES_OR_DROPS:
+            self._see_change(first)
+
+    def _see_change(self, table: str) -> None:
+        if table.lower().endswith(SHADOW_SUFFIX):
+            self.shadows.add(table)

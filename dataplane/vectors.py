@@ -1,0 +1,58 @@
+"""Vector indexes of libSQL, which keep themselves in tables of the same database and trust what is in those.
+
+An index `i` has the table `i_shadow`, and all of them share `libsql_vector_meta_shadow`. The engine makes these while
+CREATE INDEX is compiled, takes tables that exist already, and reads beyond its memory if their contents are not its
+own. So only the engine may change them. Used by `dataplane.connection`; text in, text out.
+"""
+
+from dataplane.contents import literal, quote
+
+VECTOR_INDEX_FUNCTION = "libsql_vector_idx"
+SHADOW_SUFFIX = "_shadow"
+META_TABLE = "libsql_vector_meta_shadow"
+_META_SQL = f"CREATE TABLE {META_TABLE} ( name TEXT PRIMARY KEY, metadata BLOB ) WITHOUT ROWID"
+
+
+def is_kept_by_index(table: str) -> str:
+    """Return the query that finds a row if a vector index keeps itself in `table`."""
+    index = table[: -len(SHADOW_SUFFIX)]
+    return (
+        "SELECT 1 FROM main.sqlite_schema WHERE type = 'index' AND instr(lower(sql), 'libsql_vector_idx') "  # noqa: S608
+        f"AND (name = {literal(index)} COLLATE NOCASE OR {literal(table)} = '{META_TABLE}' COLLATE NOCASE)"
+    )
+
+
+def foreign_meta_table() -> str:
+    """Return the query that finds a row if the table of all vector indexes is not the engine's own."""
+    return (
+        f"SELECT 1 FROM main.sqlite_schema WHERE name = '{META_TABLE}' AND sql <> {literal(_META_SQL)} "  # noqa: S608
+        f"OR type = 'trigger' AND tbl_name = '{META_TABLE}' COLLATE NOCASE"
+    )
+
+
+def has_table(index: str) -> str:
+    """Return the query that finds a row if there is a table of the name that `index`, a new one, takes for itself."""
+    return (
+        "SELECT 1 FROM main.sqlite_schema WHERE type IN ('table', 'view') "  # noqa: S608
+        f"AND name = {literal(index + SHADOW_SUFFIX)} COLLATE NOCASE"
+    )
+
+
+def has_meta_table() -> str:
+    """Return the query that finds a row if there was a vector index before."""
+    return f"SELECT 1 FROM main.sqlite_schema WHERE name = '{META_TABLE}'"  # noqa: S608
+
+
+def is_left_over(index: str) -> str:
+    """Return the query that finds a row if such a table is what the engine left when `index` could not be filled."""
+    return f"SELECT 1 FROM main.{META_TABLE} WHERE name = {literal(index)} COLLATE NOCASE"  # noqa: S608 a literal
+
+
+def drop_left_over(index: str) -> str:
+    """Return the statement that removes it."""
+    return f"DROP TABLE main.{quote(index + SHADOW_SUFFIX)}"
+
+
+def forget(index: str) -> str:
+    """Return the statement that removes what the table of all vector indexes says of `index`, a new one."""
+    return f"DELETE FROM main.{META_TABLE} WHERE name = {literal(index)} COLLATE NOCASE"  # noqa: S608 a literal
