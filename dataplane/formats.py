@@ -11,11 +11,15 @@ import msgspec
 
 from dataplane import hrana, protobuf_answers, protobuf_requests
 from dataplane.cells import PLAIN, Form
+from dataplane.protobuf import ProtobufError
 from dataplane.values import WIRE, to_plain
+
+DECODE_ERRORS = (msgspec.MsgspecError, ProtobufError, RecursionError)
+"""What decoders raise for a body that is no request; the last for JSON that is nested too deep."""
 
 
 class Format(NamedTuple):
-    """One encoding. Decoders raise `msgspec.MsgspecError` or `ProtobufError` (a `ValueError`)."""
+    """One encoding. Decoders raise `DECODE_ERRORS`."""
 
     decode_pipeline: Callable[[bytes], hrana.Pipeline]
     decode_cursor: Callable[[bytes], hrana.Cursor]

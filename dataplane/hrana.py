@@ -312,20 +312,28 @@ def statement_sql(sql: str | None, sql_id: int | None, stored: dict[int, str]) -
     raise ValueError("Exactly one of sql and sql_id is expected")
 
 
+MAX_CONDITION_DEPTH = 100
+"""Of conditions within conditions."""
+
+
 def check_conditions(batch: Batch, *, version: int) -> None:
-    """Raise `ValueError` if a condition looks at its own or a later step, or is not of this protocol version."""
+    """Raise `ValueError` if a condition looks at its own or a later step, is nested too deep, or is not of this
+    protocol version.
+    """
     for position, step in enumerate(batch.steps):
-        pending = [step.condition] if step.condition is not None else []
+        pending = [(step.condition, 0)] if step.condition is not None else []
         while pending:
-            condition = pending.pop()
+            condition, depth = pending.pop()
+            if depth > MAX_CONDITION_DEPTH:
+                raise ValueError(f"Conditions are nested more than {MAX_CONDITION_DEPTH} deep")
             if isinstance(condition, IfOk | IfError):
                 if not 0 <= condition.step < position:
                     raise ValueError(
                         f"The condition of step {position} refers to step {condition.step}, not an earlier one"
                     )
             elif isinstance(condition, IfNot):
-                pending.append(condition.cond)
+                pending.append((condition.cond, depth + 1))
             elif isinstance(condition, IfAnd | IfOr):
-                pending.extend(condition.conds)
+                pending.extend((cond, depth + 1) for cond in condition.conds)
             elif version < 3:
                 raise ValueError("The condition is_autocommit is only known in version 3")

@@ -14,9 +14,6 @@ from dataplane.values import FloatValue, NullValue, PlainValue, TextValue, WireV
 
 T = TypeVar("T")
 
-MAX_DEPTH = 100
-"""Of conditions within conditions."""
-
 
 def _value(data: bytes) -> WireValue:
     value: WireValue = NullValue()
@@ -69,8 +66,8 @@ def _conditions(data: bytes, depth: int) -> list[Condition]:
 
 
 def _condition(data: bytes, depth: int = 0) -> Condition:
-    if depth > MAX_DEPTH:
-        raise pb.ProtobufError(f"Conditions are nested more than {MAX_DEPTH} deep")
+    if depth > hrana.MAX_CONDITION_DEPTH:
+        raise pb.ProtobufError(f"Conditions are nested more than {hrana.MAX_CONDITION_DEPTH} deep")
     condition: Condition | None = None
     for number, raw in pb.fields(data):
         if number == 1:

@@ -18,7 +18,7 @@ Plan: TypeAlias = Callable[[Call, bytes, Admission], execution.Work]
 
 
 def work_of(call: Call, body: bytes, admission: Admission) -> execution.Work:
-    """Return what answers `call`. Raises `HttpError`, `msgspec.MsgspecError` or `ProtobufError`."""
+    """Return what answers `call`. Raises `HttpError` or `DECODE_ERRORS`."""
     plan = _PLANS.get(call.route)
     if plan is None:
         raise HttpError(404, "NOT_FOUND", "There is no such endpoint")

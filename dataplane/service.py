@@ -18,12 +18,11 @@ from dataplane.admission import Admission
 from dataplane.calls import Call
 from dataplane.errors import HttpError
 from dataplane.execution import Need
-from dataplane.formats import JSON, PROTOBUF
+from dataplane.formats import DECODE_ERRORS, JSON, PROTOBUF
 from dataplane.lead import Lead
 from dataplane.limits import Limits
 from dataplane.paused import Paused
 from dataplane.peers import Peer
-from dataplane.protobuf import ProtobufError
 from dataplane.reports import Reports
 from dataplane.requests import work_of
 from dataplane.sessions import VIOLATION, Session, SocketStream
@@ -190,7 +189,7 @@ class Service:
         call.received = len(body)
         try:
             call.work = work_of(call, body, self.admission)
-        except (msgspec.MsgspecError, ProtobufError) as error:
+        except DECODE_ERRORS as error:
             self._refuse(call, HttpError(400, "PROTOCOL_ERROR", f"Cannot decode the request: {error}"))
             return True
         except HttpError as error:

@@ -16,7 +16,7 @@ from dataplane.calls import Call
 from dataplane.cursors import SocketCursor
 from dataplane.errors import HttpError, SqlError
 from dataplane.execution import Need
-from dataplane.formats import Format
+from dataplane.formats import DECODE_ERRORS, Format
 from dataplane.peers import Peer
 from dataplane.streams import StoredSql, Stream
 
@@ -237,7 +237,7 @@ class Session:
         self.received += len(data)
         try:
             message = self._format.decode_client_message(data)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except DECODE_ERRORS as error:
             self.fail(UNDECODABLE, f"Cannot decode the message: {error}")
             return
         if isinstance(message, hrana.Hello):

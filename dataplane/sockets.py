@@ -14,8 +14,7 @@ import msgspec
 
 from dataplane import protobuf_requests, wire
 from dataplane.errors import HttpError
-from dataplane.formats import JSON, PROTOBUF, Format
-from dataplane.protobuf import ProtobufError
+from dataplane.formats import DECODE_ERRORS, JSON, PROTOBUF, Format
 from dataplane.tokens import Access
 from dataplane.upstream import Socket
 
@@ -87,7 +86,7 @@ def _hello(data: bytes, form: Format) -> tuple[bool, str | None]:
         if data[:1] != bytes((_HELLO_TAG,)):
             return False, None
         return True, getattr(protobuf_requests.decode_client_message(data), "jwt", None)
-    except (msgspec.MsgspecError, ProtobufError) as error:
+    except DECODE_ERRORS as error:
         raise SocketClosed(UNDECODABLE, f"Cannot decode the message: {error}") from None
 
 

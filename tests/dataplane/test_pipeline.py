@@ -81,6 +81,9 @@ async def test_parameters_may_be_named_in_all_three_spellings(plane: Plane) -> N
     named = [{"name": name, "value": {"type": "text", "value": name}} for name in (":a", "b", "$c", "unused")]
     result = await plane.execute("SELECT :a, @b, $c, :a", named_args=named)
     assert [value["value"] for value in result["rows"][0]] == [":a", "b", "$c", ":a"]
+    both = [{"name": name, "value": {"type": "text", "value": name}} for name in ("a", "@b")]
+    result = await plane.execute("SELECT :a, @a, $a, @b", named_args=both)
+    assert [value["value"] for value in result["rows"][0]] == ["a", "a", "a", "@b"]
 
 
 async def test_numbered_parameters_take_positional_arguments(plane: Plane) -> None:
@@ -265,6 +268,24 @@ async def test_a_body_that_is_no_request_is_refused(plane: Plane) -> None:
         response = await plane.post("v3/pipeline", body)
         assert response.status_code == 400, body
         assert response.json()["message"]
+
+
+async def test_a_body_that_is_nested_without_end_is_refused_and_the_worker_lives(plane: Plane) -> None:
+    baton = (await plane.requests(execute("BEGIN")))["baton"]
+    condition = '{"type":"not","cond":' * 101 + '{"type":"ok","step":0}' + "}" * 101
+    select = '{"stmt":{"sql":"SELECT 1"}'
+    steps = f'{{"steps":[{select}}},{select},"condition":{condition}}}]}}'
+    for path, body in (
+        ("v3/pipeline", '{"requests":[],"x":' + "[" * 100_000),
+        ("v3/cursor", '{"batch":' * 100_000),
+        ("v1/batch", '{"batch":{"steps":[{"condition":' + '{"type":"not","cond":' * 100_000),
+        ("v3/pipeline", f'{{"requests":[{{"type":"batch","batch":{steps}}}]}}'),
+        ("v3/cursor", f'{{"batch":{steps}}}'),
+    ):
+        headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
+        response = await plane.http.post(f"/v1/{MAIN}/{path}", content=body, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (400, "PROTOCOL_ERROR"), response.text
+    assert (await plane.requests(execute("COMMIT"), baton=baton))["results"][0]["type"] == "ok"
 
 
 async def test_an_answer_over_the_limit_names_it(hasty_plane: Plane) -> None:

@@ -235,6 +235,7 @@ async def test_the_token_names_the_database_where_the_path_does_not(plane: Plane
         ("{", 1007),
         ('{"type":"nonsense"}', 1007),
         ('{"type":"request","request_id":1,"request":{"type":"execute"}}', 1007),
+        ('{"type":"request","x":' + "[" * 100_000, 1007),
     ],
 )
 async def test_what_cannot_be_decoded_closes_the_connection(plane: Plane, message: str, code: int) -> None:
