@@ -42,7 +42,9 @@ class Admission:
     def attach(self, call: Call, baton: str | None, form: Format = JSON) -> Stream:
         """Give the call its stream, new or named by `baton`. Raises `HttpError`."""
         head = call.head
-        stream = self.open(head) if baton is None else self._known_stream(head, baton)
+        # The streams of a suspended database are gone, which is to be said with the reason: it answers nothing else.
+        known = baton if head.blocked is None else None
+        stream = self.open(head) if known is None else self._known_stream(head, known)
         stream.busy = True
         stream.format = form
         stream.answer_bytes = 0

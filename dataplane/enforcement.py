@@ -36,6 +36,8 @@ class Enforcement:
             if not database.streams and now - database.last_used > IDLE_DATABASE_SECONDS:
                 del service.databases[database.database_id]
                 database.close()
+        for stream in service.streams:
+            self._check_reader(stream, now)
         for stream in service.streams.expired(now):
             service.close_stream(stream)
         for session in list(service.sessions):
@@ -66,6 +68,14 @@ class Enforcement:
             else:
                 self._take_transaction(holder, limit)
 
+    def _check_reader(self, stream: Stream, now: float) -> None:
+        """Take a transaction away that has not written for too long: the WAL grows as long as it may read from it."""
+        limit = self._limits.transaction_seconds
+        if stream.busy or stream.has_turn or now - stream.transaction_began < limit:
+            return
+        if stream.connection is not None and not stream.connection.autocommit:
+            self._take_transaction(stream, limit)
+
     def _take_transaction(self, stream: Stream, seconds: float) -> None:
         log.info("transaction on database %s taken away after %g s", stream.database.database_id, seconds)
         stream.take_transaction(seconds)
@@ -74,7 +84,8 @@ class Enforcement:
             return
         assert stream.connection is not None
         stream.connection.rollback()
-        self._service.give_turn_back(stream)
+        if stream.has_turn:
+            self._service.give_turn_back(stream)
 
     def give_up(self, now: float) -> bool:
         """Answer a call whose statement does not end, if there is one; the process has to end then.

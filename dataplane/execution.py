@@ -20,6 +20,7 @@ from dataplane.streams import Stream
 from dataplane.values import from_wire
 
 T = TypeVar("T")
+_BEGINS = frozenset({"BEGIN", "SAVEPOINT"})
 _COMMITS = frozenset({"COMMIT", "END"})
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
 
@@ -93,9 +94,11 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     commits = connection.autocommit if not readonly else stream.has_turn and statement.keyword in _COMMITS
     if commits:
         stream.before_commit()
+    started = stream.begin_statement()
     if not statement.plain:
         connection.pristine = False
-    started = stream.begin_statement()
+        if statement.keyword in _BEGINS and connection.autocommit:
+            stream.transaction_began = started
     changes = 0 if readonly else connection.total_changes
     try:
         if values:
@@ -369,6 +372,8 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
     except SqlError as error:
         busy = error.code in ("TRANSACTION_TIMEOUT", "SQLITE_BUSY")
         status = 503 if busy else 400 if error.code.startswith(("SQL_", "ARGS_", "BLOCKED")) else 500
+        if error.code == "ARGS_BOTH_POSITIONAL_AND_NAMED":
+            status = 501
         raise HttpError(status, error.code, str(error)) from None
     except ValueError as error:
         raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None

@@ -54,10 +54,10 @@ class Statement:
         self.handle = handle
         self.keyword = keyword
         """First word of the text, in capitals."""
-        self.readonly = not writes and bool(engine.stmt_readonly(handle))
+        self.is_explain = bool(engine.stmt_isexplain(handle))
+        self.readonly = self.is_explain or (not writes and bool(engine.stmt_readonly(handle)))
         self.plain = self.readonly and keyword == "SELECT"
         """It leaves no trace: neither in the file nor in the state of the connection."""
-        self.is_explain = bool(engine.stmt_isexplain(handle))
         count = engine.bind_parameter_count(handle)
         names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]
         self.params: list[str | None] = [name and name.decode() for name in names]

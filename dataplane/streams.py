@@ -93,6 +93,7 @@ class Stream:
         "sequence",
         "stop",
         "taken",
+        "transaction_began",
         "unsynced",
     )
 
@@ -127,6 +128,8 @@ class Stream:
         self.last_used = 0.0
         self.taken: str | None = None
         """Its transaction was taken away: why. Statements fail with it until the client ends the transaction."""
+        self.transaction_began = math.inf
+        """Monotonic time at which its last transaction began, over or not."""
         self.stop: str | None = None
         """The running statement is to be ended: why."""
         self.rows_read = self.rows_written = self.queries = 0

@@ -81,12 +81,19 @@ async def test_a_read_only_token_reads_and_cannot_write(plane: Plane) -> None:
     results = (await plane.post("v2/pipeline", document, token=token)).json()["results"]
     assert [result["type"] for result in results] == ["ok"] + ["error"] * 5
     assert results[1]["error"]["code"] == "SQLITE_READONLY"
+    document = {"requests": [execute("EXPLAIN QUERY PLAN DELETE FROM t")]}
+    assert (await plane.post("v2/pipeline", document, token=token)).json()["results"][0]["type"] == "ok"
 
 
 async def test_a_suspended_database_answers_blocked_with_the_reason(plane: Plane) -> None:
+    baton = (await plane.requests(execute("BEGIN")))["baton"]
     plane.serve(MAIN, blocked="unpaid")
+    await plane.worker.drop(MAIN, delete=False)
     error = await plane.failure("SELECT 1")
     assert (error["code"], error["message"]) == ("BLOCKED", "The database is suspended: unpaid")
+    # Streams that were open are told the same, not that they have expired.
+    answer = await plane.requests(execute("COMMIT"), baton=baton)
+    assert answer["results"][0]["error"]["code"] == "BLOCKED"
 
 
 async def test_nothing_but_database_paths_is_served(plane: Plane) -> None:

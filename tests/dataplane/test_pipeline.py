@@ -314,6 +314,10 @@ async def test_the_old_stateless_endpoints_answer(plane: Plane) -> None:
     assert len(response.json()["result"]["step_results"]) == 1
     response = await plane.post("v1/execute", {"stmt": {"sql": "SELEC"}})
     assert (response.status_code, response.json()["code"]) == (400, "SQL_PARSE_ERROR")
+    null = {"type": "null"}
+    both = {"sql": "SELECT :a", "args": [null], "named_args": [{"name": "a", "value": null}]}
+    response = await plane.post("v1/execute", {"stmt": both})
+    assert (response.status_code, response.json()["code"]) == (501, "ARGS_BOTH_POSITIONAL_AND_NAMED")
 
 
 async def test_a_database_belongs_to_its_own_files(plane: Plane) -> None:

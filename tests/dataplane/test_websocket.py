@@ -337,3 +337,26 @@ async def test_a_transaction_of_a_connection_is_taken_away_when_another_writer_w
         await hasty_plane.requests(execute("INSERT INTO t VALUES (1)"), {"type": "close"})
         client.request(3, "execute", stream_id=1, stmt={"sql": "INSERT INTO t VALUES (2)"})
         assert (await client.answer())["error"]["code"] == "TRANSACTION_TIMEOUT"
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "SAVEPOINT outer"])
+async def test_a_transaction_that_only_reads_ends_at_its_longest_age_too(hasty_plane: Plane, begin: str) -> None:
+    """The WAL grows as long as it may be read from, whatever the size that the database may have."""
+    await hasty_plane.execute("CREATE TABLE t (a)")
+    async with greeted(hasty_plane) as client:
+        client.request(1, "open_stream", stream_id=1)
+        client.request(2, "execute", stream_id=1, stmt={"sql": begin})
+        assert [(await client.answer())["type"] for _ in range(2)] == ["response_ok"] * 2
+        answer: Any = {"type": "response_ok"}
+        number, started = 3, time.monotonic()
+        while answer["type"] == "response_ok":
+            await asyncio.sleep(0.05)  # a client that thinks
+            client.request(number, "execute", stream_id=1, stmt={"sql": "SELECT count(*) FROM t"})
+            answer = await client.answer()
+            number += 1
+            assert time.monotonic() - started < 20
+        assert answer["error"]["code"] == "TRANSACTION_TIMEOUT"
+        assert "open for 2 s, the limit" in answer["error"]["message"]
+        client.request(number, "execute", stream_id=1, stmt={"sql": "ROLLBACK"})
+        client.request(number + 1, "execute", stream_id=1, stmt={"sql": "SELECT count(*) FROM t"})
+        assert [(await client.answer())["type"] for _ in range(2)] == ["response_ok"] * 2
