@@ -10,7 +10,7 @@ from dataplane import wire
 from dataplane.batons import Batons, ExpiredBaton, InvalidBaton
 from dataplane.calls import Call
 from dataplane.database import Database
-from dataplane.errors import HttpError
+from dataplane.errors import HttpError, SqlError
 from dataplane.formats import JSON, Format
 from dataplane.limits import Limits
 from dataplane.streams import Pace, Stream, Streams
@@ -72,7 +72,8 @@ class Admission:
             database = self.databases[database_id] = self.database(database_id)
         if database.on_closed is not None:
             raise HttpError(503, "DATABASE_CLOSING", "The database is being closed; try again")
-        if database.streams >= self._limits.max_streams:
+        database.limit(head.limits)
+        if database.streams >= database.limits.max_streams:
             raise HttpError(
                 429,
                 "TOO_MANY_STREAMS",
@@ -84,7 +85,7 @@ class Admission:
             database,
             epoch=head.epoch,
             read_only=head.read_only,
-            limits=self._limits,
+            limits=database.limits,
             pace=self._pace,
         )
         self.streams.add(stream)
@@ -115,4 +116,14 @@ class Admission:
             raise HttpError(400, "BATON_REUSED", "Received a baton that has already been used")
         if stream.read_only != head.read_only:
             raise HttpError(400, "BATON_INVALID", "The baton belongs to a token with other rights")
+        stream.database.limit(head.limits)
+        if stream.limits is not stream.database.limits:
+            self._adopt(stream)
         return stream
+
+    @staticmethod
+    def _adopt(stream: Stream) -> None:
+        try:
+            stream.database.adopt(stream)
+        except SqlError as error:
+            raise HttpError(500, error.code, str(error)) from None

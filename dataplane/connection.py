@@ -31,6 +31,7 @@ _PASSIVE = 0
 CACHED_STATEMENTS = 100
 CHECKPOINT_FRAMES = 1000
 """A WAL of so many frames is due for a checkpoint, as SQLite has it."""
+_MOST_PAGES = 0xFFFFFFFE
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two calls of the progress hook: a fraction of a millisecond."""
 
@@ -83,6 +84,10 @@ class Connection:
         """Settings or temporary objects of this connection differ from those of a new one."""
         self.pristine = True
         """Nothing but plain statements has run since it was given to its stream: no transaction, no last rowid."""
+        self.limited_by: object = None
+        """Whatever its user has the three limits from."""
+        self._bounded = False
+        """The engine knows of a largest size."""
         self._max_bytes = max_bytes
         self._max_row_bytes = max_row_bytes
         self._max_sql_bytes = max_sql_bytes
@@ -111,13 +116,10 @@ class Connection:
 
     def _configure(self, read_only: bool) -> None:
         engine, handle = self.engine, self.handle
-        engine.limit(handle, _LIMIT_LENGTH, self._max_row_bytes)
-        engine.limit(handle, _LIMIT_SQL_LENGTH, self._max_sql_bytes + 1)  # it counts the final NUL; see `encode`
         engine.limit(handle, _LIMIT_COLUMN, MAX_COLUMNS)
         engine.limit(handle, _LIMIT_WORKER_THREADS, 0)
         self.run(_SETTINGS)
-        if self._max_bytes:
-            self.run(b"PRAGMA max_page_count=%d" % max(1, self._max_bytes // self._page_size()))
+        self._set_limits()
         if read_only:
             self.run(b"PRAGMA query_only=ON")
         engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
@@ -126,6 +128,26 @@ class Connection:
         engine.wal_hook(handle, self._committed, None)
         self._report()
         self.pristine = True
+
+    def limit(self, max_bytes: int, max_row_bytes: int, max_sql_bytes: int) -> None:
+        """Set other limits than those that it was opened with. Raises `SqlError`."""
+        self._max_bytes, self._max_row_bytes, self._max_sql_bytes = max_bytes, max_row_bytes, max_sql_bytes
+        pristine = self.pristine
+        self.engine.set_authorizer(self.handle, AUTHORIZER(), None)  # it refuses this pragma
+        try:
+            self._set_limits()
+        finally:
+            self.engine.set_authorizer(self.handle, self._authorize, None)
+            self.pristine = pristine
+
+    def _set_limits(self) -> None:
+        engine, handle = self.engine, self.handle
+        engine.limit(handle, _LIMIT_LENGTH, self._max_row_bytes)
+        engine.limit(handle, _LIMIT_SQL_LENGTH, self._max_sql_bytes + 1)  # it counts the final NUL; see `encode`
+        if self._max_bytes or self._bounded:
+            pages = max(1, self._max_bytes // self._page_size()) if self._max_bytes else _MOST_PAGES
+            self.run(b"PRAGMA max_page_count=%d" % pages)
+            self._bounded = bool(self._max_bytes)
 
     def _page_size(self) -> int:
         statement = self.prepare("PRAGMA page_size")
@@ -309,8 +331,10 @@ class Connection:
             keyword = "SELECT"
             assert handle.value is not None
         statement = Statement(self, handle.value, keyword, writes=compilation.writes)
-        if compilation.shadows:
-            self._refuse_shadows(statement, compilation.shadows)
+        if kept := next((name for name in compilation.shadows if self._finds(vectors.is_kept_by_index(name))), None):
+            self.discard(statement)
+            message = f"SQL not allowed: a vector index keeps itself in {kept}"
+            raise SqlError("SQL_PARSE_ERROR", message, "SQLITE_AUTH")
         return statement, end
 
     def _make_way(self, index: str | None, *, explained: bool) -> None:
@@ -319,26 +343,8 @@ class Connection:
             raise SqlError("SQL_PARSE_ERROR", "SQL not allowed: vector indexes that come or go cannot be explained")
         if not self.may_write:
             raise NeedsTurn
-        if index is None:
-            return
-        known = self._finds(vectors.has_meta_table())
-        if self._finds(vectors.has_table(index)):
-            if not known or not self._finds(vectors.is_left_over(index)):
-                raise SqlError("SQLITE_ERROR", f"SQLite error: there is already a table named {index}_shadow")
-            self.run(vectors.drop_left_over(index).encode())
-        if self._finds(vectors.foreign_meta_table()):
-            raise SqlError("SQLITE_ERROR", f"SQLite error: {vectors.META_TABLE} is not the engine's own: drop it")
-        if known:
-            self.run(vectors.forget(index).encode())
-
-    def _refuse_shadows(self, statement: Statement, tables: set[str]) -> None:
-        """Raise `SqlError` if `statement`, which is freed then, changes what a vector index keeps itself in."""
-        for table in tables:
-            if self._finds(vectors.is_kept_by_index(table)):
-                self.discard(statement)
-                raise SqlError(
-                    "SQL_PARSE_ERROR", f"SQL not allowed: a vector index keeps itself in {table}", "SQLITE_AUTH"
-                )
+        if index is not None:
+            vectors.make_way(index, self._finds, self.run)
 
     def _finds(self, sql: str) -> bool:
         """Return whether a query has a row. Raises `SqlError`."""

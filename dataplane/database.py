@@ -12,7 +12,7 @@ from dataplane.checkpoints import Checkpoints
 from dataplane.commits import Commits
 from dataplane.connection import Connection
 from dataplane.limits import Limits
-from dataplane.messages import FILE_NAME
+from dataplane.messages import FILE_NAME, DatabaseLimits
 from dataplane.streams import Stream
 from dataplane.usage import Usage
 from dataplane.writers import Writers
@@ -39,7 +39,10 @@ class Database:
         self.last_used = 0.0
         self.on_closed: Callable[[], None] | None = None
         """Set while it is being dropped: called when the last stream is gone."""
-        self._limits = limits
+        self.limits = limits
+        """Those of all databases, and its own in place of some of them."""
+        self._node_limits = limits
+        self._own: DatabaseLimits | None = None
         self._pool: dict[bool, list[Connection]] = {False: [], True: []}
         self.usage = usage
 
@@ -47,16 +50,37 @@ class Database:
         pooled = sum(map(len, self._pool.values()))
         return f"<Database {self.database_id} [{self.streams} streams, {pooled} pooled connections]>"
 
+    def limit(self, own: DatabaseLimits | None) -> None:
+        """Hold it to limits of its own from now on; streams that are open, once `adopt` is called for them."""
+        if own != self._own:
+            self._own = own
+            self.limits = self._node_limits.with_own(own)
+
+    def adopt(self, stream: Stream) -> None:
+        """Hold a stream that was open before to the limits of now. It must not be running. Raises `SqlError`."""
+        stream.limits = self.limits
+        if stream.connection is not None:
+            self._limit_connection(stream.connection)
+
+    def _limit_connection(self, connection: Connection) -> None:
+        limits = self.limits
+        connection.limit(limits.max_database_bytes, limits.max_row_bytes, limits.max_sql_bytes)
+        connection.limited_by = limits
+
     def take(self, *, read_only: bool) -> Connection:
         """Return an idle connection or open one, and the file with it. Raises `SqlError`."""
         pool = self._pool[read_only]
         try:
-            return pool.pop()
+            connection = pool.pop()
         except IndexError:
             pass
+        else:
+            if connection.limited_by is not self.limits:
+                self._limit_connection(connection)
+            return connection
         if not self.path.exists():
             self._create_directory()
-        limits = self._limits
+        limits = self.limits
         connection = Connection(
             self.path,
             read_only=read_only,
@@ -64,6 +88,7 @@ class Database:
             max_row_bytes=limits.max_row_bytes,
             max_sql_bytes=limits.max_sql_bytes,
         )
+        connection.limited_by = limits
         connection.may_write = False
         return connection
 
@@ -81,7 +106,8 @@ class Database:
     def put_back(self, connection: Connection, *, read_only: bool) -> None:
         """Keep a connection for the next stream, or close it."""
         pool = self._pool[read_only]
-        if self.on_closed is None and len(pool) < _POOLED_CONNECTIONS and connection.recycle():
+        kept = self.on_closed is None and len(pool) < _POOLED_CONNECTIONS and connection.limited_by is self.limits
+        if kept and connection.recycle():
             pool.append(connection)
         else:
             connection.close()

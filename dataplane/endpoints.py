@@ -16,7 +16,7 @@ import msgspec
 
 from dataplane.catalog import CatalogIndex
 from dataplane.errors import HttpError
-from dataplane.messages import Catalog
+from dataplane.messages import Catalog, DatabaseLimits
 from dataplane.throttle import Throttle
 from dataplane.tokens import Access, TokenError
 from dataplane.upstream import Upstream
@@ -148,7 +148,7 @@ class Endpoints:
     def __init__(self, token_key: bytes) -> None:
         self.index = CatalogIndex(token_key)
         self._upstreams: dict[str, Upstream] = {}
-        self._heads: dict[tuple[str, int, bool, str | None], bytes] = {}
+        self._heads: dict[tuple[str, int, bool, str | None, DatabaseLimits | None], bytes] = {}
         self._throttle = Throttle()
 
     def __repr__(self) -> str:
@@ -204,7 +204,7 @@ class Endpoints:
     def call_head(self, access: Access) -> bytes:
         """Return the head of calls with this access."""
         database = access.database
-        key = (database.database_id, database.epoch, access.read_only, database.blocked)
+        key = (database.database_id, database.epoch, access.read_only, database.blocked, database.limits)
         head = self._heads.get(key)
         if head is None:
             head = self._heads[key] = _heads.encode(CallHead(*key))

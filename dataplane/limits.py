@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from dataplane.messages import WorkerSettings
+import msgspec
+
+from dataplane.messages import DatabaseLimits, WorkerSettings
 
 
 class Limits(NamedTuple):
@@ -36,3 +38,10 @@ class Limits(NamedTuple):
             settings.max_streams,
             settings.max_websockets,
         )
+
+    def with_own(self, own: DatabaseLimits | None) -> "Limits":
+        """Return the limits of a database that has some of its own."""
+        if own is None:
+            return self
+        given = msgspec.structs.asdict(own)
+        return self._replace(**{name: value for name, value in given.items() if value is not None})

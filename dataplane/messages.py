@@ -6,6 +6,17 @@ FILE_NAME = "data.db"
 """Of a database, in the folder that is named after its id."""
 
 
+class DatabaseLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Limits that one database has of its own, as `WorkerSettings` has those of all; None: as all."""
+
+    max_database_bytes: int | None = None
+    max_answer_bytes: int | None = None
+    max_row_bytes: int | None = None
+    max_sql_bytes: int | None = None
+    max_streams: int | None = None
+    max_websockets: int | None = None
+
+
 class Database(msgspec.Struct, frozen=True):
     """One database as those need it who call its worker."""
 
@@ -18,6 +29,8 @@ class Database(msgspec.Struct, frozen=True):
     """Path of the listening Unix socket of the database worker that holds it."""
     blocked: str | None = None
     """Why reads and writes are refused (suspended), or None."""
+    limits: DatabaseLimits | None = None
+    """Its own, if it has any."""
 
 
 class Catalog(msgspec.Struct, tag="catalog", frozen=True):

@@ -124,7 +124,7 @@ class Service:
         session = Session(self, peer, frame.call, head, form, frame.data[0])
         peer.calls[frame.call] = session
         self.sessions.add(session)
-        if others >= self._limits.max_websockets:
+        if others >= self._limits.with_own(head.limits).max_websockets:
             session.fail(VIOLATION, f"The database has {others} open WebSockets, the limit: close those not in use")
         if self.admission.draining:
             session.fail(GOING_AWAY, "The database is restarting; try again")

@@ -2,10 +2,13 @@
 
 An index `i` has the table `i_shadow`, and all of them share `libsql_vector_meta_shadow`. The engine makes these while
 CREATE INDEX is compiled, takes tables that exist already, and reads beyond its memory if their contents are not its
-own. So only the engine may change them. Used by `dataplane.connection`; text in, text out.
+own. So only the engine may change them. Used by `dataplane.connection`.
 """
 
+from collections.abc import Callable
+
 from dataplane.contents import literal, quote
+from dataplane.errors import SqlError
 
 VECTOR_INDEX_FUNCTION = "libsql_vector_idx"
 SHADOW_SUFFIX = "_shadow"
@@ -20,6 +23,22 @@ def is_kept_by_index(table: str) -> str:
         "SELECT 1 FROM main.sqlite_schema WHERE type = 'index' AND instr(lower(sql), 'libsql_vector_idx') "  # noqa: S608
         f"AND (name = {literal(index)} COLLATE NOCASE OR {literal(table)} = '{META_TABLE}' COLLATE NOCASE)"
     )
+
+
+def make_way(index: str, finds: Callable[[str], bool], run: Callable[[bytes], None]) -> None:
+    """See to it that `index`, which is to be created, starts from nothing. Raises `SqlError`.
+
+    `finds` tells whether a query has a row, `run` runs a statement.
+    """
+    known = finds(has_meta_table())
+    if finds(has_table(index)):
+        if not known or not finds(is_left_over(index)):
+            raise SqlError("SQLITE_ERROR", f"SQLite error: there is already a table named {index}{SHADOW_SUFFIX}")
+        run(drop_left_over(index).encode())
+    if finds(foreign_meta_table()):
+        raise SqlError("SQLITE_ERROR", f"SQLite error: {META_TABLE} is not the engine's own: drop it")
+    if known:
+        run(forget(index).encode())
 
 
 def foreign_meta_table() -> str:

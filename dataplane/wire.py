@@ -35,6 +35,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from dataplane.messages import DatabaseLimits
+
 HEADER = struct.Struct("<IIBBHI")
 HEADER_BYTES = HEADER.size
 END = 1
@@ -90,6 +92,8 @@ class CallHead(msgspec.Struct, array_like=True, frozen=True):
     read_only: bool = False
     blocked: str | None = None
     """Why every statement is to be refused, if the database is suspended."""
+    limits: DatabaseLimits | None = None
+    """Those that the database has of its own."""
 
 
 class Frame(NamedTuple):

@@ -9,6 +9,7 @@ from runtime.cli import (
     audit,
     backup,
     crons,
+    database_limits,
     databases,
     demo,
     deploy,
@@ -63,6 +64,7 @@ shell.register(databases.group)
 imports.register(databases.group)
 dump.register(databases.group)
 backup.register(databases.group)
+database_limits.register(databases.group)
 app.add_typer(databases.group, name="databases")
 logs.register(app)
 audit.register(app)

@@ -1,5 +1,8 @@
 """Databases over HTTP: `/v1/projects/{project}/databases` and `/v1/databases/{database}/…`."""
 
+import msgspec
+
+from dataplane.messages import DatabaseLimits
 from runtime.control import names, views
 from runtime.control.endpoint import Answered, Endpoint, Parameter
 from runtime.control.services import NodeCall, Services
@@ -91,6 +94,12 @@ async def resume(call: NodeCall) -> views.OneDatabase:
     return await _detail(call, await call.services.databases.suspend(database, False))
 
 
+async def limit(call: NodeCall) -> views.OneDatabase:
+    database = await database_of(call, to_change=True)
+    own = DatabaseLimits(**msgspec.structs.asdict(call.body))
+    return await _detail(call, await call.services.databases.limit(database, own))
+
+
 ENDPOINTS = [
     Endpoint(
         "POST", OF_PROJECT, create, "Create a database; its token is shown this once",
@@ -112,6 +121,10 @@ ENDPOINTS = [
         views.QueryToken, views.QueryTokenRequest,
     ),
     Endpoint("POST", ONE + "/suspend", suspend, "Refuse reads and writes", views.OneDatabase, views.Suspension),
+    Endpoint(
+        "PUT", ONE + "/limits", limit, "Replace the limits that a database has of its own",
+        views.OneDatabase, views.OwnDatabaseLimits,
+    ),
     Endpoint("POST", ONE + "/resume", resume, "Allow reads and writes again", views.OneDatabase, views.Nothing),
 ]  # fmt: skip
 
@@ -143,5 +156,9 @@ async def _detail(call: NodeCall, database: Database) -> views.OneDatabase:
             generation=facts.generation,
             frames=views.Frames(facts.frames, facts.checkpointed, facts.page_bytes),
             storage_bytes=facts.storage_bytes,
+            limits=views.DatabaseLimitsView(
+                **services.databases.limits(database),
+                own=[name for name, value in msgspec.structs.asdict(database.limits).items() if value is not None],
+            ),
         )
     )

@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from dataplane import tokens
+from dataplane.messages import DatabaseLimits
 from runtime.config import Config
 from runtime.control import database_files
 from runtime.control.audit import Audit, of_database
@@ -31,6 +34,14 @@ class DatabaseService:
         self._audit = audit
         self._directory = directory
         self._key = token_key
+        self._node_limits = {
+            "max_database_bytes": config.max_database_bytes,
+            "max_answer_bytes": config.max_answer_bytes,
+            "max_row_bytes": config.max_row_bytes,
+            "max_sql_bytes": config.max_sql_bytes,
+            "max_streams": config.max_database_streams,
+            "max_websockets": config.max_database_websockets,
+        }
 
     def __repr__(self) -> str:
         return f"<DatabaseService {self._directory}>"
@@ -125,6 +136,22 @@ class DatabaseService:
         if suspended:
             await self._close_streams(database)
         return changed
+
+    async def limit(self, database: Database, limits: DatabaseLimits) -> Database:
+        """Replace the limits that it has of its own; they hold on every edge worker when this returns."""
+
+        def change(connection: sqlite3.Connection) -> Database:
+            return databases.limit(connection, database.database_id, limits)
+
+        detail = {name: value for name, value in msgspec.structs.asdict(limits).items() if value is not None}
+        noted = self._audit.noted("database.limits", of_database(database), change, **detail)
+        changed, _ = await self._serving.publish(noted)
+        return changed
+
+    def limits(self, database: Database) -> dict[str, int]:
+        """The limits that hold for it, by name."""
+        own = msgspec.structs.asdict(database.limits)
+        return {name: self._node_limits[name] if value is None else value for name, value in own.items()}
 
     async def delete(self, database: Database) -> None:
         """Remove a database and its files."""

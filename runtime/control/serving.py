@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from artifacts.errors import PackageError
 from artifacts.store import Build as Package
 from artifacts.store import Store as Packages
+from dataplane.messages import DatabaseLimits
 from isolates.messages import Limits
 from runtime.state import apps, builds, databases, domains, environment
 from runtime.state.apps import App
@@ -192,6 +193,7 @@ class Serving:
                     token_hash=database.token_hash,
                     epoch=database.epoch,
                     blocked=(database.suspend_reason or NO_REASON) if database.suspended else None,
+                    limits=database.limits if database.limits != DatabaseLimits() else None,
                 )
                 for database in state.databases
             },

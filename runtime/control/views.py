@@ -58,6 +58,20 @@ class Suspension(Body, frozen=True):
     """What clients are told."""
 
 
+class OwnDatabaseLimits(Body, frozen=True):
+    """Limits of one database in place of the node's; those that are null or left out are the node's. In the bounds that
+    the node's configuration has for them.
+    """
+
+    max_database_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 47)] | None = None
+    """0 means no limit."""
+    max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024, le=256 << 20)] | None = None
+    max_row_bytes: Annotated[int, msgspec.Meta(ge=1024, le=512 << 20)] | None = None
+    max_sql_bytes: Annotated[int, msgspec.Meta(ge=1024, le=64 << 20)] | None = None
+    max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
+    max_websockets: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
+
+
 class Nothing(Body, frozen=True):
     """No fields: an empty body or `{}`."""
 
@@ -229,6 +243,20 @@ class Frames(View, frozen=True):
     page_bytes: int
 
 
+class DatabaseLimitsView(View, frozen=True):
+    """What holds for it: limits of its own and, for the others, the node's."""
+
+    max_database_bytes: int
+    """0: none."""
+    max_answer_bytes: int
+    max_row_bytes: int
+    max_sql_bytes: int
+    max_streams: int
+    max_websockets: int
+    own: list[str]
+    """Names of those that are its own."""
+
+
 class DatabaseDetail(DatabaseView, frozen=True):
     runner: str
     """Database worker that holds it."""
@@ -236,6 +264,7 @@ class DatabaseDetail(DatabaseView, frozen=True):
     """Times the write-ahead log was started afresh after a checkpoint, since the database was opened last."""
     frames: Frames
     storage_bytes: int
+    limits: DatabaseLimitsView
 
 
 class OneDatabase(View, frozen=True):

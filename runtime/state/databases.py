@@ -4,6 +4,7 @@ import sqlite3
 
 import msgspec
 
+from dataplane.messages import DatabaseLimits
 from runtime.state import ids, projects
 from runtime.state.errors import NotFound
 
@@ -21,17 +22,19 @@ class Database(msgspec.Struct, frozen=True):
     suspended: bool
     created: float
     suspend_reason: str = ""
+    limits: DatabaseLimits = DatabaseLimits()
+    """Those that it has of its own."""
 
 
 _SELECT = """
     SELECT database_id, project_id, projects.name, databases.name, token_hash, epoch, suspended, databases.created,
-        suspend_reason
+        suspend_reason, limits
     FROM databases JOIN projects USING (project_id)
 """
 
 
-def _record(row: tuple[str, str, str, str, bytes, int, int, float, str]) -> Database:
-    return Database(*row[:6], bool(row[6]), *row[7:])
+def _record(row: tuple[str, str, str, str, bytes, int, int, float, str, str]) -> Database:
+    return Database(*row[:6], bool(row[6]), *row[7:9], msgspec.json.decode(row[9], type=DatabaseLimits))
 
 
 def find(connection: sqlite3.Connection, key: str) -> Database:
@@ -97,6 +100,13 @@ def suspend(connection: sqlite3.Connection, database_id: str, suspended: bool, r
     connection.execute(
         "UPDATE databases SET suspended = ?, suspend_reason = ? WHERE database_id = ?", (suspended, reason, database_id)
     )
+    return find(connection, database_id)
+
+
+def limit(connection: sqlite3.Connection, database_id: str, limits: DatabaseLimits) -> Database:
+    """Replace the limits that it has of its own."""
+    text = msgspec.json.encode(limits).decode()
+    connection.execute("UPDATE databases SET limits = ? WHERE database_id = ?", (text, database_id))
     return find(connection, database_id)
 
 

@@ -110,6 +110,9 @@ MIGRATIONS = [
     """
     ALTER TABLE databases ADD COLUMN suspend_reason TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE databases ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+    """,
 ]
 
 

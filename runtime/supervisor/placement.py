@@ -2,6 +2,7 @@
 
 import msgspec
 
+from dataplane.messages import DatabaseLimits
 from isolates.messages import Limits
 
 
@@ -32,6 +33,8 @@ class DatabasePlacement(msgspec.Struct, frozen=True):
     token_hash: bytes
     epoch: int
     blocked: str | None
+    limits: DatabaseLimits | None = None
+    """Its own, if it has any."""
 
 
 class Desired(msgspec.Struct, frozen=True):

@@ -64,6 +64,7 @@ def catalog(version: int, databases: Mapping[str, DatabasePlacement], sockets: S
                 epoch=database.epoch,
                 worker_socket=sockets[worker_of(key, len(sockets))],
                 blocked=database.blocked,
+                limits=database.limits,
             )
             for key, database in databases.items()
         },

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 import uvicorn
 
 from dataplane.front import DataPlane
 from dataplane.messages import (
     Catalog,
     Database,
+    DatabaseLimits,
     DatabaseStats,
     Drain,
     Drop,
@@ -127,6 +129,12 @@ class Plane:
         token = self.tokens[database_id] = new_database_token(database_id)
         path = str(self.worker._listener.getsockname())
         self._databases[database_id] = Database(database_id, hash_token(token), epoch, path, blocked)
+        self.publish()
+
+    def limit(self, database_id: str, **limits: int) -> None:
+        """Give a database limits of its own; those that are not named are the worker's."""
+        own = DatabaseLimits(**limits) if limits else None
+        self._databases[database_id] = msgspec.structs.replace(self._databases[database_id], limits=own)
         self.publish()
 
     def forget(self, database_id: str) -> None:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.dataplane.plane import OTHER, Plane, execute, serve_plane
+from tests.dataplane.plane import MAIN, OTHER, Plane, execute, serve_plane
 from tests.dataplane.test_websocket import greeted
 
 CLOSE = {"type": "close"}
@@ -53,3 +53,45 @@ async def test_every_limit_of_size_and_number(small_plane: Plane) -> None:
     async with greeted(plane) as again:
         again.request(1, "open_stream", stream_id=1)
         assert (await again.answer())["type"] == "response_ok"
+
+
+async def test_a_database_may_have_limits_of_its_own(plane: Plane) -> None:
+    fill = "INSERT INTO t SELECT zeroblob(100000)"
+    for database_id in (MAIN, OTHER):
+        await plane.execute("CREATE TABLE t (a)", database_id=database_id)
+    await plane.execute("SELECT 1")  # leaves a connection for the next stream
+    session = await plane.requests(execute("CREATE TEMP TABLE x AS SELECT 1 AS a"))
+    plane.limit(
+        MAIN,
+        max_database_bytes=300_000,
+        max_answer_bytes=50_000,
+        max_row_bytes=200_000,
+        max_sql_bytes=1_000,
+        max_streams=2,
+        max_websockets=1,
+    )
+    assert [(await plane.execute(fill))["affected_row_count"] for _ in range(2)] == [1, 1]
+    full = await plane.failure(fill)
+    assert full["code"] == "SQLITE_FULL"
+    assert (await plane.failure("SELECT * FROM t"))["code"] == "RESPONSE_TOO_LARGE"
+    assert (await plane.failure("SELECT zeroblob(200001)"))["code"] == "SQLITE_TOOBIG"
+    assert (await plane.failure("SELECT 1" + " " * 1_000))["code"] == "SQL_INPUT_ERROR"
+    # A stream that was open keeps what it has, and is held to them from its next request on.
+    answer = await plane.requests(
+        execute(fill), execute("SELECT zeroblob(200001)"), execute("SELECT a FROM x"), baton=session["baton"]
+    )
+    codes = [result["error"]["code"] for result in answer["results"][:2]]
+    assert codes == ["SQLITE_FULL", "SQLITE_TOOBIG"] and answer["results"][2]["type"] == "ok"
+    second = await plane.requests(execute("SELECT 1"))
+    refused = await plane.post("v3/pipeline", {"requests": []})
+    assert (refused.status_code, refused.json()["code"]) == (429, "TOO_MANY_STREAMS")
+    await plane.requests(CLOSE, baton=second["baton"])
+    async with greeted(plane), greeted(plane) as surplus:
+        assert "1 open WebSockets, the limit" in (await surplus.closed())[1]
+    for _ in range(4):
+        await plane.execute(fill, database_id=OTHER)
+
+    plane.limit(MAIN)
+    assert (await plane.execute(fill))["affected_row_count"] == 1
+    await plane.requests(execute(fill), execute("SELECT zeroblob(200001)"), CLOSE, baton=answer["baton"])
+    assert await plane.values("SELECT count(*) FROM t") == [[4]]

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -218,6 +219,20 @@ def test_a_query_token_and_suspension(node: Node) -> None:
     assert "suspended" in brrrd(node, "databases", "list").stdout
     assert "served again" in brrrd(node, "databases", "resume", "cli-paused").stdout
     assert brrrd(node, "databases", "usage", "cli-paused").returncode == 0
+
+
+def test_limits_of_a_database_are_shown_set_and_taken_back(node: Node) -> None:
+    brrrd(node, "databases", "create", "cli-bounded")
+    shown = brrrd(node, "databases", "limits", "cli-bounded").stdout
+    assert re.search(r"max_database_bytes +none +the node's", shown)
+    arguments = ("max_database_bytes=5000000", "max_streams=20")
+    shown = brrrd(node, "databases", "limits", "cli-bounded", *arguments).stdout
+    assert re.search(r"max_database_bytes +5\.0 MB +its own", shown) and re.search(r"max_streams +20 +its own", shown)
+    shown = brrrd(node, "databases", "limits", "cli-bounded", "max_streams=default").stdout
+    assert "its own" in shown and re.search(r"max_streams +1000 +the node's", shown)
+    for wrong, said in (("max_streams=many", "whole number or default"), ("max_cats=default", "no limit max_cats")):
+        refused = brrrd(node, "databases", "limits", "cli-bounded", wrong)
+        assert refused.returncode == 2 and said in refused.stderr
 
 
 def test_the_demo_works(tmp_path: Path) -> None:

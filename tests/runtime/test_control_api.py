@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from dataplane.messages import DatabaseLimits
+from runtime.config import Config
 from tests.node_server import Node, eventually, pack
 
 
@@ -230,6 +233,43 @@ def test_a_suspended_database_refuses_until_resumed(api: Node) -> None:
     api.sql(database, "insert into t values (1)")
 
 
+def test_a_database_is_held_to_limits_of_its_own_also_after_a_restart(api: Node) -> None:
+    database = api.create_database("bounded")
+    path = f"/v1/databases/{database['database_id']}"
+    fill = "insert into t values (zeroblob(100000))"
+    api.sql(database, "create table t (b)", fill)
+    assert api.control("GET", path).json()["database"]["limits"]["own"] == []
+    answer = api.control("PUT", path + "/limits", json={"max_database_bytes": 150_000, "max_streams": 7})
+    limits = answer.json()["database"]["limits"]
+    assert (limits["max_database_bytes"], limits["max_streams"]) == (150_000, 7)
+    assert limits["own"] == ["max_database_bytes", "max_streams"]
+    assert limits["max_websockets"] == Config().max_database_websockets
+    with pytest.raises(AssertionError, match="SQLITE_FULL"):
+        api.sql(database, fill)
+    api.stop()
+    api.start()
+    with pytest.raises(AssertionError, match="SQLITE_FULL"):
+        api.sql(database, fill)
+    assert api.control("PUT", path + "/limits", json={}).json()["database"]["limits"]["own"] == []
+    api.sql(database, fill)
+    entry = api.control("GET", "/v1/audit", params={"database": "bounded", "action": "database.limits"}).json()
+    assert [one["detail"] for one in entry["entries"]] == [{}, {"max_database_bytes": 150_000, "max_streams": 7}]
+
+
+def test_limits_of_a_database_have_the_bounds_of_the_configuration(api: Node) -> None:
+    database = api.create_database("checked")
+    path = f"/v1/databases/{database['database_id']}/limits"
+    bounds = msgspec.json.schema(Config)["$defs"]["Config"]["properties"]
+    keys = {"max_streams": "max_database_streams", "max_websockets": "max_database_websockets"}
+    for name in DatabaseLimits.__struct_fields__:
+        least, most = (bounds[keys.get(name, name)][end] for end in ("minimum", "maximum"))
+        for value, status in ((least - 1, 400), (least, 200), (most, 200), (most + 1, 400)):
+            answer = api.control("PUT", path, json={name: value})
+            assert answer.status_code == status, (name, value, answer.text)
+            assert status == 200 or name in answer.json()["detail"]
+    assert "max_cats" in api.control("PUT", path, json={"max_cats": 1}).json()["detail"]
+
+
 def test_files_of_a_deleted_database_are_gone(api: Node) -> None:
     database = api.create_database("shredded")
     api.sql(database, "create table t (n)", "insert into t values (1)")
@@ -306,6 +346,7 @@ def test_a_protected_database_refuses_changes(api: Node) -> None:
     path = f"/v1/databases/{database['database_id']}"
     for change in ("/suspend", "/resume", "/token/rotate", "/query-token"):
         assert api.control("POST", path + change).status_code == 403
+    assert api.control("PUT", path + "/limits", json={}).status_code == 403
     assert api.control("DELETE", path).status_code == 403
     assert api.control("GET", path).json()["database"]["protected"] is True
     api.sql(database, "select 1")
