@@ -95,6 +95,8 @@ class Connection:
         """What changes the file while it is compiled may be compiled: its stream, if it has one, has the turn."""
         self._compilation = Compilation("")
         self._statements: OrderedDict[str, Statement] = OrderedDict()
+        self._let_gone: list[Statement] = []
+        """No longer among those, but in use."""
         self._authorize = AUTHORIZER(self._on_authorize)
         self._progress = PROGRESS(self._on_progress)
         self._unheard = PROGRESS()
@@ -242,11 +244,11 @@ class Connection:
         """Return the one statement in `sql`, compiled, from the cache if possible. Raises `SqlError`."""
         statement = self._statements.get(sql)
         if statement is not None:
-            if statement.keyword != "CREATE":
+            # What was seen of a CREATE when it was compiled does not hold any more.
+            if statement.keyword != "CREATE" and not statement.in_use:
                 self._statements.move_to_end(sql)
                 return statement
-            # What was seen of it when it was compiled does not hold any more.
-            self.discard(self._statements.pop(sql))
+            self._let_go(self._statements.pop(sql))
         text = self.encode(sql)
         statement, end = self._compile(text, 0)
         if statement is None:
@@ -264,8 +266,16 @@ class Connection:
         self._statements[sql] = statement
         if len(self._statements) > CACHED_STATEMENTS:
             _, oldest = self._statements.popitem(last=False)
-            self.discard(oldest)
+            self._let_go(oldest)
         return statement
+
+    def _let_go(self, statement: Statement) -> None:
+        """Free a statement as soon as it is not in use."""
+        self._let_gone.append(statement)
+        for other in self._let_gone:
+            if not other.in_use:
+                self.discard(other)
+        self._let_gone = [other for other in self._let_gone if other.in_use]
 
     def prepare_next(self, text: bytes, start: int) -> tuple[Statement | None, int]:
         """Compile the next statement of a text of many, from byte `start`; return it and where the rest begins.
@@ -402,8 +412,9 @@ class Connection:
         """Roll back, free everything, close the file."""
         if self.handle is None:
             return
-        for statement in self._statements.values():
+        for statement in (*self._statements.values(), *self._let_gone):
             self.discard(statement)
         self._statements.clear()
+        self._let_gone.clear()
         self.engine.close_v2(self.handle)
         self.handle = None

@@ -100,6 +100,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         if statement.keyword in _BEGINS and connection.autocommit:
             stream.transaction_began = started
     changes = 0 if readonly else connection.total_changes
+    statement.in_use = True
     try:
         if values:
             statement.bind(values)
@@ -132,6 +133,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
             del failure  # its traceback holds this frame, which would hold it
     finally:
         statement.reset()
+        statement.in_use = False
     read, written = statement.counters()
     stream.rows_read += read
     stream.rows_written += written

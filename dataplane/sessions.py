@@ -358,6 +358,10 @@ class Session:
             return
         self.closed = True
         self.peer.calls.pop(self.number, None)
+        for number, owner in self.cursor_streams.items():
+            # Before its stream, whose connection it has a statement of; one that runs this moment ends with its call.
+            if number in self.cursors and (owner.call is None or not owner.call.aside):
+                self.cursors.pop(number).close()
         for stream in list(self._streams.values()):
             stream.queue.clear()
             if stream.call is not None:

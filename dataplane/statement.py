@@ -40,6 +40,7 @@ class Statement:
         "_reader",
         "filled",
         "handle",
+        "in_use",
         "is_explain",
         "keyword",
         "params",
@@ -52,6 +53,8 @@ class Statement:
         self._connection = connection
         self._engine = engine
         self.handle = handle
+        self.in_use = False
+        """It runs, or waits between two of its rows: a cursor may leave it so while its stream runs others."""
         self.keyword = keyword
         """First word of the text, in capitals."""
         self.is_explain = bool(engine.stmt_isexplain(handle))

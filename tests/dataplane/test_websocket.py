@@ -12,6 +12,7 @@ import pytest
 import wsproto
 from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
 
+from dataplane.connection import CACHED_STATEMENTS
 from dataplane.tokens import new_query_token
 from tests.dataplane.plane import KEY, MAIN, Plane, execute
 from tests.dataplane.test_clients import run
@@ -360,3 +361,55 @@ async def test_a_transaction_that_only_reads_ends_at_its_longest_age_too(hasty_p
         client.request(number, "execute", stream_id=1, stmt={"sql": "ROLLBACK"})
         client.request(number + 1, "execute", stream_id=1, stmt={"sql": "SELECT count(*) FROM t"})
         assert [(await client.answer())["type"] for _ in range(2)] == ["response_ok"] * 2
+
+
+async def test_cursors_and_requests_of_one_stream_may_use_the_same_sql(plane: Plane) -> None:
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n"
+    batch = {"steps": [{"stmt": {"sql": rows}}]}
+    read: dict[int, list[int]] = {1: [], 2: []}
+    async with greeted(plane) as client:
+        number = 0
+
+        async def ask(kind: str, **fields: Any) -> Any:
+            nonlocal number
+            number += 1
+            client.request(number, kind, **fields)
+            answer = await client.answer()
+            assert answer["type"] == "response_ok", answer
+            return answer["response"]
+
+        async def fetch(cursor: int, most: int) -> bool:
+            response = await ask("fetch_cursor", cursor_id=cursor, max_count=most)
+            read[cursor] += [int(entry["row"][0]["value"]) for entry in response["entries"] if entry["type"] == "row"]
+            return bool(response["done"])
+
+        await ask("open_stream", stream_id=1)
+        for cursor in read:
+            await ask("open_cursor", stream_id=1, cursor_id=cursor, batch=batch)
+            await fetch(cursor, 10)
+        whole = await ask("execute", stream_id=1, stmt={"sql": rows})
+        assert [int(row[0]["value"]) for row in whole["result"]["rows"]] == list(range(1, 20001))
+        for other in range(CACHED_STATEMENTS + 1):
+            await ask("execute", stream_id=1, stmt={"sql": f"SELECT {other}"})
+        open_cursors = set(read)
+        while open_cursors:
+            open_cursors -= {cursor for cursor in sorted(open_cursors) if await fetch(cursor, 3000)}
+    assert read[1] == read[2] == list(range(1, 20001))
+
+
+async def test_a_client_that_leaves_an_open_cursor_while_its_stream_waits_harms_nobody(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n"
+    baton = (await plane.requests(execute("BEGIN IMMEDIATE")))["baton"]
+    for turn in range(10):
+        async with greeted(plane) as client:
+            client.request(1, "open_stream", stream_id=1)
+            # A connection with a setting of its own is closed with its stream, not kept for others.
+            client.request(2, "execute", stream_id=1, stmt={"sql": "PRAGMA recursive_triggers = OFF"})
+            client.request(3, "open_cursor", stream_id=1, cursor_id=1, batch={"steps": [{"stmt": {"sql": rows}}]})
+            client.request(4, "fetch_cursor", cursor_id=1, max_count=1)
+            assert [(await client.answer())["type"] for _ in range(4)] == ["response_ok"] * 4
+            client.request(5, "execute", stream_id=1, stmt={"sql": "INSERT INTO t VALUES (1)"})
+        assert await plane.values(f"SELECT {turn}") == [[turn]]
+    await plane.worker.stats(lambda stats: stats.streams == 1)
+    assert (await plane.requests(execute("COMMIT"), baton=baton))["results"][0]["type"] == "ok"
