@@ -179,3 +179,20 @@ async def test_values_of_five_megabytes_in_both_directions(plane: Plane) -> None
     assert row[0]["value"] == text
     assert base64.b64decode(row[1]["base64"] + "==") == blob
     assert row[2]["value"] == str(len(blob))
+
+
+async def test_the_dump_of_another_server_with_a_vector_index_is_taken(plane: Plane) -> None:
+    """It has the tables of the index, with contents that are not to be trusted: the index is made from the rows."""
+    for sql in (
+        "CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2))",
+        "INSERT INTO v VALUES (1, x'0000803f00000040')",
+        "CREATE TABLE libsql_vector_meta_shadow ( name TEXT PRIMARY KEY, metadata BLOB ) WITHOUT ROWID",
+        "INSERT INTO libsql_vector_meta_shadow VALUES ('vi', x'0102')",
+        "CREATE TABLE vi_shadow (index_key INTEGER , data BLOB , PRIMARY KEY (index_key))",
+        "INSERT INTO vi_shadow VALUES (1, x'00'), (7, x'00')",
+        'CREATE INDEX vi_shadow_idx ON "vi_shadow" (index_key)',
+        "CREATE INDEX vi ON v (libsql_vector_idx(e))",
+    ):
+        await plane.execute(sql)
+    assert await plane.values("SELECT id FROM vector_top_k('vi', vector32('[1,2]'), 5)") == [[1]]
+    assert await plane.values("SELECT index_key FROM vi_shadow") == [[1]]
