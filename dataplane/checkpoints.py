@@ -18,6 +18,8 @@ from dataplane.errors import SqlError
 
 MOST_FRAMES = 16 * CHECKPOINT_FRAMES
 """A WAL of so many is not left to grow: the commit waits."""
+FRAME_BYTES = 4096 + 24
+"""A page and its header; all databases have the engine's default."""
 REST_FRAMES = CHECKPOINT_FRAMES // 4
 """So few may be copied within a commit."""
 log = logging.getLogger("brrrd.dataplane")
@@ -57,6 +59,7 @@ class Checkpoints:
         self._frames = 0
         self._copied = 0
         self._due_at = CHECKPOINT_FRAMES
+        self._told_at = 0
 
     def __repr__(self) -> str:
         return f"<Checkpoints [{self._copied} of {self._frames} frames copied]>"
@@ -64,7 +67,7 @@ class Checkpoints:
     def committed(self, connection: Connection, frames: int, step_aside: Callable[[], None]) -> None:
         """`connection` has committed, and the WAL has `frames` now. `step_aside` is called before it takes longer."""
         if frames < self._frames:
-            self._copied, self._due_at = 0, CHECKPOINT_FRAMES  # it was begun anew
+            self._copied, self._due_at, self._told_at = 0, CHECKPOINT_FRAMES, 0  # it was begun anew
         self._frames = frames
         running = self._running is not None and not self._running.done()
         step = decide(frames, due_at=self._due_at, copied=self._copied, running=running)
@@ -77,6 +80,15 @@ class Checkpoints:
             # A reader may need what was there before: whatever comes of it, try again when there is more to do.
             self._due_at = frames + CHECKPOINT_FRAMES
             _, self._copied = connection.checkpoint()
+
+    def held_up(self, most_bytes: int) -> bool:
+        """Return whether readers keep more of the WAL than so much from being used anew."""
+        held = self._frames - self._copied
+        return held * FRAME_BYTES > most_bytes and self._frames >= self._told_at
+
+    def reader_ended(self) -> None:
+        """Whether readers hold it up can only be told again after another checkpoint."""
+        self._told_at = self._frames + 2 * CHECKPOINT_FRAMES
 
     def _copy(self, frames: int) -> None:
         try:

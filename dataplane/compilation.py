@@ -17,6 +17,7 @@ _SECOND_IS_TABLE = frozenset({5, 7, 26})
 """CREATE_TEMP_TRIGGER, CREATE_TRIGGER, ALTER_TABLE."""
 _FIRST_IS_TABLE = frozenset({9, 18, 23})
 """DELETE, INSERT, UPDATE."""
+_OF_TABLES = frozenset({_CREATE_INDEX, _DROP_TABLE}) | _FIRST_IS_TABLE | _SECOND_IS_TABLE
 _MAKES_OR_DROPS = frozenset({"CREATE", "DROP", "EXPLAIN"})
 
 
@@ -70,16 +71,18 @@ class Compilation:
             elif second == VECTOR_INDEX_FUNCTION and self._created is not None:
                 self.vector_index = self._created
                 self.writes_at_once = not self._may_write
-        else:
+        elif action in _OF_TABLES:
             self._see_tables(action, first or "", second or "")
         if self.writes_at_once:
             return DENY
-        self.changes_session |= verdict.changes_session
-        self.writes |= verdict.writes
-        self.tells_path |= verdict.tells_path
         if refusal is not None:
             self.refusal = refusal
             return DENY
+        if verdict is guard.ALLOWED:
+            return ALLOW
+        self.changes_session |= verdict.changes_session
+        self.writes |= verdict.writes
+        self.tells_path |= verdict.tells_path
         return IGNORE if verdict.hidden else ALLOW
 
     def _see_tables(self, action: int, first: str, second: str) -> None:
@@ -93,7 +96,8 @@ class Compilation:
             self._see_change(first)
         elif action == _DROP_TABLE:
             # With its index, by a statement within the statement.
-            self.writes_at_once = not self._may_write and first.lower().endswith(SHADOW_SUFFIX)
+            if first.lower().endswith(SHADOW_SUFFIX) and not self._may_write:
+                self.writes_at_once = True
         elif action in _FIRST_IS_TABLE and self._keyword not in _MAKES_OR_DROPS:
             self._see_change(first)
 

@@ -341,10 +341,11 @@ class Connection:
             keyword = "SELECT"
             assert handle.value is not None
         statement = Statement(self, handle.value, keyword, writes=compilation.writes)
-        if kept := next((name for name in compilation.shadows if self._finds(vectors.is_kept_by_index(name))), None):
-            self.discard(statement)
-            message = f"SQL not allowed: a vector index keeps itself in {kept}"
-            raise SqlError("SQL_PARSE_ERROR", message, "SQLITE_AUTH")
+        for table in compilation.shadows:
+            if self._finds(vectors.is_kept_by_index(table)):
+                self.discard(statement)
+                message = f"SQL not allowed: a vector index keeps itself in {table}"
+                raise SqlError("SQL_PARSE_ERROR", message, "SQLITE_AUTH")
         return statement, end
 
     def _make_way(self, index: str | None, *, explained: bool) -> None:

@@ -112,7 +112,7 @@ class SocketCursor:
 
     def __init__(self, stream: Stream, batch: hrana.Batch, blocked: str | None) -> None:
         self.stream = stream
-        self.last_used = monotonic()
+        self.opened = self.last_used = monotonic()
         self._work = cursor_entries(stream, batch, blocked)
         self._entries: list[Any] = []
         self._done = False

@@ -5,11 +5,15 @@ Called by `dataplane.worker` on the leading thread, some times a second. Stateme
 """
 
 import logging
+from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 
 from dataplane.database import Database
 from dataplane.errors import HttpError
 from dataplane.limits import Limits
 from dataplane.service import Service
+from dataplane.sessions import VIOLATION
 from dataplane.streams import Stream
 
 CLIENT_STALL_SECONDS = 30.0
@@ -33,6 +37,8 @@ class Enforcement:
         service = self._service
         for database in list(service.databases.values()):
             self._check_transaction(database, now)
+            if database.checkpoints.held_up(self._limits.max_held_wal_bytes):
+                self._end_oldest_cursor(database)
             if not database.streams and now - database.last_used > IDLE_DATABASE_SECONDS:
                 del service.databases[database.database_id]
                 database.close()
@@ -67,6 +73,24 @@ class Enforcement:
                 self._service.abort(stalled)
             else:
                 self._take_transaction(holder, limit)
+
+    def _end_oldest_cursor(self, database: Database) -> None:
+        """End the cursor that waits for its client and was opened first: the WAL grows as long as it may be read."""
+        service = self._service
+        waiting: list[tuple[float, Callable[[], None]]] = [
+            (call.began, partial(service.abort, call))
+            for call in service.running
+            if call.parked_since is not None and call.stream is not None and call.stream.database is database
+        ]
+        for session in service.sessions:
+            opened = session.oldest_cursor()
+            if opened is not None and session.head.database_id == database.database_id:
+                why = f"An open cursor held up {self._limits.max_held_wal_bytes >> 20} MiB of the log, the limit"
+                waiting.append((opened, partial(session.fail, VIOLATION, why)))
+        if waiting:
+            log.info("a cursor on database %s was ended: it held up the WAL", database.database_id)
+            min(waiting, key=itemgetter(0))[1]()
+            database.checkpoints.reader_ended()
 
     def _check_reader(self, stream: Stream, now: float) -> None:
         """Take a transaction away that has not written for too long: the WAL grows as long as it may read from it."""

@@ -21,6 +21,7 @@ class Limits(NamedTuple):
     max_sql_bytes: int = 16 << 20
     max_streams: int = 1_000
     max_websockets: int = 1_000
+    max_held_wal_bytes: int = 1 << 30
 
     @classmethod
     def of(cls, settings: WorkerSettings) -> "Limits":
@@ -37,6 +38,7 @@ class Limits(NamedTuple):
             settings.max_sql_bytes,
             settings.max_streams,
             settings.max_websockets,
+            settings.max_held_wal_bytes,
         )
 
     def with_own(self, own: DatabaseLimits | None) -> "Limits":

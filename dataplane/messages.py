@@ -70,6 +70,9 @@ class WorkerSettings(msgspec.Struct, tag="worker_settings", frozen=True):
     """Open at a time, for each database."""
     max_websockets: int = 1_000
     """The same."""
+    max_held_wal_bytes: int = 1 << 30
+    """Of the WAL that cannot be used anew because a cursor may still read what was there before. Then it is ended:
+    a client that reads slowly must not fill the disk."""
 
 
 class Drop(msgspec.Struct, tag="drop", frozen=True):

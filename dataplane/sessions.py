@@ -343,12 +343,19 @@ class Session:
         if opened is not None:
             self.streams_of_worker.close_stream(opened)
 
+    def _waits(self, number: int) -> bool:
+        """Return whether a cursor waits for the client to fetch."""
+        owner = self.cursor_streams.get(number)
+        return owner is None or (owner.call is None and not owner.queue)
+
+    def oldest_cursor(self) -> float | None:
+        """Return when the oldest cursor that waits for the client was opened (monotonic), None if there is none."""
+        return min((cursor.opened for number, cursor in self.cursors.items() if self._waits(number)), default=None)
+
     def check(self, now: float) -> None:
         """End cursors that are not read, at `now` (monotonic)."""
         for number, cursor in list(self.cursors.items()):
-            owner = self.cursor_streams.get(number)
-            idle = owner is None or (owner.call is None and not owner.queue)
-            if idle and now - cursor.last_used > CURSOR_STALL_SECONDS:
+            if self._waits(number) and now - cursor.last_used > CURSOR_STALL_SECONDS:
                 self.fail(VIOLATION, f"Nothing was fetched from an open cursor for {CURSOR_STALL_SECONDS:g} s")
                 return
 

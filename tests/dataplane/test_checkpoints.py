@@ -98,7 +98,10 @@ def test_a_reader_keeps_what_it_reads_and_the_wal_is_used_anew_after_it(connecti
     assert change(connection, 3 * CHECKPOINT_FRAMES) >= 3 * CHECKPOINT_FRAMES
     assert value(reader, "SELECT sum(n) FROM t") == 0
     reader.run(b"COMMIT")
-    change(connection, 3 * CHECKPOINT_FRAMES)
-    assert change(connection, 1) < 3 * CHECKPOINT_FRAMES
-    assert value(reader, "SELECT sum(n) FROM t") == 6 * CHECKPOINT_FRAMES + 1
+    commits = 4 * CHECKPOINT_FRAMES
+    # What is copied beside the writer is done when it is: on a busy machine, after some thousand commits more.
+    while change(connection, CHECKPOINT_FRAMES) >= 3 * CHECKPOINT_FRAMES:
+        commits += CHECKPOINT_FRAMES
+        assert commits <= 2 * MOST_FRAMES
+    assert value(reader, "SELECT sum(n) FROM t") == commits
     reader.close()

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.dataplane.plane import MAIN, Plane, execute
+from tests.dataplane.plane import MAIN, Plane, execute, serve_plane
+from tests.dataplane.test_websocket import greeted
 
 NUMBERS = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i, 'text of row ' || i FROM n"
@@ -88,3 +91,46 @@ def peak_memory(pid: int) -> int:
         if line.startswith("VmHWM"):
             return int(line.split()[1])
     raise AssertionError("no VmHWM")
+
+
+async def grow(plane: Plane, times: int) -> int:
+    """Write some megabytes a few times; return the size of the WAL then."""
+    for _ in range(times):
+        await plane.execute("UPDATE t SET a = randomblob(100000)")
+    return (plane.worker.directory / MAIN / "data.db-wal").stat().st_size
+
+
+@pytest.mark.parametrize("socket", [False, True])
+async def test_a_cursor_that_is_read_slowly_does_not_let_the_wal_grow_for_ever(socket: bool) -> None:
+    async with serve_plane(max_held_wal_bytes=8 << 20) as plane, AsyncExitStack() as stack:
+        await plane.execute("CREATE TABLE t (a)")
+        await plane.execute("INSERT INTO t SELECT zeroblob(100000) FROM generate_series(1, 30)")
+        batch = {"steps": [{"stmt": {"sql": "SELECT a FROM t, generate_series(1, 1000)"}}]}
+        if socket:
+            client = await stack.enter_async_context(greeted(plane))
+            client.request(1, "open_stream", stream_id=1)
+            client.request(2, "open_cursor", stream_id=1, cursor_id=1, batch=batch)
+            client.request(3, "fetch_cursor", cursor_id=1, max_count=1)
+            assert [(await client.answer())["type"] for _ in range(3)] == ["response_ok"] * 3
+        else:
+            request = plane.http.build_request(
+                "POST",
+                f"{plane.url()}/v3/cursor",
+                json={"batch": batch},
+                headers={"authorization": f"Bearer {plane.tokens[MAIN]}"},
+            )
+            response = await plane.http.send(request, stream=True)
+            stack.push_async_callback(response.aclose)
+        held = await grow(plane, 6)
+        assert held > 8 << 20
+        while not plane.worker.messages.empty():
+            plane.worker.messages.get_nowait()  # of before
+        await plane.execute("SELECT 1")
+        await plane.worker.stats(lambda stats: stats.streams == 0)
+        assert await grow(plane, 12) < held + (12 << 20)
+        if socket:
+            code, reason = await client.closed()
+            assert code == 1008 and "held up 8 MiB" in reason
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await response.aread()
