@@ -11,6 +11,7 @@ from time import perf_counter, time
 from typing import Any
 
 from dataplane import compression, sockets
+from dataplane.bodies import Room
 from dataplane.endpoints import (
     CLIENT_GONE,
     MAX_BODY_BYTES,
@@ -72,6 +73,7 @@ class DataPlane:
         self._endpoints = Endpoints(token_key)
         self._on_response = on_response
         self._sockets: MutableSet[sockets.ClientSocket] = set()
+        self._room = Room()
 
     def __repr__(self) -> str:
         return f"<DataPlane {self._endpoints!r} [{len(self._sockets)} WebSockets]>"
@@ -145,12 +147,23 @@ class DataPlane:
     async def _call(self, way: Way, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         status = CLIENT_GONE
+        room = 0
         try:
-            body = await _read_body(scope, receive)
+            size = _body_size(scope)
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                body = bytes(message.get("body", b""))
+            else:
+                await self._room.take(way.database_id, size)
+                room = size
+                body = await _read_body(message, receive)
             answer = way.upstream.call(way.route, way.head, body if way.body is None else way.body)
             departure = Departure(answer, receive)
             try:
                 first = await answer.piece()
+                if room:
+                    self._room.give_back(way.database_id, room)
+                    room = 0
                 status = answer.status
                 await _send_answer(answer, first, way.route, scope, send)
             finally:
@@ -160,6 +173,8 @@ class DataPlane:
             status = error.status
             raise
         finally:
+            if room:
+                self._room.give_back(way.database_id, room)
             if self._on_response is not None:
                 self._on_response(way.database_id, status, perf_counter() - started)
 
@@ -223,14 +238,20 @@ def _client(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the request body. Raises `HttpError` 413, or `ConnectionAbortedError` if the client is gone."""
+def _body_size(scope: Scope) -> int:
+    """Return how large the body may get. Raises `HttpError` 413."""
     for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > MAX_BODY_BYTES:
-            raise too_large()
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return bytes(message.get("body", b""))
+        if name == b"content-length":
+            if int(value) > MAX_BODY_BYTES:
+                raise too_large()
+            return int(value)
+    return MAX_BODY_BYTES
+
+
+async def _read_body(message: MutableMapping[str, Any], receive: Receive) -> bytes:
+    """Return the body that begins with `message`. Raises `HttpError` 413, or `ConnectionAbortedError` if the client is
+    gone.
+    """
     pieces: list[bytes] = []
     size = 0
     while True:

@@ -128,6 +128,53 @@ async def test_a_body_over_the_limit_gets_413_before_it_is_sent(plane: Plane) ->
     assert b"64 MiB" in answer
 
 
+async def test_large_bodies_of_one_database_wait_for_each_other_and_hold_up_nobody_else(plane: Plane) -> None:
+    size = 50 << 20
+    answers: list[asyncio.Task[bytes]] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def upload(number: int) -> bytes:
+        """Send all but the last byte, which is sent once `finish` says so; return the head of the answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(plane.root.rpartition(":")[2]))
+        writers.append(writer)
+        head = (
+            f"POST /v1/{MAIN}/v2/pipeline HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {plane.tokens[MAIN]}\r\n"
+            f"content-length: {size}\r\n\r\n"
+        )
+        writer.write(head.encode())
+        for _ in range(size >> 20):
+            writer.write(b" " * ((1 << 20) - (_ == 0)))
+            await writer.drain()
+        sent[number].set()
+        await finish[number].wait()
+        writer.write(b"x")
+        return await reader.readuntil(b"\r\n")
+
+    sent, finish = [asyncio.Event() for _ in range(3)], [asyncio.Event() for _ in range(3)]
+    try:
+        for number in range(2):
+            answers.append(asyncio.create_task(upload(number)))
+            await asyncio.wait_for(sent[number].wait(), 30)
+        answers.append(asyncio.create_task(upload(2)))
+        for database_id in (MAIN, OTHER):
+            for _ in range(50):
+                await plane.execute("SELECT 1", database_id=database_id)
+        assert not sent[2].is_set()
+        finish[0].set()
+        assert b" 400 " in await asyncio.wait_for(answers[0], 30)  # blanks and an x are no JSON
+        await asyncio.wait_for(sent[2].wait(), 30)
+        # A client that leaves gives its room back, too.
+        writers[1].transport.abort()
+        finish[2].set()
+        assert b" 400 " in await asyncio.wait_for(answers[2], 30)
+    finally:
+        for task in answers:
+            task.cancel()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*answers, return_exceptions=True)
+
+
 async def test_the_first_protocol_posts_statements_to_the_root(plane: Plane) -> None:
     await plane.execute("CREATE TABLE t (a, b)")
     headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
