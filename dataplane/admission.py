@@ -13,6 +13,7 @@ from dataplane.database import Database
 from dataplane.errors import HttpError, SqlError
 from dataplane.formats import JSON, Format
 from dataplane.limits import Limits
+from dataplane.stored_sql import StoredTotals
 from dataplane.streams import Pace, Stream, Streams
 from dataplane.usage import Usage
 
@@ -30,6 +31,7 @@ class Admission:
         self.draining = False
         """The process ends soon: nobody is admitted."""
         self.usage: dict[str, Usage] = {}
+        self.stored_sql = StoredTotals()
         self._directory = directory
         self._limits = limits
         self._pace = pace
@@ -61,7 +63,14 @@ class Admission:
         usage = self.usage.get(database_id)
         if usage is None:
             usage = self.usage[database_id] = Usage()
-        return Database(self._directory, database_id, self._limits, usage, self._checkpoint_threads)
+        return Database(
+            self._directory,
+            database_id,
+            limits=self._limits,
+            usage=usage,
+            stored_sql=self.stored_sql.of(database_id),
+            checkpoint_threads=self._checkpoint_threads,
+        )
 
     def open(self, head: wire.CallHead) -> Stream:
         """Make a new stream. Raises `HttpError`."""

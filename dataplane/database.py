@@ -13,6 +13,7 @@ from dataplane.commits import Commits
 from dataplane.connection import Connection
 from dataplane.limits import Limits
 from dataplane.messages import FILE_NAME, DatabaseLimits
+from dataplane.stored_sql import StoredTotal
 from dataplane.streams import Stream
 from dataplane.usage import Usage
 from dataplane.writers import Writers
@@ -24,7 +25,14 @@ class Database:
     """State of an open database. `take` may be called by any SQL thread, everything else by the leader only."""
 
     def __init__(
-        self, directory: Path, database_id: str, limits: Limits, usage: Usage, checkpoint_threads: Executor
+        self,
+        directory: Path,
+        database_id: str,
+        *,
+        limits: Limits,
+        usage: Usage,
+        stored_sql: StoredTotal,
+        checkpoint_threads: Executor,
     ) -> None:
         self.database_id = database_id
         self.path = directory / database_id / FILE_NAME
@@ -45,6 +53,7 @@ class Database:
         self._own: DatabaseLimits | None = None
         self._pool: dict[bool, list[Connection]] = {False: [], True: []}
         self.usage = usage
+        self.stored_sql = stored_sql
 
     def __repr__(self) -> str:
         pooled = sum(map(len, self._pool.values()))

@@ -121,7 +121,8 @@ class Service:
     def _open_session(self, peer: Peer, frame: wire.Frame, head: wire.CallHead) -> None:
         form = JSON if frame.code == wire.Route.SOCKET_JSON else PROTOBUF
         others = sum(session.head.database_id == head.database_id for session in self.sessions if not session.closed)
-        session = Session(self, peer, frame.call, head, form, frame.data[0])
+        stored = self.admission.stored_sql.of(head.database_id)
+        session = Session(self, peer, frame.call, head, form, frame.data[0], stored)
         peer.calls[frame.call] = session
         self.sessions.add(session)
         if others >= self._limits.with_own(head.limits).max_websockets:
@@ -374,6 +375,7 @@ class Service:
     def close_stream(self, stream: Stream) -> None:
         """Roll back, give the turn and the connection back."""
         self.streams.remove(stream)
+        stream.forget_stored()
         database = stream.database
         self._give_connection_back(stream)
         if database.writers.holder is not None:

@@ -18,7 +18,8 @@ from dataplane.errors import HttpError, SqlError
 from dataplane.execution import Need
 from dataplane.formats import DECODE_ERRORS, Format
 from dataplane.peers import Peer
-from dataplane.streams import StoredSql, Stream
+from dataplane.stored_sql import StoredSql, StoredTotal
+from dataplane.streams import Stream
 
 UNDECODABLE = 1007
 VIOLATION = 1008
@@ -186,7 +187,14 @@ class Session:
     """One WebSocket."""
 
     def __init__(
-        self, streams: Streams, peer: Peer, number: int, head: wire.CallHead, format: Format, version: int
+        self,
+        streams: Streams,
+        peer: Peer,
+        number: int,
+        head: wire.CallHead,
+        format: Format,
+        version: int,
+        stored: StoredTotal,
     ) -> None:
         self.streams_of_worker = streams
         self.peer = peer
@@ -206,7 +214,7 @@ class Session:
         self._format = format
         self._answered = False
         self._streams: dict[int, SocketStream] = {}
-        self._stored = StoredSql()
+        self._stored = StoredSql(stored)
         self._partial: list[bytes] = []
 
     def __repr__(self) -> str:
@@ -365,6 +373,7 @@ class Session:
             return
         self.closed = True
         self.peer.calls.pop(self.number, None)
+        self._stored.clear()
         for number, owner in self.cursor_streams.items():
             # Before its stream, whose connection it has a statement of; one that runs this moment ends with its call.
             if number in self.cursors and (owner.call is None or not owner.call.aside):

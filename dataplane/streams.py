@@ -13,13 +13,10 @@ from dataplane.connection import Connection
 from dataplane.errors import SqlError
 from dataplane.formats import JSON
 from dataplane.limits import Limits
+from dataplane.stored_sql import StoredSql
 
 if TYPE_CHECKING:
     from dataplane.database import Database
-
-MAX_STORED_SQL_TEXTS = 2_000
-MAX_STORED_SQL_CHARACTERS = 10_000_000
-"""Far above what ORMs need: libsql-server's 50 texts of 5,000 bytes are a frequent complaint (libsql#1280)."""
 
 
 class Pace(Protocol):
@@ -41,29 +38,6 @@ class Pace(Protocol):
 
     def commit_took(self, seconds: float) -> None:
         """So long, the statement included."""
-
-
-class StoredSql:
-    """SQL texts by the client's numbers: of a stream, or of a WebSocket."""
-
-    def __init__(self) -> None:
-        self.texts: dict[int, str] = {}
-        self._characters = 0
-
-    def add(self, sql_id: int, sql: str) -> None:
-        """Keep an SQL text. Raises `SqlError` over the limits, `ValueError` if the id is in use."""
-        if sql_id in self.texts:
-            raise ValueError(f"SQL text {sql_id} is stored already")
-        if len(self.texts) >= MAX_STORED_SQL_TEXTS:
-            raise SqlError("SQL_STORE_TOO_MANY", f"More than {MAX_STORED_SQL_TEXTS} SQL texts stored at once")
-        if self._characters + len(sql) > MAX_STORED_SQL_CHARACTERS:
-            raise SqlError("SQL_STORE_TOO_LARGE", f"Stored SQL texts exceed {MAX_STORED_SQL_CHARACTERS} characters")
-        self.texts[sql_id] = sql
-        self._characters += len(sql)
-
-    def remove(self, sql_id: int) -> None:
-        """Forget an SQL text; unknown ids are no error."""
-        self._characters -= len(self.texts.pop(sql_id, ""))
 
 
 class Stream:
@@ -151,8 +125,13 @@ class Stream:
     def stored(self) -> StoredSql:
         """The SQL texts that the client has stored on it."""
         if self._stored is None:
-            self._stored = StoredSql()
+            self._stored = StoredSql(self.database.stored_sql)
         return self._stored
+
+    def forget_stored(self) -> None:
+        """Let go of those texts: the stream is over."""
+        if self._stored is not None:
+            self._stored.clear()
 
     def open(self) -> Connection:
         """Return the stream's connection, made or taken from the database's pool on first use."""
