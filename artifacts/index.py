@@ -28,6 +28,7 @@ import msgspec
 
 from artifacts.content_types import content_type, has_known_extension
 from artifacts.manifest import FILE_NAME, Manifest
+from artifacts.patterns import Pattern, Values
 from artifacts.rules import HeaderRule, Redirect, is_pattern
 from artifacts.site_files import CONTROL_FILES, IgnoredFiles
 from artifacts.unpack import UnpackedFile
@@ -76,16 +77,16 @@ class _Rules(Generic[Rule]):
     """Rules in the manifest's order. Those for one path are found by it; each of the others is tried as a pattern."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._patterns: list[tuple[int, re.Pattern[str], Rule]] = []
+        self._patterns: list[tuple[int, Pattern, Rule]] = []
         self._by_path: dict[str, list[tuple[int, Rule]]] = {}
         self.any = bool(rules)
         for number, rule in enumerate(rules):
             if is_pattern(rule.source):
-                self._patterns.append((number, _pattern(rule.source), rule))
+                self._patterns.append((number, Pattern(rule.source), rule))
             else:
                 self._by_path.setdefault(rule.source, []).append((number, rule))
 
-    def matching(self, url_path: str) -> Iterator[tuple[Rule, dict[str, str | None]]]:
+    def matching(self, url_path: str) -> Iterator[tuple[Rule, Values]]:
         """Yield each rule whose source matches, with the values of its placeholders."""
         exact = self._by_path.get(url_path, [])
         at = 0
@@ -93,8 +94,8 @@ class _Rules(Generic[Rule]):
             while at < len(exact) and exact[at][0] < number:
                 yield exact[at][1], {}
                 at += 1
-            if match := pattern.fullmatch(url_path):
-                yield rule, match.groupdict()
+            if (values := pattern.match(url_path)) is not None:
+                yield rule, values
         for _, rule in exact[at:]:
             yield rule, {}
 
@@ -190,20 +191,6 @@ class AssetIndex:
         return found
 
 
-def _pattern(source: str) -> re.Pattern[str]:
-    """Compile a source: `:name` is one segment, a last segment `*` any rest, the bare directory included.
-
-    A `*` elsewhere is any text. None of this backtracks far: a name ends with its segment, and there is one `*`.
-    """
-    whole_rest = source.endswith("/*")
-    parts = {"*": "(?P<splat>.*)"}
-    text = "".join(
-        f"(?P<{part[1:]}>[^/]+)" if part.startswith(":") else parts.get(part) or re.escape(part)
-        for part in re.split(r"(:[A-Za-z_]\w*|\*)", source.removesuffix("/*"))
-    )
-    return re.compile(text + ("(?:/(?P<splat>.*))?" if whole_rest else ""), re.DOTALL)
-
-
 def _with_aliases(files: Mapping[str, Asset]) -> dict[str, Asset]:
     """Return the answer for every path by the table in the module's docstring."""
     by_path = dict(files)
@@ -223,7 +210,7 @@ def _with_aliases(files: Mapping[str, Asset]) -> dict[str, Asset]:
     return by_path
 
 
-def _filled(destination: str, values: Mapping[str, str | None]) -> str:
+def _filled(destination: str, values: Values) -> str:
     """Put what a rule's source matched into its destination; the scheme's colon is no placeholder."""
     scheme, separator, rest = destination.partition("://")
     if separator:

@@ -108,7 +108,7 @@ def _from_wrangler(directory: Path, file: Path) -> Layout:
         raise bad_manifest(f"{name} is larger than 1 MiB")
     try:
         config = msgspec.json.decode(file.read_bytes(), type=_Wrangler)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_manifest(f"{name} is not what build tools write: {error}") from None
     folder = posixpath.dirname(name)
     layout: dict[str, Any] = {

@@ -23,6 +23,7 @@ from artifacts.rules import (
     count_problem,
     destination_problem,
     header_problem,
+    size_problem,
     source_problem,
 )
 
@@ -182,9 +183,12 @@ def _with_site_files(directory: Path, manifest: Manifest, assets: Assets) -> Man
     manifest = msgspec.structs.replace(
         manifest, assets=assets, headers=[*headers, *manifest.headers], redirects=[*manifest.redirects, *redirects]
     )
-    for key, rules in (("headers", manifest.headers), ("redirects", manifest.redirects)):
-        if problem := count_problem(rules):
-            raise bad_manifest(f"_{key}: {problem}")
+    for file, problem in (
+        (site_files.HEADERS, count_problem(manifest.headers) or size_problem(manifest.headers)),
+        (site_files.REDIRECTS, count_problem(manifest.redirects)),
+    ):
+        if problem is not None:
+            raise bad_manifest(f"{file}: {problem}")
     return manifest
 
 
@@ -252,7 +256,7 @@ def _check_rules(manifest: Manifest) -> None:
     for number, redirect in enumerate(manifest.redirects):
         _check(f"redirects[{number}].source", source_problem(redirect.source))
         _check(f"redirects[{number}].destination", destination_problem(redirect))
-    _check("headers", count_problem(manifest.headers))
+    _check("headers", count_problem(manifest.headers) or size_problem(manifest.headers))
     _check("redirects", count_problem(manifest.redirects))
 
 

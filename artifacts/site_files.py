@@ -7,8 +7,7 @@ none is silently lost. Rules for other hosts (`https://…` in front) mean nothi
 import re
 from collections.abc import Iterator
 from fnmatch import translate
-
-import msgspec
+from typing import Literal
 
 from artifacts.errors import PackageError, bad_manifest
 from artifacts.paths import quoted
@@ -24,30 +23,33 @@ MAX_BYTES = 1 << 20
 MAX_PATTERNS = 100
 """Of an `.assetsignore`: each is compared with each file."""
 
+_STATUSES: dict[str, Literal[301, 302, 303, 307, 308]] = {"301": 301, "302": 302, "303": 303, "307": 307, "308": 308}
+
 
 def headers(text: str) -> list[HeaderRule]:
     """Parse `_headers`. Raises `PackageError` that names the line."""
-    rules: list[HeaderRule] = []
+    rules: list[tuple[HeaderRule, dict[str, list[str]]]] = []
     skipping = False
     for number, line in _lines(text):
         if line.startswith(("/", "https://", "http://")):
             skipping = not line.startswith("/")
             if not skipping:
                 _check(HEADERS, number, source_problem(line))
-                rules.append(HeaderRule(line, {}, []))
+                rules.append((HeaderRule(line, {}, []), {}))
         elif skipping:
             continue
         elif not rules:
             raise _wrong(HEADERS, number, "expected a path that starts with /")
         elif line.startswith("!"):
             _check(HEADERS, number, header_problem(line[1:].strip()))
-            rules[-1].remove.append(line[1:].strip())
+            rules[-1][0].remove.append(line[1:].strip())
         else:
             name, colon, value = (part.strip() for part in line.partition(":"))
             _check(HEADERS, number, header_problem(name, value) if colon else 'expected "Name: value", or "! Name"')
-            known = rules[-1].headers
-            known[name] = f"{known[name]}, {value}" if name in known else value
-    return rules
+            rules[-1][1].setdefault(name, []).append(value)
+    for rule, values in rules:
+        rule.headers.update((name, ", ".join(several)) for name, several in values.items())
+    return [rule for rule, _ in rules]
 
 
 def redirects(text: str) -> tuple[list[Redirect], bool]:
@@ -68,10 +70,10 @@ def redirects(text: str) -> tuple[list[Redirect], bool]:
         source, destination, status = (*parts, "302")[:3]
         if (source, status) == ("/*", "200") and destination in ("/index.html", "/"):
             single_page = True
-        elif status not in ("301", "302", "303", "307", "308"):
+        elif status not in _STATUSES:
             raise _wrong(REDIRECTS, number, f"the status {quoted(status)} is none of 301, 302, 303, 307 and 308")
         else:
-            rule = msgspec.convert({"source": source, "destination": destination, "status": int(status)}, Redirect)
+            rule = Redirect(source, destination, _STATUSES[status])
             _check(REDIRECTS, number, source_problem(source) or destination_problem(rule))
             rules.append(rule)
     return rules, single_page

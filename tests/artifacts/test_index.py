@@ -1,6 +1,7 @@
 """What the edge answers for a path, from a table of files."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from artifacts.content_types import content_type
 from artifacts.index import AssetIndex
 from artifacts.manifest import Assets, Manifest
-from artifacts.rules import HeaderRule, Redirect
+from artifacts.rules import MAX_PATTERNS, HeaderRule, Redirect
 from artifacts.unpack import UnpackedFile
 
 
@@ -143,12 +144,27 @@ REDIRECTS = {
     ("/*", "/:splat", "//evil.example/x"): "/evil.example/x",
     ("/go/*", "/:splat", "/go//evil.example"): "/evil.example",
     ("/a.b", "/c", "/axb"): None,
+    ("/*.htm", "/:splat.html", "/a/b.htm"): "/a/b.html",
+    ("/v*/:page", "/:splat/:page", "/v1/2/x"): "/1/2/x",
+    ("/v*/:page", "/:splat/:page", "/v1"): None,
+    ("/*-:id/edit", "/:id", "/a-b-7/edit"): "/7",
+    ("/*-:id/edit", "/:id", "/a-b/7/edit"): None,
+    ("/a*/a", "/b", "/a"): None,
 }
 
 
 @pytest.mark.parametrize("rule", REDIRECTS)
 def test_redirect(rule: tuple[str, str, str]) -> None:
     assert redirected(*rule) == REDIRECTS[rule]
+
+
+def test_two_hundred_rules_made_to_be_slow_are_not() -> None:
+    names = "/".join(f":n{number}" for number in range(300))
+    rules = [Redirect(f"/*/{names}/{number}", "/") for number in range(MAX_PATTERNS)]
+    site = index("public/a.txt", redirects=rules)
+    started = time.process_time()
+    assert site.find("/a" * 30_000) is None
+    assert time.process_time() - started < 1, "minutes, if every place of the path was tried for the *"
 
 
 def test_header_rules_apply_in_order_and_replace_the_default() -> None:

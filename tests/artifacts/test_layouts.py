@@ -75,6 +75,7 @@ def test_single_page_applications(tmp_path: Path) -> None:
         ('{"main": "../../x.js"}', 'wrangler.json: "main": the path "../x.js" has a ".."'),
         ('{"assets": {"directory": 1}}', "wrangler.json is not what build tools write: Expected `str | null`"),
         ("{", "wrangler.json is not what build tools write"),
+        ('{"x":' + "[" * 100_000, "wrangler.json is not what build tools write"),
     ],
 )
 def test_a_wrong_configuration_is_refused(tmp_path: Path, config: str, problem: str) -> None:

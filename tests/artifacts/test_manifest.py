@@ -38,6 +38,13 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         '"headers[0].source": expected str matching',
     ),
     "star in the middle": ('{"redirects": [{"source": "/*/a/*", "destination": "/"}]}', '"redirects[0].source": a "*"'),
+    "placeholder twice": ('{"redirects": [{"source": "/:a/:a", "destination": "/"}]}', '":a" stands for two parts'),
+    "headers of any size": (
+        '{"headers": [{"source": "/*", "headers": {"a": "LONG"}}, {"source": "/a", "headers": {"b": "LONG"}}]}'.replace(
+            "LONG", "x" * 70_000
+        ),
+        '"headers": one response could get more than 131,072 bytes',
+    ),
     "bad placeholder": ('{"redirects": [{"source": "/:1", "destination": "/"}]}', '":1" is not a name'),
     "unknown placeholder": ('{"redirects": [{"source": "/:a", "destination": "/:b"}]}', '":b" is not in source "/:a"'),
     "destination with a scheme": (

@@ -137,6 +137,7 @@ def test_a_pattern_made_to_be_slow_is_not() -> None:
         ("/\n Content-Length: 3", "_headers, line 2: this header is set by the server"),
         ("/*/*\n A: b", '_headers, line 1: a "*" may be there once'),
         ("/\n ! a b", '_headers, line 2: "a b" is not a header name'),
+        ("/" + "a" * 2048, "_headers, line 1: a source has at most 2,048 characters"),
     ],
 )
 def test_wrong_headers_are_refused_with_their_line(text: str, problem: str) -> None:
@@ -154,12 +155,20 @@ def test_wrong_headers_are_refused_with_their_line(text: str, problem: str) -> N
         ("/a /b id=:id 301", "_redirects, line 1: expected a source"),
         ("\n/a /:b", '_redirects, line 2: ":b" is not in source'),
         ("/a x", "_redirects, line 1: expected a path that starts with /, or an http"),
+        ("/:a/:a /b", '_redirects, line 1: ":a" stands for two parts of the path'),
+        ("/:splat/* /b", '_redirects, line 1: ":splat" stands for two parts of the path'),
+        ("/a /" + "b" * 2048, "_redirects, line 1: a destination has at most 2,048 characters"),
     ],
 )
 def test_wrong_redirects_are_refused_with_their_line(text: str, problem: str) -> None:
     with pytest.raises(PackageError) as refused:
         redirects(text)
     assert problem in refused.value.detail
+
+
+def test_headers_that_no_client_takes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="_headers: one response could get more than 131,072 bytes of headers"):
+        index_of(tmp_path, {"index.html": "", "_headers": "/a.js\n" + "a: b\n" * 50_000})
 
 
 def test_too_many_rules_are_refused(tmp_path: Path) -> None:
