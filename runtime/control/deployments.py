@@ -150,6 +150,7 @@ class Deployments:
             variables = {name: text for name, text in before.items() if name != key}
             if value is not None:
                 variables[key] = value
+                names.environment(variables)
 
             def store(connection: sqlite3.Connection) -> None:
                 if value is None:

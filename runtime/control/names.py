@@ -1,6 +1,7 @@
 """What names may look like: pure checks that raise `Problem` with the rule in words, 404 for what cannot exist."""
 
 import re
+from collections.abc import Mapping
 
 import idna
 
@@ -11,6 +12,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 MAX_VALUE_BYTES = 65_536
+MAX_ENVIRONMENT_BYTES = 1 << 20
+"""Keys and values of one app. Every isolate of it holds them, and each start of one sends them along."""
 
 
 def new_name(name: str, kind: str) -> str:
@@ -72,6 +75,15 @@ def variable(key: str, value: str) -> None:
         raise Problem(400, f"variable name {_shown(key)} is not valid: use letters, digits and _, not a digit first.")
     if len(value.encode("utf-8", "replace")) > MAX_VALUE_BYTES or "\0" in value:
         raise Problem(400, f"the value of {key} must have at most {MAX_VALUE_BYTES} bytes and no NUL.")
+
+
+def environment(variables: Mapping[str, str]) -> None:
+    """Check all variables of an app together."""
+    size = sum(len(key) + len(value.encode("utf-8", "replace")) for key, value in variables.items())
+    if size > MAX_ENVIRONMENT_BYTES:
+        raise Problem(
+            400, f"the variables of one app may have {MAX_ENVIRONMENT_BYTES} bytes together; these have {size}."
+        )
 
 
 def _shown(text: str) -> str:

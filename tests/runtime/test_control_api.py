@@ -57,6 +57,18 @@ def test_bad_input_is_named_in_problem_details(
     assert answer.json()["status"] == status
 
 
+def test_all_variables_of_an_app_together_are_bounded(api: Node) -> None:
+    api.control("POST", "/v1/projects/default/apps", json={"name": "giant"})
+    path = "/v1/projects/default/apps/giant/environment"
+    value = {"value": "x" * 60_000}
+    statuses = [api.control("PUT", f"{path}/KEY_{number}", json=value).status_code for number in range(17)]
+    assert statuses == [200] * 17
+    refused = api.control("PUT", f"{path}/ONE_MORE", json=value)
+    assert (refused.status_code, "1048576 bytes together" in refused.json()["detail"]) == (400, True)
+    assert api.control("PUT", f"{path}/KEY_0", json={"value": "short"}).status_code == 200
+    assert len(api.control("GET", path).json()["environment"]) == 17
+
+
 def test_a_body_that_is_not_json_is_400(api: Node) -> None:
     answer = api.control("POST", "/v1/projects/default/apps", content=b"{nope")
     assert (answer.status_code, answer.json()["title"]) == (400, "Bad Request")
