@@ -457,7 +457,7 @@ class Host:
                     time.time(),
                     "warn",
                     "",
-                    f"{dropped} log lines were dropped: over 1 MB per second (limit log_volume)",
+                    f"{dropped} log lines were dropped: over 1 MB at once, or 256 KB per second (limit log_volume)",
                 )
             )
 

@@ -19,6 +19,8 @@ from isolates.messages import Log
 FILE_BYTES = 10_000_000
 FILES = 3
 LINES_IN_MEMORY = 1000
+BYTES_IN_MEMORY = 512 << 10
+"""Of one app: a thousand lines of the longest kind are a hundred megabytes."""
 MAX_MESSAGE_CHARACTERS = 65_536
 FOLLOWER_LINES = 1000
 FLUSH_SECONDS = 0.2
@@ -43,7 +45,10 @@ class _AppLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines: deque[bytes] = deque(_last_lines(path, LINES_IN_MEMORY), maxlen=LINES_IN_MEMORY)
+        self.lines: deque[bytes] = deque()
+        self._bytes = 0
+        for line in _last_lines(path, LINES_IN_MEMORY):
+            self._remember(line)
         self.file: BinaryIO = path.open("ab")
         self.size = self.file.tell()
 
@@ -52,7 +57,13 @@ class _AppLog:
             self.rotate()
         self.file.write(line)
         self.size += len(line)
+        self._remember(line)
+
+    def _remember(self, line: bytes) -> None:
         self.lines.append(line)
+        self._bytes += len(line)
+        while len(self.lines) > LINES_IN_MEMORY or (self._bytes > BYTES_IN_MEMORY and len(self.lines) > 1):
+            self._bytes -= len(self.lines.popleft())
 
     def rotate(self) -> None:
         self.file.close()
@@ -97,7 +108,7 @@ class AppLogs:
             self._flush = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_all)
 
     def tail(self, app_id: str, limit: int) -> list[bytes]:
-        """The newest lines, oldest first, at most `limit` and at most `LINES_IN_MEMORY`."""
+        """The newest lines, oldest first, at most `limit` and what of them is in memory."""
         lines = self._app(app_id).lines
         return [lines[index] for index in range(max(0, len(lines) - limit), len(lines))]
 

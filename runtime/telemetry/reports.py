@@ -1,5 +1,6 @@
 """Takes what processes push and keeps the latest and the sums: the supervisor's `Telemetry`, read by `metrics.py`."""
 
+import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -9,11 +10,14 @@ from isolates.messages import HostStats, Log
 from router import messages as router
 from runtime.supervisor.crons import Outcome
 from runtime.telemetry.app_logs import AppLogs
+from runtime.telemetry.log_shares import LogShares
 from runtime.telemetry.stack_traces import StackTraces
 from runtime.telemetry.totals import Totals
 
 LIMIT = "limit "
 """Start of the names of a host's, or an edge worker's, counters that count a limit."""
+LOG_VOLUME = "log_volume"
+TELL_SECONDS = 1.0
 EGRESS = -1
 """The egress process among edge workers, as a source of figures of databases."""
 BUCKETS = (*(str(bound) for bound in router.LATENCY_BUCKETS), "+Inf")
@@ -44,6 +48,10 @@ class Reports:
         """How the runs of an app's crons ended."""
         self._edge_limits: dict[tuple[int, str], dict[str, int]] = {}
         """What an edge worker last said of an app's requests that it refused."""
+        self.lost_lines: Counter[str] = Counter()
+        """Log lines of an app that were dropped here because apps log too much together."""
+        self._shares = LogShares(time.monotonic())
+        self._telling: asyncio.TimerHandle | None = None
         self._write = logs.write
         self.traces = StackTraces(logs.write)
 
@@ -144,6 +152,8 @@ class Reports:
     def limits(self) -> Iterator[tuple[str, str, int]]:
         """App id, limit, and how often it was hit."""
         hits = {app_id: Counter(limits) for app_id, limits in self.retired.items()}
+        for app_id, lost in self.lost_lines.items():
+            hits.setdefault(app_id, Counter())[LOG_VOLUME] += lost
         for totals in (self.hosts, self.apps):
             for app_id, counters in totals.sums().items():
                 found = {name.removeprefix(LIMIT): int(n) for name, n in counters.items() if name.startswith(LIMIT)}
@@ -159,15 +169,30 @@ class Reports:
 
     def app_log(self, app_id: str, build_id: str, directory: str, line: Log) -> None:
         """A line for an app's owner, from a build that is unpacked in `directory`."""
-        self.traces.line(app_id, build_id, directory, line)
+        if self._shares.admits(app_id, len(line.message), time.monotonic()):
+            self.traces.line(app_id, build_id, directory, line)
+        elif self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_lost)
+
+    def _tell_lost(self) -> None:
+        self._telling = None
+        for app_id, count in self._shares.take_dropped().items():
+            self.lost_lines[app_id] += count
+            text = f"{count} log lines were dropped: the node's apps log more than it takes (limit {LOG_VOLUME})"
+            self._write(app_id, "", Log(time.time(), "warn", "", text))
 
     def close(self) -> None:
         """Hand the lines that wait to the logs, which are closed next."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._tell_lost()
         self.traces.close()
 
     def forget_app(self, app_id: str) -> None:
         """The app was deleted."""
         self.traces.forget(app_id)
+        self._shares.forget(app_id)
+        self.lost_lines.pop(app_id, None)
         self._edge_limits = {key: limits for key, limits in self._edge_limits.items() if key[1] != app_id}
         self.apps.forget(app_id)
         self._cache_counters.pop(app_id, None)

@@ -16,6 +16,7 @@ import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -244,6 +245,7 @@ def _places(message: str) -> Iterable[re.Match[str]]:
         yield found
 
 
+@lru_cache(maxsize=1024)
 def _path(name: str) -> str | None:
     """The path in the package that a module's URL names, or None if no package can have it."""
     try:

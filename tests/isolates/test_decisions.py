@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from isolates.log_budget import LogBudget
+from isolates.log_budget import LINE_OVERHEAD, LogBudget
 from isolates.v8 import symbols
 from isolates.v8.errors import EngineError
 from isolates.watchdog import seconds_left
@@ -21,13 +21,14 @@ def test_the_watchdog_sleeps_as_long_as_the_limit_cannot_be_hit(
 
 
 def test_a_log_budget_refills_and_counts_what_it_refused() -> None:
-    budget = LogBudget(0.0, bytes_per_second=1000)
-    assert [budget.admits(436, 0.0) for _ in range(3)] == [True, True, False]
-    assert budget.admits(436, 0.5)
-    assert not budget.admits(436, 0.5)
+    size = 500 - LINE_OVERHEAD
+    budget = LogBudget(0.0, at_once=1000, per_second=500)
+    assert [budget.admits(size, 0.0) for _ in range(3)] == [True, True, False]
+    assert budget.admits(size, 1.0)
+    assert not budget.admits(size, 1.0)
     assert budget.take_dropped() == 2
     assert budget.take_dropped() == 0
-    assert [budget.admits(436, 1000.0) for _ in range(3)] == [True, True, False]
+    assert [budget.admits(size, 1000.0) for _ in range(3)] == [True, True, False]
 
 
 def test_every_symbol_is_in_the_pinned_engine() -> None:

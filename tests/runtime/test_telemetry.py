@@ -4,10 +4,13 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from isolates.messages import Log
-from runtime.telemetry import app_logs
+from runtime.telemetry import app_logs, log_shares
 from runtime.telemetry.app_logs import AppLogs
+from runtime.telemetry.log_shares import LogShares
+from runtime.telemetry.reports import Reports
 from runtime.telemetry.totals import Totals
 
 
@@ -59,6 +62,48 @@ async def test_an_over_long_message_is_cut(tmp_path: Path) -> None:
     logs = AppLogs(tmp_path)
     logs.write("app-1", "bld-1", log("x" * 100_000))
     assert "34464 characters cut" in message(logs.tail("app-1", 1)[0])
+    logs.close()
+
+
+async def test_long_lines_do_not_fill_memory(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    for number in range(100):
+        logs.write("app-1", "bld-1", log(f"{number}" + "\0" * 5_000))
+    kept = logs.tail("app-1", 100)
+    assert message(kept[-1]).startswith("99")
+    assert app_logs.BYTES_IN_MEMORY - 40_000 < sum(map(len, kept)) <= app_logs.BYTES_IN_MEMORY
+    logs.close()
+
+
+def test_many_floods_cost_no_other_app_its_lines() -> None:
+    shares = LogShares(0.0)
+    flooding = [f"app-{number}" for number in range(100)]
+    kept = 0
+    for tick in range(100):
+        kept += sum(shares.admits(app_id, 744, tick / 100) for app_id in flooding for _ in range(10))
+        assert shares.admits("quiet", 744, tick / 100)
+    # What all have together, at once and in a second, and what each has of its own.
+    most = 2 * log_shares.COMMON_BYTES_PER_SECOND + 100 * (log_shares.OWN_BYTES + log_shares.OWN_BYTES_PER_SECOND)
+    assert 0.9 * most < kept * 1000 <= most
+    dropped = shares.take_dropped()
+    assert (kept + sum(dropped.values()), "quiet" in dropped) == (100_000, False)
+    assert shares.take_dropped() == {}
+
+
+async def test_lines_that_are_too_many_on_the_node_are_counted_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_shares, "OWN_BYTES", 10_000)
+    monkeypatch.setattr(log_shares, "COMMON_BYTES_PER_SECOND", 1)
+    logs = AppLogs(tmp_path)
+    reports = Reports(logs)
+    for _ in range(20):
+        reports.app_log("app-1", "bld-1", str(tmp_path), log("x" * 744))
+    reports.close()
+    lines = [message(line) for line in logs.tail("app-1", 100)]
+    assert len(lines) == 11
+    assert lines[-1] == "10 log lines were dropped: the node's apps log more than it takes (limit log_volume)"
+    assert list(reports.limits()) == [("app-1", "log_volume", 10)]
     logs.close()
 
 
