@@ -28,7 +28,7 @@ from isolates.messages import (
     Retiring,
 )
 from runtime.channel import Channel
-from runtime.supervisor.hosts import HostState, may_become
+from runtime.supervisor.hosts import HostState, may_become, was_asked
 from runtime.supervisor.placement import Placement
 
 REAP_SECONDS = 0.1
@@ -69,6 +69,8 @@ class Host:
         self.blocked = False
         """JavaScript does not yield: it does not get to new requests."""
         self.stats: HostStats | None = None
+        self.asked = False
+        """Somebody wanted something of it between its last two reports."""
         self.retiring: Retiring | None = None
         self.pid: int | None = None
         self.loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
@@ -189,6 +191,7 @@ class Host:
                 future.set_result(message)
         else:
             if isinstance(message, HostStats):
+                self.asked = was_asked(self.stats, message)
                 self.stats = message
             elif isinstance(message, Retiring):
                 self.retiring = message

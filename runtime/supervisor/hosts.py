@@ -10,6 +10,7 @@ from enum import Enum
 
 import msgspec
 
+from isolates.messages import HostStats
 from runtime.supervisor.backoff import Backoff
 
 MOST_DEATHS = 8
@@ -40,6 +41,17 @@ _NEXT = {
 def may_become(state: HostState, following: HostState) -> bool:
     """Whether a host in `state` can go to `following`."""
     return following in _NEXT[state]
+
+
+def was_asked(before: HostStats | None, now: HostStats) -> bool:
+    """Whether a host had requests or WebSockets since it last reported.
+
+    It also reports what its app does by itself, such as exceptions in an interval, which is no use that anybody makes
+    of the app.
+    """
+    if now.active or now.queued or now.websockets:
+        return True
+    return before is None or now.requests + now.refused > before.requests + before.refused
 
 
 class Verdict(msgspec.Struct, frozen=True):

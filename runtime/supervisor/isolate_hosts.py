@@ -290,7 +290,7 @@ class IsolateHosts:
         elif isinstance(message, HostStats):
             self._telemetry.host_stats(host.host_id, placement.app_id, message)
             if pool is not None:
-                pool.used = self._now()
+                pool.used = self._now() if host.asked else pool.used
                 self._count_together(pool)
         elif isinstance(message, Retiring):
             self._telemetry.host_retired(placement.app_id, message.limit)

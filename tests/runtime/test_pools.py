@@ -10,7 +10,7 @@ import pytest
 from isolates.messages import Fire, Fired, HostStats, Limits
 from runtime.channel import encode
 from runtime.supervisor.host import Host
-from runtime.supervisor.hosts import HostState
+from runtime.supervisor.hosts import HostState, was_asked
 from runtime.supervisor.placement import Placement
 from runtime.supervisor.pool import CALM_SECONDS, RECENT_SECONDS, Bounds, Pool, for_run, may_grow, revival, surplus
 from runtime.supervisor.standby import wanted
@@ -19,13 +19,17 @@ BOUNDS = Bounds(least=0, most=3, idle_seconds=600)
 CALM = -CALM_SECONDS
 
 
+def stats(**changes: Any) -> HostStats:
+    return HostStats(
+        **{"requests": 1, "active": 0, "queued": 0, "refused": 0, "exceptions": 0, "heap_bytes": 0, **changes}
+    )
+
+
 async def host(*, blocked: bool = False, active: int = 0, websockets: int = 0) -> Host:
     made = Host("h", Path("/nonexistent"), lambda host: None, lambda host, message: None)
     made.state = HostState.READY
     made.blocked = blocked
-    made.stats = HostStats(
-        requests=1, active=active, queued=0, refused=0, exceptions=0, heap_bytes=0, websockets=websockets
-    )
+    made.stats = stats(active=active, websockets=websockets)
     return made
 
 
@@ -36,6 +40,21 @@ def pool(hosts: list[Host], *, used: float = 0.0, max_isolates: int | None = Non
     for name, value in changes.items():
         setattr(made, name, value)
     return made
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({"requests": 2}, True),
+        ({"refused": 1}, True),
+        ({"active": 1}, True),
+        ({"queued": 1}, True),
+        ({"websockets": 1}, True),
+        ({"exceptions": 9, "heap_bytes": 5, "limits": {"log_volume": 7}}, False),
+    ],
+)
+def test_what_an_app_does_by_itself_is_no_use_of_it(changes: dict[str, Any], asked: bool) -> None:
+    assert was_asked(stats(), stats(**changes)) is asked
 
 
 @pytest.mark.parametrize(
