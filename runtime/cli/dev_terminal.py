@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from runtime.cli.plain_text import plain
+
 LEVEL_STYLES = {"debug": "dim", "info": "cyan", "warn": "yellow", "error": "red"}
 REQUEST_ID_CHARACTERS = 8
 """The last ones, since ids of one edge worker begin alike: enough to see which lines belong together. `brrrd logs` has
@@ -61,11 +63,6 @@ class Terminal:
         with self._lock:
             self._console.print(text)
             self._console.file.flush()
-
-
-def plain(text: str) -> str:
-    """Return text without what a terminal would obey: control characters other than line feeds and tabs."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "" for c in text)
 
 
 def _stamp(seconds: float) -> Text:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from runtime.cli.plain_text import plain
+
 
 class CommandError(Exception):
     """The command was refused or failed."""
@@ -45,7 +47,7 @@ class Refused(CommandError):
         self.status = status
         self.problem = problem
         sentence = str(problem.get("detail") or problem.get("title") or f"the node answered with status {status}")
-        super().__init__(place(problem) + sentence)
+        super().__init__(plain(place(problem) + sentence))
 
 
 def place(problem: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import typer
 from runtime.cli.client_command import ApiOption, JsonOption, TokenOption
 from runtime.cli.node import Node, path_of
 from runtime.cli.options import DEFAULT_PROJECT, OnlyAppOption, ProjectOption
+from runtime.cli.plain_text import plain
 
 
 def register(application: typer.Typer) -> None:
@@ -46,4 +47,4 @@ def readable(entry: dict[str, Any]) -> str:
     stamp = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}"
     request = f"[{entry['request_id']}] " if entry.get("request_id") else ""
     message = str(entry.get("message", "")).replace("\n", "\n    ")
-    return f"{stamp} {entry.get('level', 'info'):<5} {request}{message}"
+    return plain(f"{stamp} {entry.get('level', 'info'):<5} {request}{message}")

@@ -24,6 +24,8 @@ BYTES_IN_MEMORY = 512 << 10
 MAX_MESSAGE_CHARACTERS = 65_536
 FOLLOWER_LINES = 1000
 FLUSH_SECONDS = 0.2
+REMOVED_REMEMBERED = 1000
+"""Deleted apps whose requests in flight may still have something to say."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -89,6 +91,7 @@ class AppLogs:
         self._directory = directory
         self._apps: dict[str, _AppLog] = {}
         self._followers: dict[str, set[_Follower]] = {}
+        self._removed: dict[str, None] = {}
         self._flush: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -96,6 +99,8 @@ class AppLogs:
 
     def write(self, app_id: str, build_id: str, line: Log) -> None:
         """Keep a line and hand it to whoever follows. A full disk loses lines, never the node."""
+        if app_id in self._removed:
+            return
         message = line.message
         if len(message) > MAX_MESSAGE_CHARACTERS:
             message = message[:MAX_MESSAGE_CHARACTERS] + f"… ({len(message) - MAX_MESSAGE_CHARACTERS} characters cut)"
@@ -132,7 +137,12 @@ class AppLogs:
                 follower.end()
 
     def remove(self, app_id: str) -> None:
-        """The app was deleted."""
+        """The app was deleted. What its last requests say is nobody's any more."""
+        self._removed[app_id] = None
+        if len(self._removed) > REMOVED_REMEMBERED:
+            del self._removed[next(iter(self._removed))]
+        for follower in self._followers.pop(app_id, ()):
+            follower.end()
         log = self._apps.pop(app_id, None) or _AppLog(self._path(app_id))
         log.delete()
 

@@ -30,6 +30,12 @@ def test_an_empty_table_is_a_sentence() -> None:
     assert table(["ID"], [], "No apps.") == "No apps."
 
 
+def test_what_an_app_says_does_not_steer_the_terminal() -> None:
+    line = readable({"time": 0, "level": "info", "message": "a\x1b]0;title\x07\u009b31m\u202e\n\tb"})
+    assert line.partition("info  ")[2] == "a]0;title31m\n    \tb"
+    assert str(Refused(422, {"detail": "worker.js:1: \x1b[2J"})) == "worker.js:1: [2J"
+
+
 def test_square_brackets_in_values_are_not_markup() -> None:
     assert rendered(table(["VALUE"], [["[bold]x[/bold]"]], "none"))[1] == "[bold]x[/bold]"
 

@@ -134,6 +134,18 @@ async def test_a_slow_follower_loses_lines_and_is_told(tmp_path: Path) -> None:
     logs.close()
 
 
+async def test_a_deleted_app_leaves_no_file_and_no_follower(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    logs.write("app-1", "bld-1", log("before"))
+    following = logs.follow("app-1", 10)
+    assert message(await anext(following)) == "before"
+    logs.remove("app-1")
+    logs.write("app-1", "bld-1", log("a request that was in flight"))
+    assert [line async for line in following] == []
+    assert list(tmp_path.iterdir()) == []
+    logs.close()
+
+
 async def test_followers_end_with_the_lines_they_have_when_the_node_stops(tmp_path: Path) -> None:
     logs = AppLogs(tmp_path)
     logs.write("app-1", "bld-1", log("before"))
