@@ -20,6 +20,29 @@ cases['Headers'] = () => {
   equal(Object.prototype.toString.call(headers), '[object Headers]');
   equal(Headers.prototype.entries, Headers.prototype[Symbol.iterator]);
 };
+cases['Headers that change while they are iterated'] = () => {
+  const headers = new Headers({ b: '1', a: '2' });
+  const seen = [];
+  for (const [name, value] of headers) {
+    seen.push(name + value);
+    if (name === 'a') headers.set('c', '3');
+    if (name === 'b') headers.set('c', '4');
+    if (name === 'c') headers.delete('c');
+  }
+  same(seen, ['a2', 'b1', 'c4']);
+  const told = [];
+  headers.forEach((value, name) => told.push(name) === 1 && headers.append('d', value));
+  same(told, ['a', 'b', 'd']);
+};
+cases['As many headers as a client can send take no time'] = () => {
+  const headers = new Headers(Array.from({ length: 8000 }, (_, i) => [`a${i % 7000}`, 'b']));
+  // Hours, if each step of an iteration sorted them, and comparing each name with each.
+  const started = Date.now();
+  equal([...headers].length, 7000);
+  equal([...headers.keys()].length, 7000);
+  headers.forEach(() => {});
+  equal(Date.now() - started < 5000, true);
+};
 cases['Response basics'] = async () => {
   const response = new Response('body', { status: 201, statusText: 'Made', headers: { 'x-a': 'b' } });
   same([response.status, response.statusText, response.ok, response.type, response.url, response.redirected], [201, 'Made', true, 'default', '', false]);

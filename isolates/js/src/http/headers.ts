@@ -1,6 +1,6 @@
 /** Headers (Fetch §5.1) over a flat list of lower-case names and values in turn. */
 
-import { propertyIsEnumerable, ReflectApply, ReflectOwnKeys } from '../primordials.ts';
+import { propertyIsEnumerable, ReflectApply, ReflectOwnKeys, SafeMap } from '../primordials.ts';
 import { type IterationKind, iteratorPrototype, makeIterator } from '../pair_iterator.ts';
 import { defineInterface, isObject, requireArguments, toByteString } from '../webidl.ts';
 import { headerName, headerValue } from './tokens.ts';
@@ -54,14 +54,19 @@ export function listDelete(list: HeaderList, name: string): void {
 
 /** Fetch "sort and combine": by name, values joined, except that every Set-Cookie stays alone. */
 function sortAndCombine(list: HeaderList): [string, string][] {
+  const values = new SafeMap<string, string>();
   const names: string[] = [];
-  for (let i = 0; i < list.length; i += 2) if (!names.includes(list[i])) names.push(list[i]);
+  for (let i = 0; i < list.length; i += 2) {
+    const value = values.get(list[i]);
+    if (value === undefined) names.push(list[i]);
+    values.set(list[i], value === undefined ? list[i + 1] : `${value}, ${list[i + 1]}`);
+  }
   names.sort();
   const pairs: [string, string][] = [];
   for (const name of names) {
     if (name === 'set-cookie') {
       for (let i = 0; i < list.length; i += 2) if (list[i] === name) pairs.push([name, list[i + 1]]);
-    } else pairs.push([name, listGet(list, name)!]);
+    } else pairs.push([name, values.get(name)!]);
   }
   return pairs;
 }
@@ -124,6 +129,8 @@ export let isHeaders: (value: unknown) => value is Headers;
 export class Headers {
   #list: HeaderList = [];
   #guard: Guard = 'none';
+  /** What `#list` is sorted and combined, until it changes: an iteration asks at each of its steps. */
+  #pairs: [string, string][] | null = null;
 
   constructor(init: unknown = undefined) {
     if (init !== undefined) fillList(init, (name, value) => this.append(name, value));
@@ -190,7 +197,7 @@ export class Headers {
     requireArguments(arguments.length, 1, 'Headers.forEach');
     if (typeof callback !== 'function') throw new TypeError('The callback is not a function');
     for (let i = 0; ; i++) {
-      const pairs = sortAndCombine(this.#list);
+      const pairs = this.#sorted();
       if (i >= pairs.length) return;
       ReflectApply(callback, self, [pairs[i][1], pairs[i][0], this]);
     }
@@ -198,21 +205,27 @@ export class Headers {
 
   entries(): Iterator<[string, string]> {
     void this.#list;
-    return pairIterator(() => sortAndCombine(this.#list), 'both') as Iterator<[string, string]>;
+    return pairIterator(() => this.#sorted(), 'both') as Iterator<[string, string]>;
   }
 
   keys(): Iterator<string> {
     void this.#list;
-    return pairIterator(() => sortAndCombine(this.#list), 'key') as Iterator<string>;
+    return pairIterator(() => this.#sorted(), 'key') as Iterator<string>;
   }
 
   values(): Iterator<string> {
     void this.#list;
-    return pairIterator(() => sortAndCombine(this.#list), 'value') as Iterator<string>;
+    return pairIterator(() => this.#sorted(), 'value') as Iterator<string>;
   }
 
+  #sorted(): [string, string][] {
+    return (this.#pairs ??= sortAndCombine(this.#list));
+  }
+
+  /** Called by whatever is about to change them. */
   #check(): void {
     if (this.#guard === 'immutable') throw new TypeError('These headers are immutable');
+    this.#pairs = null;
   }
 }
 
