@@ -445,6 +445,50 @@ def test_console_lines_carry_level_and_request_id() -> None:
         assert "│ 0       │ 1" in lines[5]
 
 
+CONSOLE = {
+    "new URLSearchParams('a=1&a=2')": "URLSearchParams { 'a' => '1', 'a' => '2' }",
+    "[new URLSearchParams(), new Blob(['ab'])]": "[ URLSearchParams {}, Blob { size: 2, type: '' } ]",
+    "(() => { const form = new FormData(); form.append('f', new File(['abc'], 'n.txt')); return form; })()": (
+        "FormData { 'f' => File { name: 'n.txt', size: 3, type: '' } }"
+    ),
+    "Object('text')": "[String: 'text']",
+    "Array.from({ length: 30 }, (_, i) => i + 70)": (
+        "[\n  70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87,"
+        "\n  88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99\n]"
+    ),
+    "'%s, %s', { toString: () => 'its own' }, { a: 1 }": "its own, { a: 1 }",
+    "'%s', { toString() { throw new Error('none'); } }": "{ toString: [Function: toString] }",
+}
+
+
+def test_console_shows_what_values_hold() -> None:
+    lines = "".join(f"console.log({arguments});" for arguments in CONSOLE)
+    with Platform(f"return {{ default: {{ fetch() {{ {lines} return new Response('x'); }} }} }};") as platform:
+        platform.fetch()
+        assert [text for _, _, text in platform.logs] == list(CONSOLE.values())
+
+
+def test_console_tables_and_dir() -> None:
+    app = """return { default: { fetch() {
+      console.table(new Map([['k', 1], [{ a: 1 }, 'x']]));
+      console.table(new Set(['日本']));
+      console.dir({ a: { b: { c: { d: { e: '100%s' } } } } }, { depth: null });
+      console.dir({ a: { b: 1 } }, { depth: 0 });
+      return new Response('x');
+    } } };"""
+    with Platform(app) as platform:
+        platform.fetch()
+        of_map, of_set, whole, shallow = (text for _, _, text in platform.logs)
+        assert of_map.splitlines()[1::2] == [
+            "│ (iteration index) │ Key      │ Values │",
+            "│ 0                 │ 'k'      │ 1      │",
+            "└───────────────────┴──────────┴────────┘",
+        ]
+        assert of_set.splitlines()[3] == "│ 0                 │ '日本' │"
+        assert whole == "{ a: { b: { c: { d: { e: '100%s' } } } } }"
+        assert shallow == "{ a: [Object] }"
+
+
 @pytest.mark.parametrize("native_text", [True, False])
 def test_apps_that_overwrite_the_language_do_not_stop_the_loop(native_text: bool) -> None:
     app = """

@@ -1,9 +1,10 @@
 /** The console (Console standard): every line goes to the app's log with the id of the request it was written for. */
 
 import { monotonicNow } from './clock.ts';
-import { inspect } from './inspect.ts';
+import { table } from './console_table.ts';
+import { inspect, toStringOf } from './inspect.ts';
 import { DEBUG, ERROR, INFO, log, WARN } from './log.ts';
-import { isArray, ObjectDefineProperty, ObjectKeys, SafeMap } from './primordials.ts';
+import { ObjectDefineProperty, SafeMap } from './primordials.ts';
 import { trimStack } from './stack.ts';
 import { isObject } from './webidl.ts';
 
@@ -18,7 +19,8 @@ function text(value: unknown): string {
 function substitute(kind: string, value: unknown): string {
   switch (kind) {
     case 's':
-      return typeof value === 'string' ? value : isObject(value) ? inspect(value, { depth: 0 }) : inspect(value);
+      if (typeof value === 'string') return value;
+      return isObject(value) ? (toStringOf(value) ?? inspect(value, { depth: 0 })) : inspect(value);
     case 'd':
     case 'i': {
       if (typeof value === 'bigint') return `${value}n`;
@@ -81,43 +83,6 @@ function elapsed(name: string): string | null {
   return since === undefined ? null : `${name}: ${monotonicNow() - since}ms`;
 }
 
-function columnsOf(rows: unknown[], wanted: unknown): string[] {
-  if (isArray(wanted)) return wanted.map((name) => `${name as string}`);
-  const columns: string[] = [];
-  for (const row of rows) {
-    if (!isObject(row)) continue;
-    for (const key of ObjectKeys(row)) if (!columns.includes(key) && columns.length < 100) columns.push(key);
-  }
-  return columns;
-}
-
-/** The lines of console.table, or null when the data is no table. */
-function table(data: unknown, wanted: unknown): string | null {
-  if (!isObject(data)) return null;
-  const entries: [string, unknown][] =
-    data instanceof Map
-      ? [...data].slice(0, 1000).map(([key, value]) => [text(key), value as unknown])
-      : Object.entries(data).slice(0, 1000);
-  const columns = columnsOf(
-    entries.map((entry) => entry[1]),
-    wanted,
-  );
-  const plain = entries.some((entry) => !isObject(entry[1]));
-  const header = ['(index)', ...columns, ...(plain ? ['Values'] : [])];
-  const rows = entries.map(([key, value]) => [
-    key,
-    ...columns.map((name) =>
-      isObject(value) && name in value ? inspect((value as Record<string, unknown>)[name], { depth: 0 }) : '',
-    ),
-    ...(plain ? [isObject(value) ? '' : inspect(value)] : []),
-  ]);
-  const widths = header.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i].length)) + 2);
-  const line = (cells: string[]) => `│${cells.map((cell, i) => ` ${cell.padEnd(widths[i] - 1)}`).join('│')}│`;
-  const rule = (left: string, middle: string, right: string) =>
-    left + widths.map((width) => '─'.repeat(width)).join(middle) + right;
-  return [rule('┌', '┬', '┐'), line(header), rule('├', '┼', '┤'), ...rows.map(line), rule('└', '┴', '┘')].join('\n');
-}
-
 const methods = {
   assert(condition: unknown = undefined, ...args: unknown[]): void {
     if (condition) return;
@@ -152,8 +117,10 @@ const methods = {
   warn(...args: unknown[]): void {
     print(WARN, args);
   },
-  dir(value: unknown = undefined): void {
-    print(INFO, [inspect(value)]);
+  dir(value: unknown = undefined, options: { depth?: unknown } | undefined = undefined): void {
+    const depth = isObject(options) ? options.depth : undefined;
+    // Not among what `print` formats: the text may have a `%`.
+    print(INFO, ['%s', inspect(value, depth === null ? { depth: Infinity } : { depth: depth as number | undefined })]);
   },
   dirxml(...args: unknown[]): void {
     print(INFO, args);

@@ -41,13 +41,21 @@ function percentDecode(text: string): Uint8Array<ArrayBuffer> {
   for (let i = 0; i < bytes.length; i++) {
     let byte = bytes[i];
     if (byte === 0x25 && i + 2 < bytes.length) {
-      const code = Number.parseInt(String.fromCharCode(bytes[i + 1], bytes[i + 2]), 16);
-      if (/^[0-9a-f]{2}$/i.test(String.fromCharCode(bytes[i + 1], bytes[i + 2]))) {
-        byte = code;
+      const high = hexDigit(bytes[i + 1]);
+      const low = hexDigit(bytes[i + 2]);
+      if (high >= 0 && low >= 0) {
+        byte = high * 16 + low;
         i += 2;
       }
     }
     bytes[out++] = byte;
   }
   return bytes.slice(0, out);
+}
+
+/** The value of an ASCII hex digit, -1 for any other byte. */
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }

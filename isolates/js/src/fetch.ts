@@ -315,9 +315,9 @@ function finished(response: ResponseState, state: RequestState): Response | Prom
 function wireUrl(url: string): string | null {
   const simple = withoutFragment(url);
   if (simple !== null) return simple;
+  if (url.startsWith('data:')) return null;
   const record = parseToRecord(url)!;
   if (record.scheme === 'http' || record.scheme === 'https') return serializeURL(record, true);
-  if (record.scheme === 'data') return null;
   throw new TypeError(`fetch failed: ${record.scheme}: URLs cannot be fetched`);
 }
 

@@ -5,8 +5,10 @@
  * and depth, entries and length are bounded.
  */
 
+import { isBlob, isFile } from './blob.ts';
 import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
 import { isDOMException } from './dom_exception.ts';
+import { formEntries, isFormData } from './form_data.ts';
 import { isHeaders, headersList } from './http/headers.ts';
 import { requestState } from './http/request.ts';
 import { responseState } from './http/response.ts';
@@ -29,11 +31,13 @@ import {
   isArray,
   ObjectGetOwnPropertyDescriptor,
   ObjectGetPrototypeOf,
+  ReflectApply,
   ReflectOwnKeys,
   typedArrayTag,
   uncurryThis,
 } from './primordials.ts';
 import { trimStack } from './stack.ts';
+import { isURLSearchParams, paramsList } from './url/search_params.ts';
 import { isURL } from './url/url.ts';
 
 const MAX_DEPTH = 2;
@@ -74,6 +78,18 @@ function lastResort(value: unknown): string {
     return typeof stack === 'string' ? stack : `${value as string}`;
   } catch {
     return '[value that cannot be inspected]';
+  }
+}
+
+/** What an object's own `toString` says, as `%s` wants it; null if it has the language's, or throws. */
+export function toStringOf(value: object): string | null {
+  try {
+    if (typeof value === 'function' || isErrorLike(value)) return null;
+    const method = dataProperty(value, 'toString');
+    if (typeof method !== 'function' || functionToString(method as () => void).includes('[native code]')) return null;
+    return `${ReflectApply(method as () => unknown, value, []) as string}`;
+  } catch {
+    return null;
   }
 }
 
@@ -152,6 +168,7 @@ function formatObject(value: object, depth: number, context: Context): string {
   if (kind === 'Map') return formatMap(value as Map<unknown, unknown>, depth, context);
   if (kind === 'Set') return formatSet(value as Set<unknown>, depth, context);
   const simple = formatSimple(value, kind);
+  if (simple !== null && kind === 'String') return simple; // its characters are its own properties
   return group(value, simple ?? prefix(value, 'Object'), [], ['{', '}'], depth, context, simple !== null);
 }
 
@@ -313,6 +330,8 @@ function formatSet(value: Set<unknown>, depth: number, context: Context): string
 
 /** The platform's own objects keep their state out of sight; show what matters of it. */
 function formatPlatformObject(value: object, depth: number, context: Context): string | null {
+  const pairs = isURLSearchParams(value) ? paramsList(value) : isFormData(value) ? formEntries(value) : null;
+  if (pairs !== null) return formatPairs(value, pairs, depth, context);
   let shown: Record<string, unknown> | null = null;
   if (isHeaders(value)) {
     const list = headersList(value);
@@ -320,6 +339,10 @@ function formatPlatformObject(value: object, depth: number, context: Context): s
     for (let i = 0; i < list.length; i += 2) {
       shown[list[i]] = Object.hasOwn(shown, list[i]) ? `${shown[list[i]] as string}, ${list[i + 1]}` : list[i + 1];
     }
+  } else if (isBlob(value)) {
+    shown = isFile(value)
+      ? { name: value.name, size: value.size, type: value.type }
+      : { size: value.size, type: value.type };
   } else if (isURL(value)) return `URL { href: ${quote(value.href)} }`;
   else {
     const request = requestState(value);
@@ -332,6 +355,18 @@ function formatPlatformObject(value: object, depth: number, context: Context): s
     (key) => `${keyText(key)}: ${formatValue(shown[key], depth + 1, context, false)}`,
   );
   return `${constructorName(value) ?? 'Object'} ${wrap(items, ['{', '}'], depth)}`;
+}
+
+/** As a Map of what may be there several times. */
+function formatPairs(value: object, pairs: [string, unknown][], depth: number, context: Context): string {
+  const name = constructorName(value) ?? 'Object';
+  if (depth > context.depth) return `[${name}]`;
+  const items: string[] = [];
+  for (let i = 0; i < pairs.length && i < MAX_ENTRIES; i++) {
+    items.push(`${quote(pairs[i][0])} => ${formatValue(pairs[i][1], depth + 1, context, false)}`);
+  }
+  if (pairs.length > MAX_ENTRIES) items.push(moreItems(pairs.length - MAX_ENTRIES));
+  return `${name} ${wrap(items, ['{', '}'], depth)}`;
 }
 
 function formatProperty(descriptor: PropertyDescriptor, depth: number, context: Context): string {

@@ -43,6 +43,21 @@ cases['As many headers as a client can send take no time'] = () => {
   headers.forEach(() => {});
   equal(Date.now() - started < 5000, true);
 };
+cases['data: URLs'] = async () => {
+  const text = async (url) => (await fetch(url)).text();
+  equal(await text('data:,a%20b%zz%4'), 'a b%zz%4');
+  equal(await text('data:text/plain;base64,%59WJj#no'), 'abc');
+  equal(await text('data:,a?b'), 'a?b');
+  equal(new Request('data:/,a/../b').url, 'data:/b');
+  equal((await fetch('data:text/html;charset=utf-8,x')).headers.get('content-type'), 'text/html;charset=utf-8');
+  for (const url of ['data:text/plain', 'data:;base64,a', 'data:,a b#c', 'data:,é']) {
+    equal(new Request(url).url, new URL(url).href);
+  }
+  const started = Date.now();
+  equal((await (await fetch(`data:;base64,${btoa('x'.repeat(3e6))}`)).arrayBuffer()).byteLength, 3e6);
+  // Ten seconds by the state machine for URLs, character by character and three times.
+  equal(Date.now() - started < 3000, true);
+};
 cases['Response basics'] = async () => {
   const response = new Response('body', { status: 201, statusText: 'Made', headers: { 'x-a': 'b' } });
   same([response.status, response.statusText, response.ok, response.type, response.url, response.redirected], [201, 'Made', true, 'default', '', false]);

@@ -8,6 +8,7 @@ import { defineInterface, isObject, requireArguments, toUSVString } from '../web
 export type Pair = [name: string, value: string];
 
 export let isURLSearchParams: (value: unknown) => value is URLSearchParams;
+export let paramsList: (params: URLSearchParams) => Pair[];
 export let serializeParams: (params: URLSearchParams) => string;
 /** The params object of a URL: `onChange` gets the new query whenever it is changed. */
 export let paramsOf: (query: string, onChange: (query: string) => void) => URLSearchParams;
@@ -28,6 +29,7 @@ export class URLSearchParams {
 
   static {
     isURLSearchParams = (value): value is URLSearchParams => isObject(value) && #list in value;
+    paramsList = (params) => params.#list;
     serializeParams = (params) => serializeUrlencoded(params.#list);
     paramsOf = (query, onChange) => {
       const params = new URLSearchParams();
@@ -56,9 +58,11 @@ export class URLSearchParams {
     requireArguments(arguments.length, 1, 'URLSearchParams.delete');
     const key = toUSVString(name);
     const only = value === undefined ? undefined : toUSVString(value);
-    for (let i = list.length - 1; i >= 0; i--) {
-      if (list[i][0] === key && (only === undefined || list[i][1] === only)) list.splice(i, 1);
+    let kept = 0;
+    for (let i = 0; i < list.length; i++) {
+      if (list[i][0] !== key || (only !== undefined && list[i][1] !== only)) list[kept++] = list[i];
     }
+    list.length = kept;
     this.#changed();
   }
 
@@ -91,13 +95,16 @@ export class URLSearchParams {
     const key = toUSVString(name);
     const text = toUSVString(value);
     let found = false;
+    let kept = 0;
     for (let i = 0; i < list.length; i++) {
-      if (list[i][0] !== key) continue;
-      if (!found) {
+      if (list[i][0] === key) {
+        if (found) continue;
         list[i][1] = text;
         found = true;
-      } else list.splice(i--, 1);
+      }
+      list[kept++] = list[i];
     }
+    list.length = kept;
     if (!found) list.push([key, text]);
     this.#changed();
   }
