@@ -19,6 +19,7 @@ from runtime.supervisor.cgroups import memory_bytes
 from runtime.supervisor.host import Host, HostFailed
 from runtime.supervisor.host_groups import HostGroups
 from runtime.supervisor.hosts import HostState
+from runtime.supervisor.loads import Loads
 from runtime.supervisor.placement import Placement
 from runtime.supervisor.pool import Bounds, Pool, elsewhere, for_run, may_grow, revival, surplus
 from runtime.supervisor.routes import Serving
@@ -27,7 +28,6 @@ from runtime.supervisor.zygote import Zygote
 
 LOAD_SECONDS = 10.0
 """A build whose evaluation takes longer is refused."""
-LOADS_AT_ONCE = 8
 REVIVED_AT_ONCE = 2
 LOOK_SECONDS = 1.0
 """How often pools are looked at for hosts to add or to drain."""
@@ -84,7 +84,7 @@ class IsolateHosts:
         self._grace_ms = grace_ms
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
+        self._loads = Loads()
         self._free_slots = list(range(SLOTS))
         self._revival: asyncio.TimerHandle | None = None
         self._egress_socket = run_dir / "egress.s"
@@ -406,7 +406,7 @@ class IsolateHosts:
         placement = pool.placement
         pool.starting += 1
         try:
-            async with self._loads:
+            async with self._loads.turn():
                 host = await self.start(placement, announced=not pool.hosts)
         except HostFailed as error:
             log.warning("host of %s did not come up: %s", placement.app, error)
