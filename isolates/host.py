@@ -268,6 +268,7 @@ class Host:
         loop = isolate.call(self._boot_script, self._native, self._configure(load))
         if self._rehearsal is None:
             self._watch_rejections()
+        self._ring.tell_time()
         return loop
 
     def _open(self, package: Package, load: Load) -> None:

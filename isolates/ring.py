@@ -252,6 +252,11 @@ class Ring:
         self._due = 0.0
         _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *_NOTHING)
 
+    def tell_time(self) -> None:
+        """Give JavaScript the clocks before it first polls: the app's evaluation may set timers."""
+        self._clock_ms = clock_ms = monotonic() * 1000
+        _INPUT.pack_into(self._input, 0, 0, self._flags, time.time() * 1000 // 1, clock_ms)
+
     def close(self) -> None:
         """Stop watching; for a ring that never ran."""
         self._poller.close()

@@ -48,6 +48,33 @@ def body_of(edge: Edge, stream: int = 1) -> bytes:
         edge.sock.sendall(wire.encode(stream, wire.Type.WINDOW, data=credit))
 
 
+@pytest.mark.parametrize(
+    ("stands_by", "limits"),
+    [(False, None), (True, None), (True, Limits(memory_mb=64))],
+    ids=["forked for the app", "stood by", "stood by with another heap"],
+)
+def test_timers_set_while_an_app_is_evaluated_take_their_time(
+    real_zygote: Zygote, stands_by: bool, limits: Limits | None
+) -> None:
+    app = f"""
+        const wall = Date.now(), mono = performance.now(), origin = performance.timeOrigin;
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        const waited = [Date.now() - wall, performance.now() - mono, wall - origin];
+        let later = new Promise((resolve) => setTimeout(() => resolve(Date.now() - wall), 300));
+        {handler("return Response.json([...waited, await later]);")}"""
+    host = real_zygote.fork(stands_by=stands_by)
+    try:
+        edge = host.serve(app, limits=limits)
+        edge.request(1)
+        wall, mono, since_origin, later = json.loads(body_of(edge))
+    finally:
+        host.close()
+    assert wall >= 299
+    assert mono >= 299
+    assert 0 <= since_origin < 10_000, "the time origin is before the app's first line, and not long before"
+    assert later >= 599
+
+
 def test_async_local_storage_follows_every_kind_of_waiting(host: Host) -> None:
     edge = host.serve("""
         const storage = new AsyncLocalStorage();

@@ -118,7 +118,11 @@ function turn(): void {
 export function makeLoop(poll: () => void): (start: (() => void) | null) => void {
   onTimerChange(announceTimer);
   return function run(start): void {
-    if (start !== null) start();
+    if (start !== null) {
+      // The clocks are those of the last poll, long ago in a host that stood by, or nothing yet.
+      readHeader();
+      start();
+    }
     try {
       announceTimer();
       for (;;) {
