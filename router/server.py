@@ -45,6 +45,9 @@ STALL_SECONDS = 30.0
 """Without a byte of a body, or without a byte of a response being taken by the client."""
 LINGER_SECONDS = 2.0
 """How long a client that still sends is read from after its answer, so that a reset does not destroy the answer."""
+FRAMING_RATIO = 16
+"""Bytes of framing that may come with each byte of a body: a chunk of one byte has five. Beyond that, chunk extensions
+and trailers may be as large as a head; the parser collects them, and no bound on bodies stops them."""
 
 _SLASH = ord("/")
 _NOTED = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
@@ -143,7 +146,9 @@ class EdgeProtocol(asyncio.Protocol):
         receiving = self._receiving
         if receiving is not None:
             self._since = time.monotonic()
-            if not receiving.started and receiving is self._current:
+            if self._head_bytes > self.edge.max_head_bytes:
+                self._refuse(EdgeError(431))
+            elif not receiving.started and receiving is self._current:
                 receiving.start()
         elif self._head_bytes and self._upgrade is None:
             self._head_unfinished(len(data))
@@ -166,6 +171,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._receiving is not None:
+            return  # a trailer: nobody gets them
         name = name.lower()
         if name in _SPECIAL:
             self._special_header(name, value)
@@ -194,6 +201,7 @@ class EdgeProtocol(asyncio.Protocol):
         if self._head_bytes > self.edge.max_head_bytes:
             request.check_size(self.edge.max_head_bytes)
         self._new_head()
+        # From here on it counts what comes with a body and is none of it.
         exchange = self._receiving = self._upgrade_exchange(request) if upgrade else self._exchange(request)
         if self._current is None:
             self._current = exchange
@@ -202,6 +210,7 @@ class EdgeProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def on_body(self, data: bytes) -> None:
+        self._head_bytes -= FRAMING_RATIO * len(data)
         if self._receiving is not None:
             self._receiving.body(data)
 
@@ -211,8 +220,6 @@ class EdgeProtocol(asyncio.Protocol):
         self._head_bytes = 0
         if receiving is None or self._websocket:
             return
-        if receiving.request.length < 0:
-            self._new_head()  # without the trailers
         receiving.body_end()
         if not receiving.started and receiving is self._current:
             receiving.start()

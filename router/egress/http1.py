@@ -16,6 +16,10 @@ from router.egress.client import IDLE_SECONDS, SILENCE_SECONDS, ClientExchange, 
 from router.egress.errors import EgressError
 from router.egress.headers import HOP_BY_HOP, has_body
 
+FRAMING_RATIO = 16
+"""Bytes of framing that may come with each byte of a body: a chunk of one byte has five. Beyond that, a chunk extension
+or a trailer may be as large as a head, since the parser collects it."""
+
 
 class Connection(asyncio.Protocol):
     """One connection, with at most one exchange at a time."""
@@ -156,6 +160,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._last_active = self._loop.time()
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as pause:
@@ -168,12 +173,11 @@ class Connection(asyncio.Protocol):
                 return
             # What follows a whole response, such as a body after HEAD or 204, costs the connection and nothing else.
             self._keep_alive = False
-        if not self._head_done:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.give_up(EgressError("protocol", f"the response's head is over {MAX_HEAD_BYTES:,} bytes"))
-            return
-        self._deliver()
+        if self._head_bytes > MAX_HEAD_BYTES and not self._body_done:
+            part = "framing beside its body" if self._head_done else "head"
+            self.give_up(EgressError("protocol", f"the response's {part} is over {MAX_HEAD_BYTES:,} bytes"))
+        elif self._head_done:
+            self._deliver()
 
     def _switch(self, exchange: ClientExchange, rest: bytes) -> None:
         """The server answered 101: the connection is not this class's any more, if that was asked for."""
@@ -229,7 +233,9 @@ class Connection(asyncio.Protocol):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_done:  # trailers are of no interest, and there may be any number of them
+        if self._head_done:  # trailers are of no interest, and there may be any number of them
+            self._head_bytes = 0
+        else:
             self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -247,6 +253,7 @@ class Connection(asyncio.Protocol):
         fields = [field for field in self._fields if field[0] not in HOP_BY_HOP]
         exchange.respond(status, self._reason, fields)
         self._head_done = True
+        self._head_bytes = 0  # from here on, what comes with the body and is none of it
         if not has_body(exchange.request.method, status):
             self._body_done = True
             # The parser does not know that HEAD has no body, and would take the next response for it.
@@ -256,6 +263,7 @@ class Connection(asyncio.Protocol):
         if self._body_done:
             raise httptools.HttpParserError("a body where none can be")
         self._pieces.append(data)
+        self._head_bytes -= FRAMING_RATIO * len(data)
 
     def on_message_complete(self) -> None:
         if self._head_done:

@@ -331,6 +331,25 @@ async def test_endless_trailers_are_kept_nowhere() -> None:
         assert resident(running) - before < 40 << 20
 
 
+@pytest.mark.parametrize("start", [b"0\r\nx-trailer: ", b"1;"], ids=["trailer", "chunk extension"])
+async def test_a_piece_of_framing_without_end_is_broken_off(start: bytes) -> None:
+    def handler(server: Server) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.head(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + start)
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(b"z" * 60_000)
+                    await writer.drain()
+
+        return handle
+
+    async with outside(handler) as (server, host, _):
+        answer = await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
+        assert answer.body == b"hello"
+        assert "framing beside its body is over" in answer.broken
+
+
 def resident(running: Egress) -> int:
     return int(Path(f"/proc/{running.process.pid}/statm").read_text().split()[1]) * 4096
 

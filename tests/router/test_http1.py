@@ -166,6 +166,29 @@ def test_a_too_large_chunked_body_that_comes_with_its_head_is_refused(client: Ra
     assert client.response()[0] == 413
 
 
+ENDLESS = {
+    "trailers": (b"0\r\n", b"a: b\r\n" * 10_000),
+    "a trailer": (b"0\r\na: ", b"b" * 60_000),
+    "a chunk extension": (b"1;", b"a" * 60_000),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_is_no_body_does_not_grow_without_end_behind_a_head(client: RawClient, what: str) -> None:
+    start, more = ENDLESS[what]
+    client.send(head("POST", "/show?n=1", "Transfer-Encoding: chunked") + start + more * 20)
+    assert client.response()[0] == 431
+    assert is_closed(client)
+
+
+def test_trailers_and_crumbs_are_read_and_passed_to_nobody(client: RawClient) -> None:
+    body = b"1;a=b\r\nx\r\n" * 50_000 + b"0\r\nhost: b.localhost\r\nx-trailer: b\r\n\r\n"
+    client.send(head("POST", "/show?n=50000", "Transfer-Encoding: chunked") + body + GET)
+    answer = client.response()
+    assert (shown(answer)["body"], b"x-trailer" in answer[2]) == ("x" * 50_000, False)
+    assert client.response()[2] == b"hello world"
+
+
 def test_an_early_answer_reaches_a_client_that_still_sends(client: RawClient) -> None:
     client.send(head("POST", "/early", "Content-Length: 90000") + b"x" * 45000)
     status, headers, body = client.response()
