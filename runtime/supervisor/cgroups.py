@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from isolates.messages import Retiring
 from isolates.process import private_mb
 
 OVERHEAD_MB = 64
@@ -69,6 +70,18 @@ def memory_bytes(memory_mb: int) -> int:
     gets here is what that one does not count, and is ended without a word.
     """
     return (private_mb(memory_mb) + OVERHEAD_MB) << 20
+
+
+def out_of_memory(memory_mb: int) -> Retiring:
+    """What a host would have said that the kernel ended at `memory_bytes`.
+
+    The limit is named for the host: no setting is called so, since it follows from the app's `memory_mb`.
+    """
+    return Retiring(
+        "host_memory",
+        f"out of memory (limit host_memory = {memory_bytes(memory_mb) >> 20} MB, which follows from "
+        f"memory_mb = {memory_mb}): the kernel ended the isolate's process",
+    )
 
 
 def memory_settings(version: int, limit: int, before: int) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from isolates.messages import Fire, Log
+from runtime.supervisor.background import Background
 from runtime.supervisor.crons import Cron, Crons, Due, Outcome, Run
 from runtime.supervisor.host import HostFailed
 from runtime.supervisor.isolate_hosts import IsolateHosts
@@ -51,10 +52,10 @@ class CronRuns:
         self._placement = placement
         self._changed = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(log)
 
     def __repr__(self) -> str:
-        return f"<CronRuns {self._crons!r} running={len(self._tasks)}>"
+        return f"<CronRuns {self._crons!r} running={len(self._background)}>"
 
     def update(self, placements: Mapping[str, Placement]) -> None:
         """These apps are served from now on."""
@@ -69,8 +70,7 @@ class CronRuns:
         """Run no more; hosts are drained by their owner."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
 
     def of_app(self, app_id: str) -> list[Cron]:
         """An app's crons."""
@@ -98,15 +98,7 @@ class CronRuns:
         run = due.cron.start(time.time())
         if run is None:
             return None
-        task = asyncio.get_running_loop().create_task(self._carry_out(due, run))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return Begun(run, task)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("running a cron failed", exc_info=task.exception())
+        return Begun(run, self._background.run(self._carry_out(due, run), "running a cron"))
 
     async def _carry_out(self, due: Due, run: Run) -> None:
         outcome: Outcome = "died"

@@ -1,7 +1,7 @@
 """One isolate host as the supervisor sees it: its state, its control channel and what it reported.
 
-Made by `zygote.py`, given an app by `isolate_hosts.py`, which decides; this module only carries messages and keeps the
-state honest.
+Made by `zygote.py`, given an app by `loader.py`, as `isolate_hosts.py` decides; this module only carries messages and
+keeps the state honest.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Isolate hosts of all apps: brought up on a deploy or a request, more of them while they are blocked, fewer in calm.
 
 Called by the supervisor. How many hosts an app gets is decided in `pool.py`, which state of a host follows which, and
-how long a dying app waits, in `hosts.py`; `zygote.py` forks, `standby.py` keeps blank hosts ready.
+how long a dying app waits, in `hosts.py`; `zygote.py` forks, `standby.py` keeps blank hosts ready, `loader.py` gives
+them apps.
 """
 
 import asyncio
@@ -11,14 +12,15 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-from isolates.messages import Blocked, HostStats, Load, Log, Retiring
-from router.identity import Identity, SubrequestLimits, seal
+from isolates.messages import Blocked, HostStats, Log, Retiring
 from router.messages import Coming, Upstream
 from router.occupancy import SLOTS
-from runtime.supervisor.cgroups import memory_bytes
+from runtime.supervisor.background import Background
+from runtime.supervisor.cgroups import out_of_memory
 from runtime.supervisor.host import Host, HostFailed
 from runtime.supervisor.host_groups import HostGroups
 from runtime.supervisor.hosts import HostState
+from runtime.supervisor.loader import Loader
 from runtime.supervisor.loads import Loads
 from runtime.supervisor.placement import Placement
 from runtime.supervisor.pool import Bounds, Pool, elsewhere, for_run, may_grow, revival, surplus
@@ -26,16 +28,11 @@ from runtime.supervisor.routes import Serving
 from runtime.supervisor.standby import Standby
 from runtime.supervisor.zygote import Zygote
 
-LOAD_SECONDS = 10.0
-"""A build whose evaluation takes longer is refused."""
 REVIVED_AT_ONCE = 2
 LOOK_SECONDS = 1.0
 """How often pools are looked at for hosts to add or to drain."""
 REVIVAL_SECONDS = 0.02
 """Hosts that die with their zygote do so within this time of each other."""
-
-HOST_MEMORY = "host_memory"
-"""In place of a setting's name: the limit of a host's control group has none of its own."""
 
 AppStatus = Literal["ready", "idle", "starting", "quarantined"]
 
@@ -80,18 +77,22 @@ class IsolateHosts:
             run_dir, cache_dir, lambda: self.standby.refill(), self._host_gone, self._host_said, user, self.groups
         )
         self.standby = Standby(standby, lambda: self.zygote.fork(stands_by=True), lambda: len(self._starting))
+        self.loader = Loader(
+            run_dir,
+            zygote=self.zygote,
+            standby=self.standby,
+            groups=self.groups,
+            ticket_key=ticket_key,
+            on_coming=on_coming,
+        )
         self._bounds = bounds
         self._grace_ms = grace_ms
         self._starting: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(log)
         self._loads = Loads()
         self._free_slots = list(range(SLOTS))
         self._revival: asyncio.TimerHandle | None = None
-        self._egress_socket = run_dir / "egress.s"
-        self._cache_socket = run_dir / "cache.s"
-        self._ticket_key = ticket_key
         self._on_change = on_change
-        self._on_coming = on_coming
         self._publish = publish
         self._telemetry = telemetry
         self._stopping = False
@@ -127,40 +128,6 @@ class IsolateHosts:
 
     # Changes of what is served
 
-    async def start(self, placement: Placement, *, announced: bool = False) -> Host:
-        """Load a build into a host; unless it is `announced`, it serves nobody until `adopt`. Raises `HostFailed`."""
-        for _ in range(2):
-            host = self.standby.take() or await self.zygote.fork()
-            try:
-                async with asyncio.timeout(LOAD_SECONDS):
-                    await host.grouped.wait()  # long since, for one that stood by
-                    self._give(host, placement)
-                    if announced:
-                        upstream = Upstream(host.host_id, str(host.socket_path))
-                        self._on_coming(Coming(placement.app_id, placement.build_id, upstream))
-                    await asyncio.shield(host.loaded)
-                return host
-            except TimeoutError:
-                host.kill()
-                raise HostFailed(f"{placement.main}: evaluation did not end within {LOAD_SECONDS:.0f} s") from None
-            except HostFailed as error:
-                if error.load is not None:
-                    raise
-                if await self.zygote.ended_by_itself(host):
-                    raise HostFailed(f"the process died while it evaluated the build: {host.reason()}") from None
-                log.warning("the zygote died while %s started; trying again", host.host_id)
-            except BaseException:
-                host.kill()
-                raise
-        raise HostFailed("the zygote died twice while a host started", is_build=False)
-
-    def _give(self, host: Host, placement: Placement) -> None:
-        try:
-            self.groups.bound(host.host_id, placement.limits.memory_mb)
-        except OSError as error:
-            log.warning("the control group of host %s keeps its limit: %s", host.host_id, error)
-        host.assign(placement, self._load(placement))
-
     def adopt(self, host: Host) -> list[Host]:
         """Let `host` alone serve its app. Returns those before: the caller pushes routes, then drains them."""
         assert host.placement is not None
@@ -192,7 +159,7 @@ class IsolateHosts:
     def drain(self, host: Host) -> None:
         """Let a host that no longer serves finish and exit; it is killed when it overstays."""
         host.drain(self._grace_ms)
-        self._background(self._see_off(host))
+        self._background.run(self._see_off(host), "draining a host")
 
     async def restore(self, placements: Mapping[str, Placement]) -> None:
         """At start: know every app. Those that must never be without a host get theirs, others when asked for."""
@@ -204,7 +171,7 @@ class IsolateHosts:
         self.standby.refill()
         if self._starting:
             await asyncio.wait(list(self._starting.values()))
-        self._background(self._look())
+        self._background.run(self._look(), "looking after pools")
 
     # What edge workers say
 
@@ -258,27 +225,9 @@ class IsolateHosts:
             wait.cancel()
         for host in list(self.alive.values()):
             host.kill()
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
         await self.zygote.slot.stop(None, 5)
         await asyncio.to_thread(self.groups.close)
-
-    def _load(self, placement: Placement) -> Load:
-        assert placement.main is not None
-        return Load(
-            app_id=placement.app_id,
-            build_id=placement.build_id,
-            directory=placement.directory,
-            main=placement.main,
-            environment=placement.environment,
-            limits=placement.limits,
-            egress_socket=str(self._egress_socket),
-            cache_socket=str(self._cache_socket),
-            ticket=seal(_identity(placement), self._ticket_key),
-            node=placement.node,
-            assets=placement.asset_index is not None,
-            scheduled=bool(placement.crons),
-        )
 
     def _host_said(self, host: Host, message: Log | HostStats | Retiring | Blocked) -> None:
         placement = host.placement
@@ -309,7 +258,7 @@ class IsolateHosts:
     def _host_gone(self, host: Host) -> None:
         if host.placement is not None and self.groups.ran_out(host.host_id):
             self._ran_out(host, host.placement)
-        self._background(self._bury(host))
+        self._background.run(self._bury(host), "putting a host away")
         if self.standby.remove(host) or host.placement is None:
             return
         self._telemetry.host_ended(host.host_id)
@@ -317,15 +266,10 @@ class IsolateHosts:
 
     def _ran_out(self, host: Host, placement: Placement) -> None:
         """The kernel ended it at the limit of its control group: say for it what it could not say any more."""
-        memory_mb = placement.limits.memory_mb
-        message = (
-            f"out of memory (limit host_memory = {memory_bytes(memory_mb) >> 20} MB, which follows from "
-            f"memory_mb = {memory_mb}): the kernel ended the isolate's process"
-        )
-        host.retiring = Retiring(HOST_MEMORY, message)
-        line = Log(time.time(), "error", "", message)
+        host.retiring = out_of_memory(placement.limits.memory_mb)
+        line = Log(time.time(), "error", "", host.retiring.message)
         self._telemetry.app_log(placement.app_id, placement.build_id, placement.directory, line)
-        self._telemetry.host_retired(placement.app_id, HOST_MEMORY)
+        self._telemetry.host_retired(placement.app_id, host.retiring.limit)
 
     def _leave(self, host: Host) -> None:
         """It serves no more: tell the edge, and bring up another one."""
@@ -336,7 +280,7 @@ class IsolateHosts:
         self._count_together(pool)
         self._on_change()
         if not self._stopping:
-            self._background(self._replace(host))
+            self._background.run(self._replace(host), "replacing a host")
 
     def _pool_of(self, host: Host) -> Pool | None:
         return self.pools.get(host.placement.app_id) if host.placement is not None else None
@@ -363,7 +307,7 @@ class IsolateHosts:
         self._revival = None
         apps = iter(revival(self.pools, self._now()))
         for _ in range(REVIVED_AT_ONCE):
-            self._background(self._revive_each(apps))
+            self._background.run(self._revive_each(apps), "bringing apps back")
 
     async def _revive_each(self, apps: Iterator[str]) -> None:
         """Bring apps back one after the other; those that requests wait for are woken meanwhile and go first."""
@@ -392,7 +336,7 @@ class IsolateHosts:
         if self._stopping or (pool.hosts and not self._has_slot(pool)):
             return
         self._forget_start(app_id)
-        task = asyncio.get_running_loop().create_task(self._bring(pool, delay))
+        task = self._background.run(self._bring(pool, delay), "starting a host")
         self._starting[app_id] = task
         task.add_done_callback(lambda done: self._start_done(app_id, done))
 
@@ -407,15 +351,15 @@ class IsolateHosts:
         pool.starting += 1
         try:
             async with self._loads.turn():
-                host = await self.start(placement, announced=not pool.hosts)
+                host = await self.loader.load(placement, announced=not pool.hosts)
         except HostFailed as error:
             log.warning("host of %s did not come up: %s", placement.app, error)
-            self._background(self._failed(pool, placement, str(error)))
+            self._background.run(self._failed(pool, placement, str(error)), "trying a host again")
             return
         finally:
             pool.starting -= 1
         if host.state is not HostState.READY:
-            self._background(self._failed(pool, placement, host.reason()))
+            self._background.run(self._failed(pool, placement, host.reason()), "trying a host again")
             return
         if pool.unavailable is not None or pool.recovery.deaths(self._now()):
             self.restarts += 1
@@ -433,7 +377,6 @@ class IsolateHosts:
     def _start_done(self, app_id: str, task: asyncio.Task[None]) -> None:
         if self._starting.get(app_id) is task:
             del self._starting[app_id]
-        self._say(task, "starting a host failed")
 
     def _forget_start(self, app_id: str) -> None:
         task = self._starting.pop(app_id, None)
@@ -467,26 +410,6 @@ class IsolateHosts:
             log.warning("host %s of %s did not end after its drain and was killed", host.host_id, host.app)
             host.kill()
 
-    def _background(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._background_done)
-
-    def _background_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._say(task, "work on a host failed")
-
-    @staticmethod
-    def _say(task: asyncio.Task[None], what: str) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.error(what, exc_info=task.exception())
-
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _identity(placement: Placement) -> Identity:
-    own = placement.limits
-    limits = SubrequestLimits(own.max_concurrent_subrequests, own.subrequest_ms, own.subrequest_mb)
-    return Identity(placement.app_id, placement.build_id, limits)

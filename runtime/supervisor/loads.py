@@ -1,7 +1,7 @@
 """Turns to load apps: the more builds are evaluated at the same time, the later each of them is ready.
 
 Used by `isolate_hosts.py` for hosts that requests wait for. An app decides for itself how long its evaluation takes, up
-to `LOAD_SECONDS` there, and may do so by waiting: one that takes long gives its turn to the next and goes on without.
+to `loader.LOAD_SECONDS`, and may do so by waiting: one that takes long gives its turn to the next and goes on without.
 """
 
 import asyncio

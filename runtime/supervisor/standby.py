@@ -1,6 +1,6 @@
 """A few blank hosts that wait for an app, so that starting one costs its own evaluation and little else.
 
-Used by `isolate_hosts.py`. Refilled one by one, and only while no app is being started: a start goes first.
+Used by `loader.py`. Refilled one by one, and only while no app is being started: a start goes first.
 """
 
 import asyncio

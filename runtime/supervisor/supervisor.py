@@ -1,6 +1,6 @@
 """The supervisor: every process of the node, and the tables they are given.
 
-Started by `runtime.serve`; the control API calls `apply`, `start_host`, `swap_host` and `drop_database`. It decides
+Started by `runtime.serve`; the control API calls `apply`, `start_host`, `swap` and `drop_database`. It decides
 nothing about apps or databases itself: it makes the processes agree with the `Desired` it was given last.
 """
 
@@ -14,8 +14,8 @@ from dataplane import messages as dataplane
 from router import messages as router
 from router.occupancy import Occupancy, shared_memory
 from runtime.config import Config, parse_address
-from runtime.supervisor import routes
-from runtime.supervisor.applied import Applied
+from runtime.supervisor import routes, settings
+from runtime.supervisor.applied import KINDS
 from runtime.supervisor.cron_runs import CronRuns, CronTelemetry
 from runtime.supervisor.host import Host
 from runtime.supervisor.isolate_hosts import AppStatus, HostTelemetry, IsolateHosts
@@ -23,9 +23,8 @@ from runtime.supervisor.placement import Desired, Placement
 from runtime.supervisor.pool import Bounds
 from runtime.supervisor.slot import Slot
 from runtime.supervisor.sockets import listen_tcp, listen_unix
+from runtime.supervisor.tables import Tables
 
-APPLY_SECONDS = 5.0
-"""A process that has not taken a table by then is replaced; its successor starts with the newest one."""
 DROP_SECONDS = 10.0
 EMPTY_SECONDS = 30.0
 REPLACE_SECONDS = 45.0
@@ -65,11 +64,8 @@ class Supervisor:
         self._egress_unix = listen_unix(run_dir / "egress.s")
         self._cache_unix = listen_unix(run_dir / "cache.s")
         self._database_unix = [listen_unix(run_dir / f"db{i}.s") for i in range(config.database_worker_count())]
-        self._versions = {"routes": 0, "catalog": 0}
-        self._applied = Applied()
+        self._tables = Tables({"routes": self._routes, "catalog": self._catalog}, self._takers)
         self._desired = Desired()
-        self._dirty = False
-        self._pushing: asyncio.Task[None] | None = None
         self._dropping: dict[str, asyncio.Future[None]] = {}
         self._emptying: dict[int, asyncio.Future[router.CacheEmptied]] = {}
         self._replacing: dict[str, asyncio.Future[str | None]] = {}
@@ -82,9 +78,9 @@ class Supervisor:
             bounds=Bounds(config.min_isolates, config.most_isolates(), float(config.idle_seconds)),
             standby=config.standby_hosts,
             grace_ms=config.drain_seconds * 1000,
-            on_change=self._hosts_changed,
+            on_change=self._tables.changed,
             on_coming=self._tell_edges,
-            publish=lambda: self._push("routes"),
+            publish=lambda: self._tables.push("routes"),
             telemetry=telemetry,
             user=config.isolate_user,
             ticket_key=self._ticket_key,
@@ -153,9 +149,9 @@ class Supervisor:
     async def apply(self, desired: Desired) -> None:
         """Make the tables say `desired` and return once edge workers, and egress for databases, serve by them."""
         before, self._desired = self._desired, desired
-        pushes = [self._push("routes")]
+        pushes = [self._tables.push("routes")]
         if desired.databases != before.databases:
-            pushes.append(self._push("catalog"))
+            pushes.append(self._tables.push("catalog"))
         await asyncio.gather(*pushes)
         self.crons.update(desired.apps)
         names = routes.local_names(desired)
@@ -164,7 +160,7 @@ class Supervisor:
 
     async def start_host(self, placement: Placement) -> Host:
         """Bring up a host that serves nobody yet. Raises `HostFailed`."""
-        return await self.hosts.start(placement)
+        return await self.hosts.loader.load(placement)
 
     async def swap(self, app_id: str, host: Host | None, desired: Desired) -> int:
         """Let `host` (None: nothing) serve an app from now on, with `desired`; drain the one before.
@@ -249,37 +245,20 @@ class Supervisor:
             "router.worker",
             router.FromEdge,
             fds=[self._tcp[index].fileno(), self._edge_unix[index].fileno(), self._occupancy_fd],
-            first=lambda: [self._edge_settings(index), self._routes(), self._catalog()],
+            first=lambda: [self._edge_settings(index), *map(self._tables.newest, KINDS)],
             on_message=lambda message: self._from_edge(index, message),
             on_up=lambda: self._edge_up(index),
             on_down=lambda: self._edge_down(index),
         )
 
     def _edge_settings(self, index: int) -> router.EdgeSettings:
-        config = self._config
-        return router.EdgeSettings(
-            index=index,
-            server=config.server,
-            tcp_fd=4,
-            unix_fd=5,
-            db_hosts=config.data_hosts(),
-            public_db_url=self.public_db_url,
-            trusted_proxies=config.trusted_proxies,
-            max_body_bytes=config.max_body_bytes,
-            max_head_bytes=config.max_head_bytes,
-            token_key=self._token_key,
-            tables_follow=True,
-            workers=config.edge_workers(),
-            occupancy_fd=6,
-            tls_cert=config.tls_cert,
-            tls_key=config.tls_key,
-        )
+        return settings.edge(self._config, index, public_db_url=self.public_db_url, token_key=self._token_key)
 
     def _from_edge(self, index: int, message: router.FromEdge) -> None:
         if isinstance(message, router.Ready):
             self.edges[index].came_up()
         elif isinstance(message, router.Applied):
-            self._applied.applied(self.edges[index].name, message.kind, message.version)
+            self._tables.applied.applied(self.edges[index].name, message.kind, message.version)
         elif isinstance(message, router.EdgeStats):
             self._telemetry.edge_stats(index, message)
         elif isinstance(message, router.Wake):
@@ -292,12 +271,12 @@ class Supervisor:
     def _edge_up(self, index: int) -> None:
         # What it acknowledged before it was ready counts, and so does what was sent to it since: both are in order
         # behind the tables it began with, so ask again rather than guess.
-        self._applied.up(self.edges[index].name)
-        self.edges[index].send(self._routes())
-        self.edges[index].send(self._catalog())
+        self._tables.applied.up(self.edges[index].name)
+        for kind in KINDS:
+            self.edges[index].send(self._tables.newest(kind))
 
     def _edge_down(self, index: int) -> None:
-        self._applied.down(self.edges[index].name)
+        self._tables.applied.down(self.edges[index].name)
         self._occupancy.clear(index)
         self._telemetry.edge_restarted(index)
 
@@ -307,42 +286,15 @@ class Supervisor:
         for slot in self.edges:
             slot.send(message)
 
-    def _routes(self) -> router.Routes:
-        return routes.routes(self._versions["routes"], self._desired, self.hosts.serving(), self._config.max_body_bytes)
+    def _routes(self, version: int) -> router.Routes:
+        return routes.routes(version, self._desired, self.hosts.serving(), self._config.max_body_bytes)
 
-    def _catalog(self) -> dataplane.Catalog:
+    def _catalog(self, version: int) -> dataplane.Catalog:
         sockets = [str(self._run_dir / f"db{i}.s") for i in range(len(self._database_unix))]
-        return routes.catalog(self._versions["catalog"], self._desired.databases, sockets)
+        return routes.catalog(version, self._desired.databases, sockets)
 
-    async def _push(self, kind: str) -> None:
-        self._versions[kind] += 1
-        version = self._versions[kind]
-        table = self._routes() if kind == "routes" else self._catalog()
-        slots = {slot.name: slot for slot in (self.edges if kind == "routes" else [*self.edges, self.egress])}
-        for slot in slots.values():
-            slot.send(table)
-        for name in await self._applied.wait(kind, version, APPLY_SECONDS):
-            log.error("%s did not take %s %d in %.0f s and is replaced", name, kind, version, APPLY_SECONDS)
-            slots[name].kill()
-            self._applied.down(name)
-
-    def _hosts_changed(self) -> None:
-        """Called many times when many hosts change at once: the next push begins when the one before is taken."""
-        self._dirty = True
-        if self._pushing is None:
-            self._pushing = asyncio.get_running_loop().create_task(self._push_changes())
-            self._pushing.add_done_callback(self._pushed)
-
-    async def _push_changes(self) -> None:
-        await asyncio.sleep(0)
-        while self._dirty:
-            self._dirty = False
-            await self._push("routes")
-
-    def _pushed(self, task: asyncio.Task[None]) -> None:
-        self._pushing = None
-        if not task.cancelled() and task.exception() is not None:
-            log.error("pushing routes failed", exc_info=task.exception())
+    def _takers(self, kind: str) -> list[Slot]:
+        return self.edges if kind == "routes" else [*self.edges, self.egress]
 
     # Egress and databases
 
@@ -352,42 +304,36 @@ class Supervisor:
             "router.egress",
             router.FromEgress,
             fds=[self._egress_unix.fileno()],
-            first=lambda: [self._egress_settings(), routes.local_names(self._desired), self._catalog()],
+            first=lambda: [self._egress_settings(), routes.local_names(self._desired), self._tables.newest("catalog")],
             on_message=self._from_egress,
             on_up=self._egress_up,
             on_down=self._egress_down,
         )
 
     def _egress_settings(self) -> router.EgressSettings:
-        config = self._config
-        return router.EgressSettings(
-            listen_fd=4,
-            allow=config.egress_allow,
+        return settings.egress(
+            self._config,
             edge_sockets=self.edge_sockets(),
-            edge_authorities=routes.edge_authorities(
-                self.port, self.listen_host, config.data_hosts(), self.public_db_url
-            ),
-            db_hosts=config.data_hosts(),
-            ca_file=config.egress_ca_file,
+            edge_address=(self.listen_host, self.port),
+            public_db_url=self.public_db_url,
             ticket_key=self._ticket_key,
             token_key=self._token_key,
-            catalog_follows=True,
         )
 
     def _egress_up(self) -> None:
-        self._applied.up(self.egress.name, ["catalog"])
+        self._tables.applied.up(self.egress.name, ["catalog"])
         # For the reason that `_edge_up` has.
-        self.egress.send(self._catalog())
+        self.egress.send(self._tables.newest("catalog"))
 
     def _egress_down(self) -> None:
-        self._applied.down(self.egress.name)
+        self._tables.applied.down(self.egress.name)
         self._telemetry.egress_restarted()
 
     def _from_egress(self, message: router.FromEgress) -> None:
         if isinstance(message, router.Ready):
             self.egress.came_up()
         elif isinstance(message, router.Applied):
-            self._applied.applied(self.egress.name, message.kind, message.version)
+            self._tables.applied.applied(self.egress.name, message.kind, message.version)
         else:
             self._telemetry.egress_stats(message)
 
@@ -403,16 +349,8 @@ class Supervisor:
         )
 
     def _cache_settings(self) -> router.CacheSettings:
-        config = self._config
-        return router.CacheSettings(
-            listen_fd=4,
-            directory=str(self._data_dir / "responses"),
-            app_bytes=config.cache_mb << 20,
-            total_bytes=config.cache_total_mb << 20,
-            entry_bytes=config.cache_entry_mb << 20,
-            app_ids=self.app_ids(),
-            ticket_key=self._ticket_key,
-        )
+        directory = self._data_dir / "responses"
+        return settings.cache(self._config, directory, app_ids=self.app_ids(), ticket_key=self._ticket_key)
 
     def _from_cache(self, message: router.FromCache) -> None:
         if isinstance(message, router.Ready):
@@ -425,28 +363,13 @@ class Supervisor:
                 future.set_result(message)
 
     def _database_slot(self, index: int) -> Slot:
-        settings = dataplane.WorkerSettings(
-            index=index,
-            listen_fd=4,
-            directory=str(self._data_dir / "databases"),
-            statement_ms=self._config.statement_ms,
-            transaction_ms=self._config.transaction_ms,
-            contended_transaction_ms=self._config.contended_transaction_ms,
-            idle_ms=self._config.stream_idle_ms,
-            idle_writer_ms=self._config.contended_stream_idle_ms,
-            max_answer_bytes=self._config.max_answer_bytes,
-            max_database_bytes=self._config.max_database_bytes,
-            max_row_bytes=self._config.max_row_bytes,
-            max_sql_bytes=self._config.max_sql_bytes,
-            max_streams=self._config.max_database_streams,
-            max_websockets=self._config.max_database_websockets,
-        )
+        told = settings.database_worker(self._config, index, self._data_dir / "databases")
         return Slot(
             f"database-{index}",
             "dataplane.worker",
             dataplane.FromWorker,
             fds=[self._database_unix[index].fileno()],
-            first=lambda: [settings],
+            first=lambda: [told],
             on_message=lambda message: self._from_database(index, message),
             on_down=lambda: self._telemetry.database_worker_restarted(index),
         )
