@@ -9,44 +9,36 @@ import math
 import os
 import socket
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from isolates import wire
-from isolates.boot_config import boot_config
 from isolates.cpu_limits import cpu_limits
 from isolates.fires import Fires
 from isolates.link import Link
-from isolates.log_budget import MAX_LINE_BYTES, LogBudget
 from isolates.messages import (
     Blocked,
     Drain,
     Elsewhere,
     Fire,
     FromHost,
-    HostStats,
     Limits,
     Load,
     Loaded,
     LoadFailed,
-    Log,
     Retiring,
     ToHost,
 )
-from isolates.operations import Operations
 from isolates.package import Package
+from isolates.platform_isolate import Origin, PlatformIsolate
 from isolates.process import bound_memory
-from isolates.rehearsal import own_app, rehearse
 from isolates.relief import Relief
-from isolates.ring import BUFFER_BYTES, CACHE, EGRESS, Counters, Ring
+from isolates.reports import Reports
+from isolates.ring import CACHE, EGRESS, Ring
 from isolates.sandbox.layers import Sandbox
-from isolates.v8.builtins import Builtins
 from isolates.v8.errors import JavaScriptError, Terminated
-from isolates.v8.isolate import Handle, Isolate
-from isolates.v8.modules import Modules
-from isolates.v8.snapshot import Snapshot
-from isolates.v8.symbols import STRINGREF, Engine
+from isolates.v8.isolate import Isolate
 from isolates.watchdog import Watchdog
 
 EXIT_LOAD_FAILED = 1
@@ -61,17 +53,7 @@ HEAP_GRACE_BYTES = 64 << 20
 STATS_SECONDS = 1.0
 DRAIN_QUIET_SECONDS = 0.25
 """How long requests that crossed the GOAWAY on the wire are waited for."""
-MIN_HEAP_MB = 16
-_RESOURCE = "brrrd:host"
 _LEVELS = ("debug", "info", "warn", "error")
-_MAKE_RING = f"""(() => {{
-  const make = globalThis.__brrrd_ring;
-  delete globalThis.__brrrd_ring;
-  const buffer = () => new ArrayBuffer({BUFFER_BYTES});
-  return make ? make() : {{ input: buffer(), output: buffer(), scratch: buffer() }};
-}})()"""
-"""The platform may make the buffers itself, as memories of a WebAssembly module that can code UTF-8 natively."""
-_BUFFERS = ("input", "output", "scratch")
 
 
 class Host:
@@ -79,46 +61,30 @@ class Host:
 
     def __init__(
         self,
-        engine: Engine,
+        origin: Origin,
         *,
-        platform: bytes,
-        snapshot: Snapshot | None,
-        modules: Mapping[str, bytes],
-        version: str,
         sandbox: Sandbox,
         channel: socket.socket,
         listener: socket.socket,
         stands_by: bool = False,
     ) -> None:
-        self._engine = engine
-        self._platform = platform
-        self._snapshot = snapshot
-        self._builtins = modules
-        self._version = version
+        self._origin = origin
         self._sandbox = sandbox
         self._zygote = os.getppid()
-        self._package: Package
+        self._platform: PlatformIsolate
         self._isolate: Isolate
-        self._native: Handle
         self._ring: Ring
-        self._operations: Operations
-        self._boot_script: Handle
-        self._parse: Handle
-        self._rehearsal: Handle | None
         self._watchdog: Watchdog
         self._link = Link(channel)
         listener.setblocking(False)
         self._listener = listener
         self._services: dict[int, str] = {}
         self._ticket = b""
-        self._log_budget = LogBudget(time.monotonic())
+        self._reports = Reports(self._link)
         self._load_started = 0.0
         self._loaded = False
         self._ending = False
         self._stats_due = 0.0
-        self._sent_stats: Counters | None = None
-        self._hits: Counter[str] = Counter()
-        self._sent_hits = 0
         self._buffers_due = 0.0
         self._blocked = False
         self._fires = Fires()
@@ -148,99 +114,47 @@ class Host:
     # -- preparing
 
     def _prepare(self, heap_mb: int) -> None:
-        """Make an isolate in which the platform's bundle has been evaluated, and the event loop for it."""
-        isolate = self._isolate = Isolate(
-            self._engine,
-            heap_mb=max(heap_mb, MIN_HEAP_MB),
-            snapshot=self._snapshot,
-            on_heap_limit=self._on_heap_limit,
-            on_fatal=self._on_fatal,
+        """Make an isolate that is ready for an app with this heap."""
+        platform = self._platform = PlatformIsolate(
+            self._origin, heap_mb, on_heap_limit=self._on_heap_limit, on_fatal=self._on_fatal
         )
-        if self._snapshot is None:
-            isolate.evaluate(self._platform, _RESOURCE)
-        native = self._native = isolate.evaluate("({})", _RESOURCE)
-        self._engine.enable(STRINGREF)
-        ring = isolate.evaluate(_MAKE_RING, _RESOURCE)
-        self._engine.disable(STRINGREF)
-        for name in _BUFFERS:
-            isolate.set(native, name, isolate.get(ring, name))
-        extras = self._engine.context_extras(isolate.context)
-        for name in ("get", "set"):
-            function = isolate.get(extras, f"{name}ContinuationPreservedEmbedderData")
-            isolate.set(native, f"{name}Continuation", function)
-        read, write, scratch = (isolate.buffer(isolate.get(native, name)) for name in _BUFFERS)
-        self._ring = Ring(
-            (read, write),
-            run_microtasks=isolate.run_microtasks,
-            run_tasks=isolate.run_tasks,
-            on_frames=self._on_frames,
-            on_due=self._on_due,
-            connect=self._connect,
-        )
-        self._operations = Operations(
-            scratch,
-            flush=self._ring.flush_now,
-            run_microtasks=isolate.run_microtasks,
-            watch=self._ring.watch,
-            on_done=self._ring.tell_done,
-        )
-        isolate.set(native, "poll", isolate.function(self._guarded(self._ring.poll)))
-        isolate.set(native, "call", isolate.function(self._guarded(self._operations.call)))
-        modules = self._modules = Modules(isolate, platform_values=lambda: isolate.get(native, "values"))
-        isolate.set(native, "importModule", modules.import_module)
-        self._operations.read = modules.read
-        self._operations.require = lambda name: isolate.set(native, "required", modules.builtin(name))
-        script = isolate.global_object
-        self._boot_script = isolate.get(script, "__brrrd_boot")
-        self._parse = isolate.get(isolate.get(script, "JSON"), "parse")
-        prepare = isolate.get(script, "__brrrd_prepare")
-        self._rehearsal = isolate.call(prepare, native) if isolate.is_object(prepare) else None
-        if self._rehearsal is not None:
-            self._watch_rejections()
+        self._isolate = platform.isolate
+        platform.prepare(guarded=self._guarded, on_frames=self._on_frames, on_due=self._on_due, connect=self._connect)
+        self._ring = platform.ring
 
     def _rehearse(self) -> None:
-        """While no app is known: what a request would be the first to do is done. Raises `RehearsalError`."""
-        isolate, rehearsal = self._isolate, self._rehearsal
-        if rehearsal is None:
-            return
-        load = own_app(self._limits)
-        play, main = isolate.get(rehearsal, "play"), isolate.string(load.main)
-        self._open(Package(load.directory), load)
-        self._configure(load)
+        """Play an app to the platform. Raises `RehearsalError`."""
         # Nobody is told of this loading, nor of these requests.
         self._loaded, self._stats_due = True, math.inf
-        rehearse(self._ring, lambda first: isolate.call(play, *[main] if first else []))
+        self._platform.rehearse(self._limits)
         self._loaded, self._stats_due = False, 0.0
-        self._modules.close()
-        self._package.close()
-        isolate.call(isolate.get(rehearsal, "forget"))
 
     def _serve(self, load: Load) -> NoReturn:
         self._load_started = time.monotonic()
         self._stats_due = self._load_started + STATS_SECONDS
         if load.limits.memory_mb != self._limits.memory_mb:
-            self._ring.close()
-            self._isolate.dispose()
+            self._platform.dispose()
             self._prepare(load.limits.memory_mb)
         self._limits = load.limits
         self._link.unblock()
         # Not before: a rehearsal would take what is not for it.
         self._ring.watch(self._link.descriptor, self._on_channel)
-        self._confine(load)
+        package = self._confine(load)
         self._ring.busy_since = self._load_started
         self._watchdog = Watchdog(
             limit=(load.limits.wall_ms + WALL_GRACE_MS) / 1000,
             status=EXIT_RETIRED,
             busy_since=lambda: self._ring.busy_since,
             expire=self._on_stuck,
-            cpu=cpu_limits(load.limits.cpu_ms, self._ring, self._operations.crypto, self._on_cpu_limit),
+            cpu=cpu_limits(load.limits.cpu_ms, self._ring, self._platform.operations.crypto, self._on_cpu_limit),
         )
         self._watchdog.start()
         Relief(
             descriptor=self._link.descriptor, busy_since=lambda: self._ring.busy_since, relieve=self._on_blocked
         ).start()
         try:
-            self._isolate.call(self._boot(load), messages=False)
+            loop = self._platform.boot(package, load, partial(self._reports.hit, "module_mb"))
+            self._isolate.call(loop, messages=False)
         except Terminated:
             self._exit(EXIT_RETIRED)
         except JavaScriptError as error:
@@ -248,47 +162,19 @@ class Host:
             self._exit(EXIT_BROKEN)
         self._exit(0)
 
-    def _confine(self, load: Load) -> None:
+    def _confine(self, load: Load) -> Package:
         """Go behind every lock that this machine has, before any code of the app runs and any thread is started."""
         self._ticket = load.ticket
         try:
-            self._package = Package(load.directory)
+            package = Package(load.directory)
             bound_memory(load.limits.memory_mb)
             sockets = [load.egress_socket, load.cache_socket]
-            paths = self._sandbox.enter(self._package.descriptor, sockets, parent=self._zygote)
+            paths = self._sandbox.enter(package.descriptor, sockets, parent=self._zygote)
             self._services = dict(zip((EGRESS, CACHE), paths, strict=True))
         except OSError as error:
             self._fail(f"the host could not be confined: {error}")
             self._exit(EXIT_BROKEN)
-
-    def _boot(self, load: Load) -> Handle:
-        """Give the isolate its app and return JavaScript's event loop, a function."""
-        isolate = self._isolate
-        self._open(self._package, load)
-        loop = isolate.call(self._boot_script, self._native, self._configure(load))
-        if self._rehearsal is None:
-            self._watch_rejections()
-        self._ring.tell_time()
-        return loop
-
-    def _open(self, package: Package, load: Load) -> None:
-        self._package = package
-        self._modules.open(
-            package,
-            Builtins(self._builtins, node=load.node),
-            max_bytes=load.limits.module_mb << 20,
-            on_too_large=lambda message: self._hit("module_mb", message),
-        )
-
-    def _configure(self, load: Load) -> Handle:
-        """Return what JavaScript is told of its app."""
-        return self._isolate.call(self._parse, self._isolate.string(boot_config(load, self._version)))
-
-    def _watch_rejections(self) -> None:
-        isolate = self._isolate
-        hooks = [isolate.get(self._native, name) for name in ("onRejected", "onHandled")]
-        if all(isolate.is_object(hook) for hook in hooks):
-            isolate.on_rejection(*map(isolate.keep, hooks))
+        return package
 
     def _guarded(self, call: Callable[[], None]) -> Callable[[int], None]:
         """Return `call` for V8, such that an exception ends the process: it must not unwind into V8."""
@@ -315,8 +201,8 @@ class Host:
             self._link.send(Blocked(False))
         if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS
-            self._send_stats()
-        if self._ring.counters != self._sent_stats or self._hits.total() != self._sent_hits:
+            self._reports.send_stats(self._ring.counters, self._isolate.heap_bytes)
+        if self._reports.changed(self._ring.counters):
             until = self._stats_due
         if self._link.pending:
             self._link.flush()
@@ -345,28 +231,6 @@ class Host:
             ring.refuse_rest()
             self._exit(0)
         return now + 0.02
-
-    def _send_stats(self) -> None:
-        """Send the counters if they changed."""
-        counters = self._ring.counters
-        self._send_dropped()
-        if counters == self._sent_stats and self._hits.total() == self._sent_hits:
-            return
-        self._sent_stats = counters
-        self._sent_hits = self._hits.total()
-        self._link.send(
-            HostStats(
-                requests=counters.requests,
-                active=counters.active,
-                queued=counters.queued,
-                refused=counters.refused,
-                exceptions=counters.exceptions,
-                heap_bytes=self._isolate.heap_bytes(),
-                limits=dict(self._hits),
-                websockets=counters.websockets,
-            ),
-            droppable=True,
-        )
 
     # -- messages, frames, connections
 
@@ -399,12 +263,12 @@ class Host:
         for frame in wire.decode(bytes(view))[0]:
             if frame.type == wire.Type.LOG:
                 level = _LEVELS[min(frame.status, len(_LEVELS) - 1)]
-                self._log(level, frame.head.decode("latin-1"), frame.data)
+                self._reports.log(level, frame.head.decode("latin-1"), frame.data)
             elif frame.type == wire.Type.LIMIT:
                 request_id, _, limit = frame.head.decode("latin-1").partition("\n")
-                self._hits[limit] += 1
+                self._reports.count(limit)
                 if frame.data:
-                    self._log("warn", request_id, frame.data)
+                    self._reports.log("warn", request_id, frame.data)
             elif frame.type == wire.Type.FIRED:
                 fired = self._fires.end(frame.stream, frame.status, time.monotonic())
                 if fired is not None:
@@ -443,35 +307,11 @@ class Host:
             raise
         return sock
 
-    def _log(self, level: str, request_id: str, text: bytes) -> None:
-        if self._log_budget.admits(min(len(text), MAX_LINE_BYTES), time.monotonic()):
-            line = text[:MAX_LINE_BYTES].decode("utf-8", "replace")
-            sent = self._link.send(Log(time.time(), level, request_id, line), droppable=True)
-            self._log_budget.dropped += not sent
-
-    def _send_dropped(self) -> None:
-        dropped = self._log_budget.take_dropped()
-        if dropped:
-            self._hits["log_volume"] += dropped
-            self._link.send(
-                Log(
-                    time.time(),
-                    "warn",
-                    "",
-                    f"{dropped} log lines were dropped: over 1 MB at once, or 256 KB per second (limit log_volume)",
-                )
-            )
-
     # -- ends
-
-    def _hit(self, limit: str, message: str) -> None:
-        """Count a limit that does not end the host, and tell the app's owner."""
-        self._hits[limit] += 1
-        self._log("warn", "", message.encode())
 
     def _fail(self, message: str) -> None:
         """Tell the app's owner, and the supervisor if it waits for the load, what broke."""
-        self._link.send(Log(time.time(), "error", "", message))
+        self._reports.say("error", message)
         if not self._loaded:
             self._link.send(LoadFailed(message))
 
@@ -481,7 +321,7 @@ class Host:
             return
         self._ending = True
         report: FromHost = Retiring(limit, message) if self._loaded else LoadFailed(message)
-        self._link.send(Log(time.time(), "error", "", message))
+        self._reports.say("error", message)
         self._link.send(report)
         at = "" if limit == UNFIT else f" at its limit {limit}"
         self._ring.tell_end(limit, f"The app was stopped{at} and is being restarted. Try again soon.")
@@ -521,7 +361,7 @@ class Host:
             now = time.monotonic()
             if now >= self._buffers_due:  # V8 asks again and again for the same buffer
                 self._buffers_due = now + STATS_SECONDS
-                self._hit("memory_mb", message)
+                self._reports.hit("memory_mb", message)
             return current
         self._retire("memory_mb", self._memory_message("the heap is full"))
         self._isolate.terminate()
@@ -540,7 +380,7 @@ class Host:
         return f"out of memory (limit memory_mb = {self._limits.memory_mb}): {reason}; the isolate was ended"
 
     def _exit(self, status: int) -> NoReturn:
-        self._send_dropped()
+        self._reports.send_dropped()
         self._link.flush(seconds=1.0)
         os._exit(status)
 

@@ -3,7 +3,7 @@
 Code is compiled when it is first called, and memory shared with the zygote is copied when it is first written to: both
 would take longer than the first request of an app itself. So a small app of the platform's own is loaded and asked
 a few requests over a connection like an edge worker's, through the same loop. Nothing of it is left for the app to
-see: counters, numbers of connections and clocks begin anew afterwards. Called by `host.py`.
+see: counters, numbers of connections and clocks begin anew afterwards. Called by `platform_isolate.py`.
 """
 
 import socket

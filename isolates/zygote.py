@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from isolates.host import EXIT_BROKEN, Host
 from isolates.messages import Exited, Fork, Forked, FromZygote, ToZygote, ZygoteReady
+from isolates.platform_isolate import Origin
 from isolates.process import close_descriptors, default_signals
 from isolates.sandbox import layers
 from isolates.v8 import builtins, snapshot, symbols
@@ -44,22 +45,21 @@ class Zygote:
         self._descriptors: deque[int] = deque()
         self._hosts: dict[int, tuple[str, int]] = {}
         self._poller = select.poll()
-        self._engine = symbols.start()
-        self._platform = platform.read_bytes()
+        engine = symbols.start()
+        script = platform.read_bytes()
         rehearsal = platform.with_name(REHEARSAL)
-        script = rehearsal.read_bytes() if rehearsal.exists() else b""
-        self._snapshot = snapshot.cached(self._engine, self._platform, script, cache)
-        if self._snapshot is None:
+        rehearsed = rehearsal.read_bytes() if rehearsal.exists() else b""
+        made = snapshot.cached(engine, script, rehearsed, cache)
+        if made is None:
             print(
                 "zygote: V8 made no start-up snapshot, so each host evaluates the platform", file=sys.stderr, flush=True
             )
-        self._modules = builtins.read(MODULES)
-        self._version = importlib.metadata.version("brrrd")
+        self._origin = Origin(engine, script, made, builtins.read(MODULES), importlib.metadata.version("brrrd"))
         # Last: from here on this process has no network, and the files of other users may be out of its reach.
         self._sandbox, self._containment = layers.prepare(user)
 
     def __repr__(self) -> str:
-        return f"<Zygote {len(self._hosts)} hosts, {self._snapshot}>"
+        return f"<Zygote {len(self._hosts)} hosts, {self._origin.snapshot}>"
 
     def run(self) -> NoReturn:
         """Serve until the supervisor is gone, then exit."""
@@ -68,7 +68,7 @@ class Zygote:
         gc.freeze()
         self._poller.register(self._channel, select.POLLIN)
         held = self._containment
-        self._send(ZygoteReady(self._engine.name, containment=held.applied, missing=held.missing))
+        self._send(ZygoteReady(self._origin.engine.name, containment=held.applied, missing=held.missing))
         while True:
             for descriptor, _ in self._poller.poll():
                 if descriptor == self._channel.fileno():
@@ -112,11 +112,7 @@ class Zygote:
             self._channel.detach()
             close_descriptors(channel, listener)
             Host(
-                self._engine,
-                platform=self._platform,
-                snapshot=self._snapshot,
-                modules=self._modules,
-                version=self._version,
+                self._origin,
                 sandbox=self._sandbox,
                 channel=socket.socket(fileno=channel),
                 listener=socket.socket(fileno=listener),
