@@ -131,6 +131,7 @@ class PlatformIsolate:
         package = Package(load.directory)
         self._open(package, load, lambda _message: None)
         self._configure(load)
+        self.ring.tell_time()
         rehearse(self.ring, lambda first: isolate.call(play, *[main] if first else []))
         self._modules.close()
         package.close()
@@ -142,6 +143,8 @@ class PlatformIsolate:
         `on_too_large(message)` is called when a module is over the limit `module_mb`.
         """
         self._open(package, load, on_too_large)
+        # Timers that the app sets while it is loaded count from now.
+        self.ring.tell_time()
         loop = self.isolate.call(self._boot_script, self._native, self._configure(load))
         if self._rehearsal is None:
             self._watch_rejections()

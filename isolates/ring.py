@@ -11,6 +11,8 @@ integers little-endian, the first `HEADER_BYTES` of each a header:
             queued, requests so far, refused so far, exceptions so far, background work, open WebSockets
     scratch used by `operations.py`
 
+The clocks of the input are set before JavaScript runs for the first time, too.
+
 A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connection 0 is the host, 1 the egress process,
 2 the cache process, others are edge workers; a segment without frames says that the connection closed, and of the host
 that operations which it runs on threads are done.
@@ -246,16 +248,16 @@ class Ring:
         run()
         self._flags &= ~LEAVE
 
+    def tell_time(self) -> None:
+        """Set JavaScript's clocks before it is given control for the first time, or after it stood by."""
+        self._clock_ms = monotonic() * 1000
+        _INPUT.pack_into(self._input, 0, 0, self._flags, time.time() * 1000 // 1, self._clock_ms)
+
     def begin_anew(self) -> None:
         """Forget what JavaScript counted, and which connections there were; none is left."""
         self._next_id = FIRST_EDGE
         self._due = 0.0
         _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *_NOTHING)
-
-    def tell_time(self) -> None:
-        """Give JavaScript the clocks before it first polls: the app's evaluation may set timers."""
-        self._clock_ms = clock_ms = monotonic() * 1000
-        _INPUT.pack_into(self._input, 0, 0, self._flags, time.time() * 1000 // 1, clock_ms)
 
     def close(self) -> None:
         """Stop watching; for a ring that never ran."""

@@ -1,6 +1,6 @@
 /**
- * The isolate's clocks. The host writes both into the ring at every poll; within a turn only `Date.now` advances, in
- * whole milliseconds, so that no clock finer than that is to be had.
+ * The isolate's clocks. The host writes both into the ring before an app is loaded and at every poll; within a turn
+ * only `Date.now` advances, in whole milliseconds, so that no clock finer than that is to be had.
  */
 
 import { DateNow, max, min } from './primordials.ts';
@@ -12,7 +12,7 @@ let originMonotonic = 0;
 let originWall = 0;
 let latest = 0;
 
-/** Taken over from the ring's header after a poll. Milliseconds. */
+/** Taken over from the ring's header. Milliseconds. */
 export function setClock(wall: number, monotonic: number): void {
   wallAtPoll = wall;
   monotonicAtPoll = monotonic;
@@ -22,7 +22,7 @@ export function setClock(wall: number, monotonic: number): void {
   }
 }
 
-/** The next poll is the first one that the app knows of. */
+/** The next clock is the first one that the app knows of. */
 export function forgetTimeOrigin(): void {
   originWall = 0;
   latest = 0;

@@ -114,12 +114,11 @@ function turn(): void {
   }
 }
 
-/** Returns the loop; it calls `start`, if it is given one, before the first poll. */
+/** Returns the loop; it calls `start`, if it is given one, before the first poll, by the clocks that the host set. */
 export function makeLoop(poll: () => void): (start: (() => void) | null) => void {
   onTimerChange(announceTimer);
   return function run(start): void {
     if (start !== null) {
-      // The clocks are those of the last poll, long ago in a host that stood by, or nothing yet.
       readHeader();
       start();
     }
