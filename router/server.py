@@ -1,11 +1,11 @@
 """The edge's own HTTP/1.1 connection: an asyncio protocol on httptools that uvicorn runs in place of its own.
 
-uvicorn starts and drains the server and keeps the list of connections; this class reads requests and decides how each
-is answered (`router.exchanges`): straight from the app's isolate host where nothing else is to be done, else as ASGI
-through `router.app.Edge`. It exists because most of an edge worker's time went into a task, a scope and two queues per
-request, which the common case does not need: with it, a request to an app and back costs less CPU than a bare "hello
-world" on uvicorn's own protocol (38 against 65 µs at 32 connections, in the same minute on a busy machine), a third of
-it in the kernel's `write`.
+uvicorn starts and drains the server and keeps the list of connections; this class reads requests and has each answered
+in the shortest way (`router.answering`): straight from the app's isolate host where nothing else is to be done, else as
+ASGI through `router.app.Edge`. It exists because most of an edge worker's time went into a task, a scope and two queues
+per request, which the common case does not need: with it, a request to an app and back costs less CPU than a bare
+"hello world" on uvicorn's own protocol (38 against 65 µs at 32 connections, in the same minute on a busy machine), a
+third of it in the kernel's `write`.
 
 Requests are answered in their order. While one waits for its turn nothing more is read. RFC 9112 throughout; the parser
 refuses what it must refuse (both framings, bare line feeds, folded headers).
@@ -22,12 +22,12 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from router.app import ASGIApp, Edge
+from router.answering import exchange_for
+from router.app import Edge
 from router.asgi_exchange import AsgiExchange
-from router.assets import SMALL_BYTES
 from router.dispatch import Route
 from router.errors import EdgeError
-from router.exchanges import AssetExchange, Exchange, HostExchange
+from router.exchanges import Exchange
 from router.headers import WITHHELD, Peer
 from router.hosts import BadHostError
 from router.requests import Request
@@ -51,7 +51,6 @@ and trailers may be as large as a head; the parser collects them, and no bound o
 
 _SLASH = ord("/")
 _NOTED = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
-_READING = frozenset((b"GET", b"HEAD"))
 _UNUSUAL = frozenset((b"HEAD", b"TRACE"))
 _SPECIAL = _NOTED | WITHHELD | {b"host"}
 
@@ -202,7 +201,7 @@ class EdgeProtocol(asyncio.Protocol):
             request.check_size(self.edge.max_head_bytes)
         self._new_head()
         # From here on it counts what comes with a body and is none of it.
-        exchange = self._receiving = self._upgrade_exchange(request) if upgrade else self._exchange(request)
+        exchange = self._receiving = self._upgrade_exchange(request) if upgrade else exchange_for(self, request)
         if self._current is None:
             self._current = exchange
         else:
@@ -337,23 +336,9 @@ class EdgeProtocol(asyncio.Protocol):
         elif name in _NOTED:
             self._noted[name] = value
 
-    def _exchange(self, request: Request) -> Exchange:
-        edge = self.edge
-        application: ASGIApp = edge
-        if not request.special and request.problem is None:
-            try:
-                route = edge.dispatcher.find(request.host)
-            except BadHostError:
-                route = None
-            if isinstance(route, Route):
-                return self._app_exchange(request, route)
-            if route is not None:
-                application = edge.data_plane
-        return AsgiExchange(self, request, application)
-
     def _upgrade_exchange(self, request: Request) -> Exchange:
         """A WebSocket is asked for: of an app with a worker, or of the data plane; else this is a request as any."""
-        exchange = self._exchange(request)
+        exchange = exchange_for(self, request)
         if request.special or request.problem is not None or request.http_10:
             return exchange
         if isinstance(exchange, AsgiExchange) and exchange.application is self.edge.data_plane:
@@ -367,23 +352,6 @@ class EdgeProtocol(asyncio.Protocol):
             self._upgrade = UpgradeExchange(self, request, route)
             return self._upgrade
         return exchange
-
-    def _app_exchange(self, request: Request, route: Route) -> Exchange:
-        app, link = route.app, route.link
-        if link is None and route.links:
-            link = self.edge.dispatcher.pick(route)
-        if route.assets is not None and request.method in _READING and app.unavailable is None:
-            asset = route.assets.find(request.target.partition(b"?")[0].decode("latin-1"))
-            if asset is not None:
-                if asset.size <= SMALL_BYTES:
-                    return AssetExchange(self, request, route, asset)
-                return AsgiExchange(self, request, self.edge)
-        if link is not None and link.usable and app.has_worker and request.host.isascii():
-            if not request.length or request.length <= self.edge.body_limit(route):
-                return HostExchange(self, request, route, link)
-            request.problem = self.edge.body_too_large(route)
-            route.counters.observe(request.problem.status, 0.0)
-        return AsgiExchange(self, request, self.edge)
 
     def _head_unfinished(self, arrived: int) -> None:
         if self._head_bytes > self.edge.max_head_bytes:

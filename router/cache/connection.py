@@ -8,9 +8,8 @@ import asyncio
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, cast
+from typing import Any
 
 from isolates.wire import END, MAX_DATA_BYTES, Frame, FrameError, Type, encode
 from router.cache.calls import Call, CallError, call, entry_id, joined, listed, pairs, stored
@@ -20,9 +19,8 @@ from router.cache.freshness import storable
 from router.cache.index import Entry, Listed
 from router.cache.matching import Part, part
 from router.cache.store import Store
-from router.frames import FrameReader
-from router.identity import Identity, IdentityError, unseal
-from runtime.lookout import Lookout
+from router.host_connection import FramedConnection
+from router.identity import IdentityError
 
 log = logging.getLogger("router.cache")
 
@@ -33,8 +31,6 @@ MOST_BODIES = 256
 """Of one host that do not fit into a frame, under way at once."""
 MOST_STORING = 64
 """Of those, bodies on their way in, which may wait for the disk with a whole window each."""
-PAUSE_BYTES = 8 << 20
-"""Answers that the host has not read above which nothing more is done for it."""
 
 
 class Counters:
@@ -49,11 +45,10 @@ class Counters:
         self.refused = 0
 
 
-class HostConnection(asyncio.Protocol):
+class HostConnection(FramedConnection):
     """One accepted connection. `counters` gives those of an app; `on_close` is called when it is gone."""
 
-    identity: Identity
-    """Whose it is. There is one before anything else of the host is looked at."""
+    log = log
 
     def __init__(
         self,
@@ -62,27 +57,19 @@ class HostConnection(asyncio.Protocol):
         counters: Callable[[str], Counters],
         on_close: Callable[["HostConnection"], None],
     ) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__(ticket_key, self._tasks)
         self._store = store
-        self._ticket_key = ticket_key
         self._counters_of = counters
         self._counters: Counters
         self._on_close = on_close
-        self._loop = asyncio.get_running_loop()
-        self._lookout = Lookout.here()
-        self._transport: asyncio.Transport | None = None
-        self._identified = False
-        self._reader = FrameReader()
-        self._frames: deque[Frame] = deque()
         self._working = False
         self._writable = asyncio.Event()
         self._writable.set()
         self._exchanges: dict[int, Exchange] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._out: list[bytes] = []
 
     def __repr__(self) -> str:
-        app = self.identity.app_id if self._identified else "unknown"
-        return f"<HostConnection of {app} [{len(self._tasks)} under way, {len(self._frames)} waiting]>"
+        return f"<HostConnection of {self.app_id} [{len(self._tasks)} under way, {len(self._frames)} waiting]>"
 
     @property
     def in_flight(self) -> int:
@@ -90,10 +77,6 @@ class HostConnection(asyncio.Protocol):
         return len(self._tasks) + len(self._frames)
 
     # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=PAUSE_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -126,12 +109,6 @@ class HostConnection(asyncio.Protocol):
         """Wait until the host has read most of what was sent."""
         await self._writable.wait()
 
-    def close(self) -> None:
-        """Close once what is queued has been sent."""
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
-
     # Turns
 
     def _work(self) -> None:
@@ -158,15 +135,10 @@ class HostConnection(asyncio.Protocol):
         else:
             self._transport.resume_reading()
 
-    def _broken(self, error: Exception) -> None:
-        log.error("a host broke the frame format: %s", error)
-        self._frames.clear()
-        if self._transport is not None:
-            self._transport.abort()
-
     def _take(self, frame: Frame) -> None:
         if not self._identified or frame.type == Type.IDENTIFY:
-            self._identify(frame)
+            self._identify(frame.type, frame.data)
+            self._counters = self._counters_of(self.identity.app_id)
         elif frame.type == Type.REQUEST:
             self._called(frame)
         elif (exchange := self._exchanges.get(frame.stream)) is not None:
@@ -176,13 +148,6 @@ class HostConnection(asyncio.Protocol):
                 exchange.take_window(int.from_bytes(frame.data[:4], "little"))
             elif frame.type == Type.CANCEL:
                 exchange.give_up()
-
-    def _identify(self, frame: Frame) -> None:
-        if self._identified or frame.type != Type.IDENTIFY:
-            raise FrameError("the first frame, and no other, says whose the connection is")
-        self.identity = unseal(frame.data, self._ticket_key)
-        self._counters = self._counters_of(self.identity.app_id)
-        self._identified = True
 
     # Calls
 
@@ -358,12 +323,6 @@ class HostConnection(asyncio.Protocol):
 
     # Answers
 
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; those of one turn of the loop leave in one write."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(frame)
-
     def finished(self, stream: int) -> None:
         """Forget an exchange."""
         self._exchanges.pop(stream, None)
@@ -394,9 +353,3 @@ class HostConnection(asyncio.Protocol):
         except Exception:  # the room's door
             log.exception("a call to the cache")
             self._refuse(stream, CallError("storage", "the node could not do it"))
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and self._transport is not None:
-            self._transport.write(b"".join(out) if len(out) > 1 else out[0])
-            self._lookout.wait(self._lookout.requests, len(self._tasks))

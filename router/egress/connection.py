@@ -4,11 +4,8 @@ One per isolate host, so one per app build: it holds no connections that another
 together, its limits above all, is in `router.egress.share`.
 """
 
-import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import cast
 
 from isolates.wire import END, HEADER, HEADER_BYTES, UPGRADE, Frame, FrameError, Type
 from router.egress import headers
@@ -19,10 +16,9 @@ from router.egress.headers import Request
 from router.egress.pool import Pool
 from router.egress.share import Share, Shares
 from router.egress.upgrade import OutboundSocket, new_key
-from router.frames import FrameReader
-from router.identity import Identity, IdentityError, unseal
+from router.host_connection import FramedConnection
+from router.identity import IdentityError
 from runtime import looking
-from runtime.lookout import Lookout
 
 log = logging.getLogger("router.egress")
 
@@ -32,11 +28,8 @@ MAX_WAITING = 1000
 MAX_WAITING_BYTES = 16 << 20
 """Of their bodies, all together."""
 
-PAUSE_BYTES = 8 << 20
-"""Bytes the host has not read yet above which no more of its frames are."""
-
 UNHEARD_BYTES = 1 << 20
-"""The same, above which it hears nothing of what other hosts of its app send."""
+"""Bytes the host has not read yet above which it hears nothing of what other hosts of its app send."""
 
 MAX_WEBSOCKETS = 10_000
 """Of one host. The app's own limit (`max_websockets`) is kept in the isolate; this one holds whatever happens there."""
@@ -79,11 +72,10 @@ class Counters:
         self.failed = 0
 
 
-class HostConnection(asyncio.Protocol):
+class HostConnection(FramedConnection):
     """One accepted connection. `on_close` is called with it when it is gone."""
 
-    identity: Identity
-    """Whose it is. There is one before anything else of the host is looked at."""
+    log = log
 
     def __init__(
         self,
@@ -95,27 +87,21 @@ class HostConnection(asyncio.Protocol):
         ticket_key: bytes,
         channels: "Channels[HostConnection]",
     ) -> None:
-        self._ticket_key = ticket_key
+        self._active: set[int] = set()
+        super().__init__(ticket_key, self._active)
         self._shares = shares
         self._channels = channels
         self._make = make
         self._make_socket = make_socket
         self._counters = counters
         self._on_close = on_close
-        self._transport: asyncio.Transport | None = None
-        self._loop = asyncio.get_running_loop()
         self._exchanges: dict[int, Exchange] = {}
-        self._active: set[int] = set()
         self._waiting: dict[int, list[tuple[bytes, bool]]] = {}
         self._waiting_bytes = 0
         self._first = 0
         """The stream that has waited longest, when time was last looked at."""
         self._first_since = 0.0
         self._most_bytes = UNLIMITED
-        self._frames: deque[Frame] = deque()
-        self._reader = FrameReader()
-        self._out: list[bytes] = []
-        self._lookout = Lookout.here()
         self._for_answers = looking.patience()
         """Of those whom this app calls: they may be far away."""
         self.share: Share | None = None
@@ -130,17 +116,12 @@ class HostConnection(asyncio.Protocol):
         """The host does not read as fast as it is sent to."""
 
     def __repr__(self) -> str:
-        app = self.identity.app_id if self.share is not None else "unknown"
-        return f"<HostConnection of {app} [{len(self._active)} active, {len(self._waiting)} waiting]>"
+        return f"<HostConnection of {self.app_id} [{len(self._active)} active, {len(self._waiting)} waiting]>"
 
     @property
     def in_flight(self) -> int:
         """Requests not yet answered in full."""
         return len(self._exchanges)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=PAUSE_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -178,8 +159,7 @@ class HostConnection(asyncio.Protocol):
         try:
             frames = self._reader.feed(data)
         except FrameError as error:
-            log.error("a host broke the frame format: %s", error)
-            self._break()
+            self._broken(error)
             return
         if self._frames or len(frames) > FRAMES_PER_TURN:
             begun = bool(self._frames)
@@ -194,7 +174,7 @@ class HostConnection(asyncio.Protocol):
         try:
             for stream, kind, flags, status, head, body in frames:
                 if self.share is None or kind == _IDENTIFY:
-                    self._identify(kind, body)
+                    self._join(kind, body)
                 elif kind == _REQUEST:
                     self._requested(stream, head, body, flags)
                 elif kind >= _SUBSCRIBE:
@@ -209,8 +189,7 @@ class HostConnection(asyncio.Protocol):
                 elif kind == _CANCEL:
                     self._cancelled(exchange)
         except (FrameError, IdentityError, BroadcastError) as error:
-            log.error("a host broke the frame format: %s", error)
-            self._break()
+            self._broken(error)
 
     def _read_on(self) -> None:
         """Look at frames in portions, so that an app with very many holds up no other."""
@@ -224,23 +203,6 @@ class HostConnection(asyncio.Protocol):
         elif not self.choked:
             self._transport.resume_reading()
 
-    def _break(self) -> None:
-        self._frames.clear()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def close(self) -> None:
-        """Close once what is queued has been sent."""
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
-
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; those of one turn of the loop leave in one write."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(frame)
-
     def finished(self, exchange: Exchange, error: EgressError | None) -> None:
         """Forget an exchange that is over, count how it went, and let the next one begin."""
         if error is not None:
@@ -253,10 +215,8 @@ class HostConnection(asyncio.Protocol):
         else:
             self._counters.failed += 1
 
-    def _identify(self, kind: int, ticket: bytes) -> None:
-        if self.share is not None or kind != _IDENTIFY:
-            raise FrameError("the first frame, and no other, says whose the connection is")
-        self.identity = unseal(ticket, self._ticket_key)
+    def _join(self, kind: int, ticket: bytes) -> None:
+        self._identify(kind, ticket)
         self.share = self._shares.join(self.identity.app_id, self.identity.limits)
         self._most_bytes = self.identity.limits.megabytes << 20 or UNLIMITED
 
@@ -407,9 +367,3 @@ class HostConnection(asyncio.Protocol):
                 self.share.release()
         elif stream in self._waiting:
             self._take_waiting(stream)
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and self._transport is not None:
-            self._transport.write(b"".join(out) if len(out) > 1 else out[0])
-            self._lookout.wait(self._lookout.requests, len(self._active))

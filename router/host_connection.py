@@ -1,0 +1,79 @@
+"""A connection of an isolate host to a process of the node, in frames: what `router.egress` and `router.cache` share.
+
+The first frame says whose it is; what others ask for, the process's own class knows (`HostConnection` of each).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sized
+from typing import ClassVar, cast
+
+from isolates.wire import Frame, FrameError, Type
+from router.frames import FrameReader
+from router.identity import Identity, unseal
+from runtime.lookout import Lookout
+
+PAUSE_BYTES = 8 << 20
+"""Bytes the host has not read yet above which nothing more is done for it."""
+
+
+class FramedConnection(asyncio.Protocol):
+    """One accepted connection. `under_way` holds what the host waits for: while it does, looking for news may pay."""
+
+    log: ClassVar[logging.Logger]
+    identity: Identity
+    """Whose it is. There is one before anything else of the host is looked at."""
+
+    def __init__(self, ticket_key: bytes, under_way: Sized) -> None:
+        self._ticket_key = ticket_key
+        self._under_way = under_way
+        self._identified = False
+        self._loop = asyncio.get_running_loop()
+        self._lookout = Lookout.here()
+        self._transport: asyncio.Transport | None = None
+        self._reader = FrameReader()
+        self._frames: deque[Frame] = deque()
+        """Not looked at yet: others had their turn."""
+        self._out: list[bytes] = []
+
+    @property
+    def app_id(self) -> str:
+        """Whose it is, for people."""
+        return self.identity.app_id if self._identified else "unknown"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=PAUSE_BYTES)
+
+    def close(self) -> None:
+        """Close once what is queued has been sent."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; those of one turn of the loop leave in one write."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(frame)
+
+    def _identify(self, kind: int, ticket: bytes) -> None:
+        """Take the first frame. Raises `FrameError` if this is none, or not the first, and `IdentityError`."""
+        if self._identified or kind != Type.IDENTIFY:
+            raise FrameError("the first frame, and no other, says whose the connection is")
+        self.identity = unseal(ticket, self._ticket_key)
+        self._identified = True
+
+    def _broken(self, error: Exception) -> None:
+        """What came is not what a host sends."""
+        self.log.error("a host broke the frame format: %s", error)
+        self._frames.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self._transport is not None:
+            self._transport.write(b"".join(out) if len(out) > 1 else out[0])
+            self._lookout.wait(self._lookout.requests, len(self._under_way))
