@@ -107,11 +107,11 @@ async def test_a_transaction_at_work_is_not_taken_away_before_its_longest_age(ha
     steps = [{"stmt": {"sql": "BEGIN IMMEDIATE"}}]
     steps += [{"stmt": {"sql": SLOW.format(1_000_000)}} for _ in range(100)]
     steps += [{"stmt": {"sql": "INSERT INTO t VALUES (1)"}}, {"stmt": {"sql": "COMMIT"}}]
+    started = time.monotonic()
     working = asyncio.create_task(hasty_plane.requests({"type": "batch", "batch": {"steps": steps}}, CLOSE))
     await asyncio.sleep(0.1)
-    started = time.monotonic()
     await hasty_plane.execute("INSERT INTO t VALUES (2)")
-    assert 1 < time.monotonic() - started < 4
+    assert time.monotonic() - started > 1.9
     errors = (await working)["results"][0]["response"]["result"]["step_errors"]
     assert errors[-1]["code"] == "TRANSACTION_TIMEOUT"
     assert "2 s, the limit" in errors[-1]["message"]
@@ -121,7 +121,7 @@ async def test_a_transaction_at_work_is_not_taken_away_before_its_longest_age(ha
 async def test_a_transaction_nobody_waits_for_is_left_alone(hasty_plane: Plane) -> None:
     await hasty_plane.execute("CREATE TABLE t (a)")
     holder = await hasty_plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES (1)"))
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(0.6)
     answer = await hasty_plane.requests(execute("COMMIT"), CLOSE, baton=holder["baton"])
     assert answer["results"][0]["type"] == "ok"
 
@@ -147,19 +147,17 @@ async def test_a_stale_read_cannot_be_written_over_and_the_error_says_what_to_do
 
 async def test_a_slow_statement_delays_neither_its_own_database_nor_another(plane: Plane) -> None:
     await plane.execute("CREATE TABLE t (a)")
-    slow = asyncio.create_task(plane.execute(SLOW.format(8_000_000)))
-    await asyncio.sleep(0.1)
+    slow = asyncio.create_task(plane.execute(SLOW.format(10_000_000_000)))
+    await plane.worker.stats(lambda stats: stats.streams == 1)
     for _ in range(5):
         await plane.execute("SELECT 1", database_id=OTHER)
         await plane.execute("INSERT INTO t VALUES (1)")
     assert not slow.done()
-    await slow
+    slow.cancel()
 
 
 async def test_a_statement_over_the_limit_is_ended_with_words(hasty_plane: Plane) -> None:
-    started = time.monotonic()
-    error = await hasty_plane.failure(SLOW.format(1_000_000_000))
-    assert time.monotonic() - started < 3
+    error = await hasty_plane.failure(SLOW.format(10_000_000_000))
     assert error["code"] == "SQLITE_INTERRUPT"
     assert "0.5 s, the limit for one statement" in error["message"]
     assert await hasty_plane.values("SELECT 1") == [[1]]

@@ -69,7 +69,7 @@ async def test_drop_closes_streams_and_deletes_the_files(plane: Plane) -> None:
     await plane.execute("CREATE TABLE t (a)", database_id=OTHER)
     held = await plane.requests(execute("BEGIN IMMEDIATE"))
     running = asyncio.create_task(plane.post("v3/pipeline", {"requests": [execute(ENDLESS)]}))
-    await asyncio.sleep(0.2)
+    await plane.worker.stats(lambda stats: stats.streams == 2)
     await plane.worker.drop(MAIN, delete=True)
     assert (await running).status_code == 503
     assert not (plane.worker.directory / MAIN).exists()
@@ -110,9 +110,8 @@ async def test_the_worker_leaves_with_the_supervisor_and_on_sigterm(plane: Plane
 
 
 async def test_a_dead_worker_costs_its_calls_a_503_and_the_next_one_waits_for_the_new(plane: Plane) -> None:
-    await plane.values("SELECT 1")  # on a connection that nobody has accepted yet, a call would wait for the next one
     running = asyncio.create_task(plane.post("v3/pipeline", {"requests": [execute(ENDLESS)]}))
-    await asyncio.sleep(0.2)
+    await plane.worker.stats(lambda stats: stats.streams == 1)
     await plane.worker.kill()
     response = await running
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")

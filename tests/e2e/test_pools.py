@@ -16,10 +16,10 @@ from tests.node_server import Node, eventually
 BLOCK_SECONDS = 4.0
 APP = f"""
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-let running = 0;
 export default {{ async fetch(request) {{
-  const {{ pathname }} = new URL(request.url);
-  if (pathname === "/block") for (const until = Date.now() + {BLOCK_SECONDS * 1000}; Date.now() < until;);
+  const {{ pathname, searchParams }} = new URL(request.url);
+  const seconds = Number(searchParams.get("seconds") ?? {BLOCK_SECONDS});
+  if (pathname === "/block") for (const until = Date.now() + seconds * 1000; Date.now() < until;);
   if (pathname === "/sleep") await sleep(1000);
   if (pathname === "/echo") return new Response(await request.text());
   return new Response("served");
@@ -42,11 +42,11 @@ def status_of(node: Node, app: str) -> str:
     return str(node.control("GET", f"/v1/projects/default/apps/{app}").json()["app"]["status"])
 
 
-def block(node: Node, app: str) -> threading.Thread:
+def block(node: Node, app: str, seconds: float = BLOCK_SECONDS) -> threading.Thread:
     """Send a request that blocks its isolate; returns once it does."""
-    thread = threading.Thread(target=node.get, args=(app, "/block"))
+    thread = threading.Thread(target=node.get, args=(app, f"/block?seconds={seconds}"))
     thread.start()
-    eventually(3, lambda: any(host["state"] == "blocked" for host in hosts_of(node, app)))
+    eventually(seconds - 1, lambda: any(host["state"] == "blocked" for host in hosts_of(node, app)))
     return thread
 
 
@@ -71,8 +71,8 @@ def test_a_request_that_blocks_its_isolate_does_not_hold_up_others(pools: Node) 
 def test_the_cap_on_requests_holds_over_all_isolates_of_an_app(pools: Node) -> None:
     node = pools
     node.deploy({"_worker.js": APP}, "capped", max_concurrent_requests=2)
-    blocking = block(node, "capped")
-    eventually(3, lambda: len(hosts_of(node, "capped")) == 2)
+    blocking = block(node, "capped", 8)
+    eventually(4, lambda: len(hosts_of(node, "capped")) == 2)
     # One of the two places is taken by the request that blocks.
     with ThreadPoolExecutor(8) as pool:
         began = time.monotonic()

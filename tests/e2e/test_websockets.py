@@ -245,7 +245,7 @@ def test_isolates_of_an_app_count_their_websockets_together(node: Node) -> None:
 
 
 def test_a_deploy_lets_old_websockets_live_and_cuts_them_off_after_the_drain(start_node: Any) -> None:
-    node = start_node("--workers", "1", "--database-workers", "1", env={"BRRRD_DRAIN_SECONDS": "2"})
+    node = start_node("--workers", "1", "--database-workers", "1", env={"BRRRD_DRAIN_SECONDS": "4"})
     node.deploy({"_worker.js": APP}, "old")
     with open_socket(node, "old") as client:
         node.deploy({"_worker.js": APP.replace("data);", "`new ${data}`);")}, "old")

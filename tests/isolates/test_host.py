@@ -255,7 +255,7 @@ def test_a_missing_egress_process_is_a_closed_connection(host: Host) -> None:
 
 # -- limits
 
-SHORT = Limits(wall_ms=300)
+SHORT = Limits(wall_ms=600)
 
 
 @pytest.mark.parametrize(
@@ -273,11 +273,11 @@ def test_javascript_that_does_not_yield_is_ended(host: Host, code: str) -> None:
     start = time.monotonic()
     edge.request(1)
     assert host.end.expect(Retiring).limit == "wall_ms"
+    assert time.monotonic() - start > 0.8
     assert why_it_ended(edge) == "wall_ms"
     with pytest.raises(EOFError):
         edge.frame()
     assert host.exit_status() == 3
-    assert 0.5 < time.monotonic() - start < 4
 
 
 def test_code_over_its_cpu_limit_is_ended_long_before_the_wall_clock(host: Host) -> None:
@@ -307,7 +307,7 @@ def test_a_top_level_await_that_never_ends_fails_the_load(host: Host) -> None:
 
 
 def test_an_idle_host_is_not_ended(host: Host) -> None:
-    edge = host.serve("export default () => 1;", limits=Limits(wall_ms=50))
+    edge = host.serve("export default () => 1;", limits=Limits(wall_ms=500))
     time.sleep(2.2)
     assert edge.ask() == "1"
 

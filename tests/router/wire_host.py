@@ -38,6 +38,7 @@ class Request:
 
 class WireHost(asyncio.Protocol):
     cancelled: ClassVar[list[str]] = []
+    held: ClassVar[int] = 0
 
     def __init__(self) -> None:
         self.requests: dict[int, Request] = {}
@@ -140,6 +141,11 @@ class WireHost(asyncio.Protocol):
 
     async def do_hold(self, request: Request) -> None:
         """Never read the body nor answer."""
+        WireHost.held += 1
+
+    async def do_held(self, request: Request) -> None:
+        """How many requests were held so far."""
+        self.send(request.stream, Type.RESPONSE, flags=END, status=200, head=b"", data=b"%d" % WireHost.held)
 
     async def do_socket(self, request: Request) -> None:
         """Answer with a WebSocket that sends back what comes, after `seconds`."""

@@ -21,7 +21,9 @@ from tests.node_server import Node, eventually, pack
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    options = ("--workers", "2", "--database-workers", "1", "--keep-builds", "2")
+    options = ["--workers", "2", "--database-workers", "1", "--keep-builds", "2"]
+    for limit in ("transaction", "contended-transaction", "stream-idle", "contended-stream-idle"):
+        options += [f"--{limit}-ms", "600000"]
     with Node(tmp_path_factory.mktemp("control") / "data", *options) as node:
         yield node
 
@@ -212,9 +214,8 @@ def test_rotation_ends_transactions_that_were_begun_with_the_old_token(api: Node
     answer = httpx.post(url, json={"requests": begin}, headers=headers, trust_env=False)
     assert answer.status_code == 200 and answer.json()["baton"]
     token = api.control("POST", f"/v1/databases/{database['database_id']}/token/rotate").json()["database_token"]
-    began = time.monotonic()
+    # Nothing else would end that transaction while this waits.
     api.sql(database, "insert into t values (1)", token=token)
-    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize(("seconds", "lives"), [(0, 1), (-5, 1), (60, 60), (3601, 3600), (10**15, 3600)])
