@@ -87,4 +87,4 @@ def test_a_websocket_by_upgrade_websocket(node: Node, hono: httpx.Client) -> Non
         with pytest.raises(ConnectionClosed):
             client.recv()
         assert (client.close_code, client.close_reason) == (4001, "as you wish")
-    eventually(5, lambda: "socket closed" in node.logged("hono"))
+    eventually(10, lambda: "socket closed" in node.logged("hono"))

@@ -31,7 +31,7 @@ def test_an_order_is_validated_and_work_goes_on_after_the_answer(shop: httpx.Cli
         201,
         {"customer": "ada@example.com", "total": 2250, "currency": "EUR"},
     )
-    eventually(5, lambda: shop.get("/stock/TE-1").json()["left"] == before - 2)
+    eventually(10, lambda: shop.get("/stock/TE-1").json()["left"] == before - 2)
 
 
 def test_a_wrong_order_is_told_what_is_wrong(shop: httpx.Client) -> None:

@@ -26,3 +26,13 @@ async def hasty_plane() -> AsyncIterator[Plane]:
         max_answer_bytes=1 << 20,
     ) as served:
         yield served
+
+
+@pytest.fixture
+async def patient_plane() -> AsyncIterator[Plane]:
+    """The same with limits on transactions that no test lives to see: what ends one is something else."""
+    hour = 3_600_000
+    async with serve_plane(
+        statement_ms=hour, transaction_ms=hour, contended_transaction_ms=hour, idle_ms=hour, idle_writer_ms=hour
+    ) as served:
+        yield served

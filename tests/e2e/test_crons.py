@@ -62,7 +62,7 @@ def test_a_sleeping_app_is_woken_to_run_a_cron_by_hand(crons: Node) -> None:
 def test_a_run_that_fails_is_in_the_log_and_in_the_metrics(crons: Node) -> None:
     answer = fire(crons, "1 0 1 1 *").json()
     assert (answer["outcome"], answer["running"]) == ("exception", False)
-    eventually(5, lambda: "Error: bad run" in crons.logged("jobs"))
+    eventually(10, lambda: "Error: bad run" in crons.logged("jobs"))
     metrics = crons.control("GET", "/metrics").text
     assert 'brrrd_cron_runs_total{app="jobs",outcome="exception",project="default"} 1.0' in metrics
 
@@ -78,7 +78,7 @@ def test_a_second_run_is_refused_while_the_first_goes_on_and_a_death_ends_it(cro
     os.kill(next(host["pid"] for host in hosts if host["app_id"]), signal.SIGKILL)
     running.join()
     assert answers[0]["outcome"] == "died"
-    eventually(5, lambda: "The run of the cron 2 0 1 1 * ended early" in crons.logged("jobs"))
+    eventually(10, lambda: "The run of the cron 2 0 1 1 * ended early" in crons.logged("jobs"))
 
 
 def test_what_is_no_cron_of_the_app_is_refused(crons: Node) -> None:

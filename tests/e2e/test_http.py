@@ -308,7 +308,7 @@ def test_the_function_form_env_and_wait_until_work(node: Node) -> None:
         "background",
     )
     assert node.get("background").text == "0"
-    eventually(5, lambda: int(node.get("background").text) > 0)
+    eventually(10, lambda: int(node.get("background").text) > 0)
 
 
 def test_modules_of_the_package_can_be_imported(node: Node) -> None:

@@ -138,7 +138,7 @@ def test_a_client_that_fails_hears_an_error_and_a_close(client_node: Node, outsi
     targets = {"refused": refused.replace("/nothing", "/fetched"), "protocol": f"ws://127.0.0.1:{outside}/&protocol=x"}
     seen = client_node.get("client", f"/standard?to={targets.get(target, target)}").json()
     assert seen == [0, "error", "close", "", 1006, "", False, 3]
-    eventually(5, lambda: "could not be opened" in client_node.logged("client"))
+    eventually(10, lambda: "could not be opened" in client_node.logged("client"))
 
 
 def test_fetch_with_an_upgrade_header(client_node: Node, outside: int) -> None:
@@ -165,4 +165,4 @@ def test_a_websocket_can_be_passed_on(client_node: Node, outside: int) -> None:
 def test_limits_hold_for_clients_too(client_node: Node, outside: int) -> None:
     target = f"ws://127.0.0.1:{outside}/"
     assert client_node.get("few", f"/many?to={target}").json() == ["error", "error", "open", "open", "open"]
-    eventually(5, lambda: "max_websockets" in client_node.logged("few"))
+    eventually(10, lambda: "max_websockets" in client_node.logged("few"))

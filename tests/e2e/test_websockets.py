@@ -118,7 +118,7 @@ def test_many_messages_keep_their_order(node: Node, app: str) -> None:
             client.send(message)
         assert [client.recv() for _ in sent] == sent
     counted = 'brrrd_websocket_messages_total{app="sockets",direction="out",project="default"} '
-    eventually(5, lambda: float(metrics(node).partition(counted)[2].split("\n")[0] or 0) >= 2000, every=0.2)
+    eventually(10, lambda: float(metrics(node).partition(counted)[2].split("\n")[0] or 0) >= 2000, every=0.2)
 
 
 def test_what_is_sent_before_the_answer_arrives_first(node: Node, app: str) -> None:
@@ -143,10 +143,10 @@ def test_either_side_closes_with_a_code(node: Node, app: str) -> None:
         with pytest.raises(ConnectionClosed):
             client.recv()
         assert (client.close_code, client.close_reason) == (4000, "not today")
-    eventually(5, lambda: logged(node, app, "/close") == [[4000, "not today", True]])
+    eventually(10, lambda: logged(node, app, "/close") == [[4000, "not today", True]])
     with open_socket(node, app, "/mine") as client:
         client.close(3999, "enough")
-    eventually(5, lambda: logged(node, app, "/mine") == [[3999, "enough", True]])
+    eventually(10, lambda: logged(node, app, "/mine") == [[3999, "enough", True]])
     with open_socket(node, app, "/asked") as client:
         client.send("close 1011")
         with pytest.raises(ConnectionClosed):
@@ -165,7 +165,7 @@ def test_the_usual_client_of_node_js(node: Node, app: str, tmp_path: Path) -> No
 def test_a_client_that_vanishes_is_an_error(node: Node, app: str) -> None:
     with open_socket(node, app, "/vanish") as client:
         client.socket.shutdown(socket.SHUT_RDWR)
-        eventually(5, lambda: logged(node, app, "/vanish") == [["error"], [1006, "", False]])
+        eventually(10, lambda: logged(node, app, "/vanish") == [["error"], [1006, "", False]])
 
 
 @pytest.mark.parametrize(("path", "status"), [("/refuse", 401), ("/throw", 500), ("/body", 500)])
@@ -184,7 +184,7 @@ def test_a_message_over_the_limit_closes_with_1009(node: Node, app: str) -> None
                 client.send(message)
                 client.recv()
             assert client.close_code == 1009
-    eventually(5, lambda: "limit websocket_message_kb" in node.logged(app), every=0.2)
+    eventually(10, lambda: "limit websocket_message_kb" in node.logged(app), every=0.2)
 
 
 def test_a_listener_that_throws_is_logged_with_the_request(node: Node, app: str) -> None:
@@ -194,7 +194,7 @@ def test_a_listener_that_throws_is_logged_with_the_request(node: Node, app: str)
         client.send("throw")
         client.send("still here")
         assert client.recv() == "still here"
-    eventually(5, lambda: request_id in node.cli("logs", "--app", app, "--json").stdout)
+    eventually(10, lambda: request_id in node.cli("logs", "--app", app, "--json").stdout)
 
 
 def test_an_app_that_sends_faster_than_its_client_reads(node: Node, app: str) -> None:
@@ -206,7 +206,7 @@ def test_an_app_that_sends_faster_than_its_client_reads(node: Node, app: str) ->
                 read += len(client.recv())
         assert client.close_code == 1013
     assert read < 20 << 20
-    eventually(5, lambda: "websocket_buffer" in node.logged(app))
+    eventually(10, lambda: "websocket_buffer" in node.logged(app))
 
 
 def test_no_more_than_max_websockets(node: Node) -> None:
@@ -219,10 +219,10 @@ def test_no_more_than_max_websockets(node: Node) -> None:
         assert b"max_websockets" in caught.value.response.body
         assert node.get("few", "/log").status_code == 200
         second.close()
-        eventually(5, lambda: answers(node, "few"))
+        eventually(10, lambda: answers(node, "few"))
 
     counted = 'brrrd_host_limits_total{app="few",limit="max_websockets",project="default"}'
-    eventually(5, lambda: counted in metrics(node), every=0.2)
+    eventually(10, lambda: counted in metrics(node), every=0.2)
 
 
 def test_isolates_of_an_app_count_their_websockets_together(node: Node) -> None:
@@ -276,7 +276,7 @@ def test_websockets_behind_hypercorn(start_node: Any) -> None:
             client.send(message)
             assert client.recv() == message
         client.close(3999, "enough")
-    eventually(5, lambda: logged(node, "other", "/") == [["error"], [1006, "", False]])
+    eventually(10, lambda: logged(node, "other", "/") == [["error"], [1006, "", False]])
     with open_socket(node, "other", "/close") as client:
         with pytest.raises(ConnectionClosed):
             client.recv()

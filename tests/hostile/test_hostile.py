@@ -32,7 +32,7 @@ def test_a_hostile_script(attack: Attack, victim: Victim, neighbour: Neighbour) 
         if attack.recovers:
             eventually(BOUND_SECONDS, lambda: victim.edge.get("/well").text == "well")
         if attack.logged:
-            eventually(5, lambda: attack.logged in victim.log())
+            eventually(10, lambda: attack.logged in victim.log())
     else:
         assert attack.text in refused
     during = neighbour.seen - before
@@ -50,7 +50,7 @@ def test_limits_are_counted_by_name(victim: Victim) -> None:
         lines = [line for line in metrics.splitlines() if line.startswith("brrrd_host_limits_total{")]
         return all(any(f'limit="{name}"' in line for line in lines) for name in ("cpu_ms", "response_mb"))
 
-    eventually(5, counted, every=0.2)
+    eventually(10, counted, every=0.2)
 
 
 def test_status_tells_what_holds_hosts(victim: Victim) -> None:

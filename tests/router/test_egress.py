@@ -680,7 +680,7 @@ async def test_apps_names_are_reached_once_they_are_pushed(tmp_path: Path) -> No
         url = "http://shop.internal.invalid/"
         assert (await host.fetch("GET", url)).code == "dns"
         running.channel.send(LocalNames(["shop.internal.invalid", "*.apps.invalid"]))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             # The list and the request come by different sockets.
             while (await host.fetch("GET", url)).body != b"hello":
                 pass
@@ -777,7 +777,7 @@ async def test_statistics_are_reported() -> None:
         await host.fetch("GET", f"http://127.0.0.1:{server.port}/")
         await host.fetch("GET", "http://10.0.0.1/")
         await host.fetch("GET", "http://nothing.invalid/")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while not running.stats or running.stats[-1].requests < 3:
                 running.stats_changed.clear()
                 await running.stats_changed.wait()

@@ -190,10 +190,10 @@ class WireHost(asyncio.Protocol):
         self.send(request.stream, Type.DATA, flags=END)
 
     async def do_crumbs(self, request: Request) -> None:
-        """Send `count` frames of one byte, all at once."""
+        """Send frames of one byte, ten at a time `tens` times, faster than anybody takes them."""
         self.send(request.stream, Type.RESPONSE, status=200)
-        for number in range(int(request.query["count"])):
-            self.send(request.stream, Type.DATA, data=b"0123456789"[number % 10 :][:1])
+        ten = b"".join(wire.encode(request.stream, Type.DATA, data=b"%d" % digit) for digit in range(10))
+        self.out.append(ten * int(request.query["tens"]))
         self.send(request.stream, Type.DATA, flags=END)
 
     async def do_refuse(self, request: Request) -> None:

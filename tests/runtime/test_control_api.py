@@ -315,7 +315,7 @@ def test_metrics_count_responses_by_app(api: Node) -> None:
     def counted() -> bool:
         return line in httpx.get(api.control_url + "/metrics", trust_env=False).text
 
-    eventually(5, counted)
+    eventually(10, counted)
 
 
 def test_status_names_every_process(api: Node) -> None:

@@ -68,7 +68,7 @@ def test_a_host_that_dies_costs_its_requests_a_503_and_the_next_ones_nothing(cra
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(node.get("struck", "/wait").status_code))
     waiting.start()
-    eventually(5, lambda: any(host["active"] for host in node.control("GET", "/v1/status").json()["hosts"]))
+    eventually(10, lambda: any(host["active"] for host in node.control("GET", "/v1/status").json()["hosts"]))
     pid = host_of(node, "struck")
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -98,7 +98,7 @@ def test_hosts_of_a_killed_zygote_leave_no_zombies(crashing: Node) -> None:
                 found.append(str(stat))
         return found
 
-    eventually(5, lambda: not zombies())
+    eventually(10, lambda: not zombies())
 
 
 def test_requests_wait_while_all_apps_come_back_from_the_death_of_the_zygote(crashing: Node) -> None:
