@@ -26,6 +26,19 @@ def _number(description: str, least: int, most: int) -> Meta:
     return Meta(description=description, ge=least, le=most)
 
 
+SECTIONS = {
+    "data_dir": "The node",
+    "standby_hosts": "Isolates",
+    "limit_ceilings": "Limits of apps",
+    "egress_allow": "Outgoing requests of apps",
+    "cache_mb": "The Cache API",
+    "max_package_bytes": "Packages",
+    "database_workers": "Databases",
+    "statement_ms": "Limits of databases",
+}
+"""Headings of the manual, each by the first field below it."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an operator can set. Sizes are in bytes, times in the unit that the name ends in."""
 
@@ -53,6 +66,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = "127.0.0.1:8081"
 
+    operator_token: Annotated[
+        str,
+        _text(
+            "Bearer token of the control API. Empty: the one in the file `operator-token` of the data folder, "
+            "created at first start. Prefer the environment variable to a file that others can read."
+        ),
+    ] = ""
+
     server: Annotated[
         Literal["uvicorn", "hypercorn"],
         _text(
@@ -74,37 +95,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _text("File with the private key (PEM) of `tls_cert`."),
     ] = ""
 
-    workers: Annotated[
-        int,
-        _number("Edge worker processes. 0 means one per core this process may use.", 0, 256),
-    ] = 0
-
-    database_workers: Annotated[
-        int,
-        _number(
-            "Database worker processes. A database belongs to one of them and runs one statement at a time there. "
-            "0 means one per core this process may use.",
-            0,
-            256,
-        ),
-    ] = 0
-
-    db_hosts: Annotated[
-        list[str],
-        _text(
-            "Host names under which the edge answers as the data plane instead of looking for an app. "
-            "Add the public name of the database host here."
-        ),
-    ] = msgspec.field(default_factory=lambda: ["db.localhost", "localhost", "127.0.0.1"])
-
-    public_db_url: Annotated[
-        str,
-        _text(
-            "Start of the database URLs handed out, without a trailing slash: `https://db.example.com`. "
-            "Empty means the listen address. Its host name belongs to the data plane, as those in `db_hosts` do."
-        ),
-    ] = ""
-
     trusted_proxies: Annotated[
         list[str],
         _text(
@@ -113,59 +103,46 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = []
 
-    egress_allow: Annotated[
-        list[str],
-        _text(
-            "Networks (CIDR), host names or host:port pairs that apps may reach with fetch() beyond the public "
-            "internet. Every entry here is open to every app on the node."
-        ),
-    ] = []
+    workers: Annotated[
+        int,
+        _number("Edge worker processes. 0 means one per core this process may use.", 0, 256),
+    ] = 0
 
-    egress_ca_file: Annotated[
-        str,
-        _text(
-            "File with certificates (PEM) of authorities that apps' `https` requests accept beside the usual ones: "
-            "those of the machine's own store and of certifi. For services with a certificate of one's own."
-        ),
-    ] = ""
+    max_body_bytes: Annotated[
+        int,
+        _number("Largest request body, which is streamed, never held whole. A larger one gets 413.", 0, 1 << 40),
+    ] = 100_000_000
 
-    protected_databases: Annotated[
-        list[str],
-        _text("Database ids that refuse suspend, resume, delete, token rotation and query tokens with 403."),
-    ] = []
+    max_head_bytes: Annotated[
+        int,
+        _number("Largest request head (request line and headers). A larger one gets 431.", 1024, 1 << 20),
+    ] = 65_536
 
-    operator_token: Annotated[
-        str,
-        _text(
-            "Bearer token of the control API. Empty: the one in the file `operator-token` of the data folder, "
-            "created at first start. Prefer the environment variable to a file that others can read."
-        ),
-    ] = ""
-
-    wall_ms: Annotated[
+    drain_seconds: Annotated[
         int,
         _number(
-            "Longest time for one request, response stream included, for apps whose manifest sets none. After it "
-            "the client gets 504 and code that does not yield is interrupted.",
-            1,
-            3_600_000,
+            "How long requests in flight may take to finish on SIGTERM, and on an app's old build after a deploy.",
+            0,
+            3600,
         ),
-    ] = 30_000
+    ] = 30
 
-    memory_mb: Annotated[
-        int,
-        _number("V8 heap of one app, for apps whose manifest sets none.", 16, 4096),
-    ] = 128
-
-    max_concurrent_requests: Annotated[
+    keep_audit_entries: Annotated[
         int,
         _number(
-            "Requests one app handles at once, over all edge workers; as many again wait in a queue. For apps whose "
-            "manifest or deploy call sets none.",
-            1,
-            100_000,
+            "Entries kept in the audit log, and as many again for query tokens issued. Older ones go.", 100, 10_000_000
         ),
-    ] = 100
+    ] = 100_000
+
+    log_format: Annotated[
+        Literal["auto", "human", "json"],
+        _text("Form of the node's own log on standard error. `auto`: human on a terminal, JSON lines otherwise."),
+    ] = "auto"
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _text("Least important lines that the node's own log shows."),
+    ] = "info"
 
     standby_hosts: Annotated[
         int,
@@ -204,10 +181,32 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _number("An app that had no request for this long gives up its isolates beyond `min_isolates`.", 1, 1_000_000),
     ] = 600
 
-    queue_ms: Annotated[
+    isolate_user: Annotated[
+        str,
+        _text(
+            "User that isolate hosts run as when the node is started as root; otherwise they are the node's own user. "
+            "Best one that nothing else uses and that owns no file."
+        ),
+    ] = "nobody"
+
+    limit_ceilings: Annotated[
+        list[str],
+        _text(
+            "The most that manifests may set, as `NAME=VALUE`: `wall_ms=60000`, `memory_mb=512`. NAME is any of a "
+            "manifest's `limits`. A build whose manifest sets more is refused, by the name of the limit. Limits that "
+            "are not listed are bounded by the format of manifests alone. Builds that are deployed already stay."
+        ),
+    ] = []
+
+    wall_ms: Annotated[
         int,
-        _number("How long a request over the concurrency cap may wait before it gets 503.", 0, 600_000),
-    ] = 5_000
+        _number(
+            "Longest time for one request, response stream included, for apps whose manifest sets none. After it "
+            "the client gets 504 and code that does not yield is interrupted.",
+            1,
+            3_600_000,
+        ),
+    ] = 30_000
 
     cpu_ms: Annotated[
         int,
@@ -217,6 +216,36 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "isolate, and the client gets 503. 0: `wall_ms` alone, or what the manifest sets.",
             0,
             3_600_000,
+        ),
+    ] = 0
+
+    memory_mb: Annotated[
+        int,
+        _number("V8 heap of one app, for apps whose manifest sets none.", 16, 4096),
+    ] = 128
+
+    max_concurrent_requests: Annotated[
+        int,
+        _number(
+            "Requests one app handles at once, over all edge workers; as many again wait in a queue. For apps whose "
+            "manifest or deploy call sets none.",
+            1,
+            100_000,
+        ),
+    ] = 100
+
+    queue_ms: Annotated[
+        int,
+        _number("How long a request over the concurrency cap may wait before it gets 503.", 0, 600_000),
+    ] = 5_000
+
+    response_mb: Annotated[
+        int,
+        _number(
+            "Largest body of one response of an app's code; a manifest may set less. A larger one gets 502, "
+            "or is cut off there if it is a stream. 0: any size, or what the manifest sets.",
+            0,
+            1 << 20,
         ),
     ] = 0
 
@@ -230,15 +259,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 900_000
 
-    response_mb: Annotated[
+    module_mb: Annotated[
         int,
-        _number(
-            "Largest body of one response of an app's code; a manifest may set less. A larger one gets 502, "
-            "or is cut off there if it is a stream. 0: any size, or what the manifest sets.",
-            0,
-            1 << 20,
-        ),
-    ] = 0
+        _number("Largest module, or other file, that an app's code may import.", 1, 1024),
+    ] = 64
 
     max_websockets: Annotated[
         int,
@@ -260,6 +284,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             65_536,
         ),
     ] = 1024
+
+    egress_allow: Annotated[
+        list[str],
+        _text(
+            "Networks (CIDR), host names or host:port pairs that apps may reach with fetch() beyond the public "
+            "internet. Every entry here is open to every app on the node."
+        ),
+    ] = []
+
+    egress_ca_file: Annotated[
+        str,
+        _text(
+            "File with certificates (PEM) of authorities that apps' `https` requests accept beside the usual ones: "
+            "those of the machine's own store and of certifi. For services with a certificate of one's own."
+        ),
+    ] = ""
 
     subrequests: Annotated[
         int,
@@ -301,20 +341,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0
 
-    limit_ceilings: Annotated[
-        list[str],
-        _text(
-            "The most that manifests may set, as `NAME=VALUE`: `wall_ms=60000`, `memory_mb=512`. NAME is any of a "
-            "manifest's `limits`. A build whose manifest sets more is refused, by the name of the limit. Limits that "
-            "are not listed are bounded by the format of manifests alone. Builds that are deployed already stay."
-        ),
-    ] = []
-
-    module_mb: Annotated[
-        int,
-        _number("Largest module, or other file, that an app's code may import.", 1, 1024),
-    ] = 64
-
     cache_mb: Annotated[
         int,
         _number(
@@ -340,13 +366,80 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _number("Largest body that an app may keep with the Cache API. A larger one fails its `put`.", 1, 1 << 20),
     ] = 128
 
-    isolate_user: Annotated[
+    max_package_bytes: Annotated[
+        int,
+        _number("Largest package as uploaded, compressed.", 1024, 1 << 40),
+    ] = 256_000_000
+
+    max_unpacked_bytes: Annotated[
+        int,
+        _number("Largest package after unpacking.", 1024, 1 << 40),
+    ] = 1_000_000_000
+
+    max_package_files: Annotated[
+        int,
+        _number("Most files in one package.", 1, 10_000_000),
+    ] = 50_000
+
+    keep_builds: Annotated[
+        int,
+        _number(
+            "Builds kept per app for rollbacks, the active one included. Older ones go when a newer one is deployed.",
+            1,
+            10_000,
+        ),
+    ] = 20
+
+    database_workers: Annotated[
+        int,
+        _number(
+            "Database worker processes. A database belongs to one of them and runs one statement at a time there. "
+            "0 means one per core this process may use.",
+            0,
+            256,
+        ),
+    ] = 0
+
+    db_hosts: Annotated[
+        list[str],
+        _text(
+            "Host names under which the edge answers as the data plane instead of looking for an app. "
+            "Add the public name of the database host here."
+        ),
+    ] = msgspec.field(default_factory=lambda: ["db.localhost", "localhost", "127.0.0.1"])
+
+    public_db_url: Annotated[
         str,
         _text(
-            "User that isolate hosts run as when the node is started as root; otherwise they are the node's own user. "
-            "Best one that nothing else uses and that owns no file."
+            "Start of the database URLs handed out, without a trailing slash: `https://db.example.com`. "
+            "Empty means the listen address. Its host name belongs to the data plane, as those in `db_hosts` do."
         ),
-    ] = "nobody"
+    ] = ""
+
+    protected_databases: Annotated[
+        list[str],
+        _text("Database ids that refuse suspend, resume, delete, token rotation and query tokens with 403."),
+    ] = []
+
+    snapshot_seconds: Annotated[
+        int,
+        _number(
+            "How often a snapshot of every database that has changed is taken: 3600 is hourly, 86400 daily. 0: only "
+            "those asked for with `brrrd databases backup`.",
+            0,
+            31_536_000,
+        ),
+    ] = 0
+
+    keep_snapshots: Annotated[
+        int,
+        _number(
+            "Scheduled snapshots kept per database, and as many of those that a restore makes of the state before it. "
+            "Older ones go when a newer one is there. Snapshots asked for by hand stay until they are deleted.",
+            1,
+            10_000,
+        ),
+    ] = 7
 
     statement_ms: Annotated[
         int,
@@ -426,86 +519,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         _number("WebSockets that one database may have open at a time. One more is closed with code 1008.", 1, 100_000),
     ] = 1_000
-
-    max_body_bytes: Annotated[
-        int,
-        _number("Largest request body, which is streamed, never held whole. A larger one gets 413.", 0, 1 << 40),
-    ] = 100_000_000
-
-    max_head_bytes: Annotated[
-        int,
-        _number("Largest request head (request line and headers). A larger one gets 431.", 1024, 1 << 20),
-    ] = 65_536
-
-    max_package_bytes: Annotated[
-        int,
-        _number("Largest package as uploaded, compressed.", 1024, 1 << 40),
-    ] = 256_000_000
-
-    max_unpacked_bytes: Annotated[
-        int,
-        _number("Largest package after unpacking.", 1024, 1 << 40),
-    ] = 1_000_000_000
-
-    max_package_files: Annotated[
-        int,
-        _number("Most files in one package.", 1, 10_000_000),
-    ] = 50_000
-
-    keep_builds: Annotated[
-        int,
-        _number(
-            "Builds kept per app for rollbacks, the active one included. Older ones go when a newer one is deployed.",
-            1,
-            10_000,
-        ),
-    ] = 20
-
-    snapshot_seconds: Annotated[
-        int,
-        _number(
-            "How often a snapshot of every database that has changed is taken: 3600 is hourly, 86400 daily. 0: only "
-            "those asked for with `brrrd databases backup`.",
-            0,
-            31_536_000,
-        ),
-    ] = 0
-
-    keep_snapshots: Annotated[
-        int,
-        _number(
-            "Scheduled snapshots kept per database, and as many of those that a restore makes of the state before it. "
-            "Older ones go when a newer one is there. Snapshots asked for by hand stay until they are deleted.",
-            1,
-            10_000,
-        ),
-    ] = 7
-
-    keep_audit_entries: Annotated[
-        int,
-        _number(
-            "Entries kept in the audit log, and as many again for query tokens issued. Older ones go.", 100, 10_000_000
-        ),
-    ] = 100_000
-
-    drain_seconds: Annotated[
-        int,
-        _number(
-            "How long requests in flight may take to finish on SIGTERM, and on an app's old build after a deploy.",
-            0,
-            3600,
-        ),
-    ] = 30
-
-    log_format: Annotated[
-        Literal["auto", "human", "json"],
-        _text("Form of the node's own log on standard error. `auto`: human on a terminal, JSON lines otherwise."),
-    ] = "auto"
-
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        _text("Least important lines that the node's own log shows."),
-    ] = "info"
 
     def __post_init__(self) -> None:
         parse_address(self.listen, "listen")

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
-from runtime.config import Config
+from runtime.config import SECTIONS, Config
 from runtime.config_sources import ENVIRONMENT_PREFIX
 
 
@@ -17,13 +17,17 @@ class Field(NamedTuple):
     default: str
     """As it would be written in TOML."""
     description: str
+    section: str
+    """Heading that it is below."""
 
 
 def reference() -> list[Field]:
     """Every configuration key in order, from which the printed reference is made."""
     hints = get_type_hints(Config, include_extras=True)
     fields = []
+    section = ""
     for field in msgspec.structs.fields(Config):
+        section = SECTIONS.get(field.name, section)
         kind, meta = get_args(hints[field.name])[:2]
         default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
         fields.append(
@@ -33,6 +37,7 @@ def reference() -> list[Field]:
                 _type_name(kind),
                 msgspec.json.encode(default).decode(),
                 str(meta.description),
+                section,
             )
         )
     return fields

@@ -4,6 +4,7 @@ The text comes from `runtime.config`; a test compares the committed file with wh
 """
 
 import sys
+from itertools import groupby
 
 from runtime.cli.config_fields import Field, reference
 
@@ -28,13 +29,15 @@ db_hosts = ["db.localhost", "localhost", "127.0.0.1"]
 
 def page() -> str:
     """Return the whole document."""
-    return HEAD + "".join(map(_entry, reference()))
+    parts = [HEAD]
+    for section, fields in groupby(reference(), key=lambda field: field.section):
+        parts += [f"\n## {section}\n", *map(_entry, fields)]
+    return "".join(parts)
 
 
 def _entry(field: Field) -> str:
-    return (
-        f"\n## `{field.name}`\n\n{field.type} · default `{field.default}` · `{field.variable}`\n\n{field.description}\n"
-    )
+    facts = f"{field.type} · default `{field.default}` · `{field.variable}`"
+    return f"\n### `{field.name}`\n\n{facts}\n\n{field.description}\n"
 
 
 if __name__ == "__main__":
