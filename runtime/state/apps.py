@@ -45,13 +45,10 @@ def get(connection: sqlite3.Connection, app_id: str) -> App:
 
 def of_project(connection: sqlite3.Connection, project: str) -> list[App]:
     """All apps of a project by name; none if the project has never been used. Raises `NotFound` for an unknown id."""
-    try:
-        project_id = projects.find(connection, project).project_id
-    except NotFound:
-        if ids.is_id(project):
-            raise
+    used = projects.used(connection, project)
+    if used is None:
         return []
-    rows = connection.execute(_SELECT + "WHERE project_id = ? ORDER BY apps.name", (project_id,))
+    rows = connection.execute(_SELECT + "WHERE project_id = ? ORDER BY apps.name", (used.project_id,))
     return [App(*row) for row in rows]
 
 

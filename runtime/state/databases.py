@@ -56,13 +56,10 @@ def in_project(connection: sqlite3.Connection, project_id: str, name: str) -> Da
 
 def of_project(connection: sqlite3.Connection, project: str) -> list[Database]:
     """All databases of a project by name; none if the project has never been used."""
-    try:
-        project_id = projects.find(connection, project).project_id
-    except NotFound:
-        if ids.is_id(project):
-            raise
+    used = projects.used(connection, project)
+    if used is None:
         return []
-    rows = connection.execute(_SELECT + "WHERE project_id = ? ORDER BY databases.name", (project_id,))
+    rows = connection.execute(_SELECT + "WHERE project_id = ? ORDER BY databases.name", (used.project_id,))
     return [_record(row) for row in rows]
 
 

@@ -29,13 +29,21 @@ def find(connection: sqlite3.Connection, key: str) -> Project:
     return _record(row)
 
 
-def find_or_create(connection: sqlite3.Connection, key: str, now: float) -> Project:
-    """By name or id; a name that is not there yet becomes a project. Raises `NotFound` for an unknown id."""
+def used(connection: sqlite3.Connection, key: str) -> Project | None:
+    """By name or id; None for a name that was never used. Raises `NotFound` for an unknown id."""
     try:
         return find(connection, key)
     except NotFound:
         if ids.is_id(key):
             raise
+        return None
+
+
+def find_or_create(connection: sqlite3.Connection, key: str, now: float) -> Project:
+    """By name or id; a name that is not there yet becomes a project. Raises `NotFound` for an unknown id."""
+    known = used(connection, key)
+    if known is not None:
+        return known
     project = Project(ids.new("prj"), key, now)
     connection.execute("INSERT INTO projects VALUES (?, ?, ?)", (project.project_id, project.name, now))
     return project

@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from router.identity import Identity, seal
-from router.messages import AppCacheStats, CacheEmptied, CacheSettings, CacheStats, FromCache, Ready
-from runtime.channel import Channel
-from tests.router.egress_peer import TICKET_KEY, Answer, Child, Fetch, Host
+from router.messages import AppCacheStats, CacheEmptied, CacheSettings, CacheStats, FromCache
+from tests.router.egress_peer import Answer, Fetch, Host
+from tests.router.service import LISTEN_FD, TICKET_KEY, Service, running
 
 Headers = Iterable[tuple[str, str]]
 DEFAULT = "-"
@@ -82,18 +80,25 @@ def body(size: int) -> bytes:
     return _piece(0, size)
 
 
-class Cache:
-    """The real process with its control channel."""
+class Cache(Service):
+    """The cache process, with what it keeps in `folder`."""
 
-    def __init__(self, process: Child, channel: Channel[FromCache], path: str, folder: Path) -> None:
-        self.process = process
-        self.channel = channel
+    module = "router.cache"
+    messages = FromCache
+
+    def __init__(self, path: str, folder: Path) -> None:
+        super().__init__(path)
         self.folder = folder
         self.stats: dict[str, AppCacheStats] = {}
         self.emptied: asyncio.Queue[CacheEmptied] = asyncio.Queue()
         self.changed = asyncio.Event()
-        self.closed = asyncio.Event()
-        self.path = path
+
+    def take(self, message: CacheStats | CacheEmptied) -> None:
+        if isinstance(message, CacheStats):
+            self.stats |= message.apps
+            self.changed.set()
+        else:
+            self.emptied.put_nowait(message)
 
     async def app(self, app_id: str = "app-1") -> App:
         ticket = seal(Identity(app_id, "build-1"), TICKET_KEY)
@@ -129,46 +134,15 @@ async def cache(
     apps: Iterable[str] = ("app-1", "app-2"),
 ) -> AsyncIterator[Cache]:
     """Start `python -m router.cache` as the supervisor does, ready to be connected to."""
-    path = str(folder / "cache.s")
-    Path(path).unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen(128)
-    ours, theirs = socket.socketpair()
-    process = Child(theirs, listening, {}, module="router.cache")
-    theirs.close()
-    ready = asyncio.Event()
-    started: list[Cache] = []
-
-    def on_message(message: FromCache) -> None:
-        if isinstance(message, Ready):
-            ready.set()
-        elif isinstance(message, CacheStats):
-            started[0].stats |= message.apps
-            started[0].changed.set()
-        else:
-            started[0].emptied.put_nowait(message)
-
-    channel: Channel[FromCache] = await Channel.open(ours, FromCache, on_message, lambda: started[0].closed.set())
-    running = Cache(process, channel, path, folder / "cache")
-    started.append(running)
-    channel.send(
-        CacheSettings(
-            listen_fd=4,
-            directory=str(running.folder),
-            app_bytes=app_bytes,
-            total_bytes=total_bytes,
-            entry_bytes=entry_bytes,
-            app_ids=list(apps),
-            ticket_key=TICKET_KEY,
-        )
+    cache = Cache(str(folder / "cache.s"), folder / "cache")
+    settings = CacheSettings(
+        listen_fd=LISTEN_FD,
+        directory=str(cache.folder),
+        app_bytes=app_bytes,
+        total_bytes=total_bytes,
+        entry_bytes=entry_bytes,
+        app_ids=list(apps),
+        ticket_key=TICKET_KEY,
     )
-    try:
-        async with asyncio.timeout(20):
-            await ready.wait()
-        yield running
-    finally:
-        channel.close()
-        listening.close()
-        process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(process.wait)
+    async with running(cache, settings) as started:
+        yield started

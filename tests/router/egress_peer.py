@@ -2,23 +2,16 @@
 
 import asyncio
 import contextlib
-import os
-import signal
-import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
 from typing import cast
 
 from dataplane.messages import Catalog
 from isolates.wire import END, WINDOW_BYTES, Frame, Type, decode, encode
 from router.identity import Identity, SubrequestLimits, seal
-from router.messages import Applied, EgressSettings, EgressStats, FromEgress, Ready
-from runtime.channel import FD, Channel
+from router.messages import Applied, EgressSettings, EgressStats, FromEgress
+from tests.router.service import LISTEN_FD, TICKET_KEY, Service, running
 
-LISTEN_FD = 4
-TICKET_KEY = b"k" * 32
 TICKET = seal(Identity("app-1", "build-1"), TICKET_KEY)
 
 
@@ -169,18 +162,25 @@ class Host(asyncio.Protocol):
         return fetch.answer
 
 
-class Egress:
-    """The real process with its control channel."""
+class Egress(Service):
+    """The egress process."""
 
-    def __init__(self, process: "Child", channel: Channel[FromEgress], path: str) -> None:
-        self.process = process
-        self.channel = channel
-        self.path = path
+    module = "router.egress"
+    messages = FromEgress
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
         self.stats: list[EgressStats] = []
         self.stats_changed = asyncio.Event()
-        self.closed = asyncio.Event()
         self.applied: asyncio.Queue[int] = asyncio.Queue()
         """Versions of the catalogs that it serves."""
+
+    def take(self, message: Applied | EgressStats) -> None:
+        if isinstance(message, Applied):
+            self.applied.put_nowait(message.version)
+        else:
+            self.stats.append(message)
+            self.stats_changed.set()
 
     async def apply(self, catalog: Catalog) -> None:
         """Send a catalog and wait until it is in use."""
@@ -211,77 +211,16 @@ async def egress(
     token_key: bytes = b"",
 ) -> AsyncIterator[Egress]:
     """Start `python -m router.egress` as the supervisor does, ready to be connected to."""
+    settings = EgressSettings(
+        listen_fd=LISTEN_FD,
+        allow=list(allow),
+        edge_sockets=list(edge_sockets),
+        edge_authorities=list(edge_authorities),
+        db_hosts=list(db_hosts),
+        ca_file=ca_file,
+        ticket_key=TICKET_KEY,
+        token_key=token_key,
+    )
     with tempfile.TemporaryDirectory() as directory:
-        path = str(Path(directory) / "egress.sock")
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(path)
-        listening.listen(128)
-        ours, theirs = socket.socketpair()
-        process = Child(theirs, listening, environment or {})
-        theirs.close()
-        ready = asyncio.Event()
-        started: list[Egress] = []
-
-        def on_message(message: FromEgress) -> None:
-            if isinstance(message, Ready):
-                ready.set()
-            elif isinstance(message, Applied):
-                started[0].applied.put_nowait(message.version)
-            else:
-                started[0].stats.append(message)
-                started[0].stats_changed.set()
-
-        channel: Channel[FromEgress] = await Channel.open(ours, FromEgress, on_message, lambda: started[0].closed.set())
-        running = Egress(process, channel, path)
-        started.append(running)
-        channel.send(
-            EgressSettings(
-                listen_fd=LISTEN_FD,
-                allow=list(allow),
-                edge_sockets=list(edge_sockets),
-                edge_authorities=list(edge_authorities),
-                db_hosts=list(db_hosts),
-                ca_file=ca_file,
-                ticket_key=TICKET_KEY,
-                token_key=token_key,
-            )
-        )
-        try:
-            async with asyncio.timeout(20):
-                await ready.wait()
-            yield running
-        finally:
-            channel.close()
-            listening.close()
-            process.send_signal(signal.SIGKILL)
-            await asyncio.to_thread(process.wait)
-
-
-class Child:
-    """The started process; `subprocess` has no way to give a child descriptors under numbers of one's choice."""
-
-    def __init__(
-        self,
-        control: socket.socket,
-        listening: socket.socket,
-        environment: dict[str, str],
-        module: str = "router.egress",
-    ) -> None:
-        moves = [(os.POSIX_SPAWN_DUP2, control.fileno(), FD), (os.POSIX_SPAWN_DUP2, listening.fileno(), LISTEN_FD)]
-        self.pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-m", module],
-            {**os.environ, **environment},
-            file_actions=moves,
-        )
-        self._status: int | None = None
-
-    def send_signal(self, number: int) -> None:
-        if self._status is None:
-            os.kill(self.pid, number)
-
-    def wait(self) -> int:
-        """Return the exit code, negative for a signal. Blocks."""
-        if self._status is None:
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return self._status
+        async with running(Egress(f"{directory}/egress.sock"), settings, environment) as started:
+            yield started

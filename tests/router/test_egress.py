@@ -15,7 +15,8 @@ from isolates.wire import WINDOW_BYTES, Type, encode
 from router.identity import Identity, SubrequestLimits, seal
 from router.messages import Drain, LocalNames
 from tests.router.certificates import certificates
-from tests.router.egress_peer import TICKET_KEY, Egress, Host, egress
+from tests.router.egress_peer import Egress, Host, egress
+from tests.router.service import TICKET_KEY
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
