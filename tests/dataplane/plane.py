@@ -86,7 +86,7 @@ class WorkerProcess:
 
     async def exited(self) -> int:
         """Wait for the end of the process; return its exit status."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.closed.wait()
             return await asyncio.to_thread(self.process.wait)
 

@@ -89,11 +89,11 @@ async def test_drop_without_delete_keeps_the_data(plane: Plane) -> None:
 async def test_drain_finishes_what_runs_rolls_back_the_rest_and_exits(plane: Plane) -> None:
     await plane.execute("CREATE TABLE t (a)")
     await plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES ('open')"), database_id=MAIN)
-    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000) SELECT count(*) FROM n"
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000000) SELECT count(*) FROM n"
     running = asyncio.create_task(plane.values(slow))
-    await asyncio.sleep(0.2)
-    assert await plane.worker.drain(15_000) == 0
-    assert await running == [[5_000_000]]
+    await plane.worker.stats(lambda stats: stats.streams == 2)
+    assert await plane.worker.drain(60_000) == 0
+    assert await running == [[30_000_000]]
     await plane.worker.restart()
     assert await plane.values("SELECT count(*) FROM t") == [[0]]
 
