@@ -71,6 +71,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._parser = httptools.HttpRequestParser(self)
+        self._head_bytes = 0
+        """Of the head that is being read, or beside the body."""
         self._new_head()
         self._receiving: Exchange | None = None
         """The request whose body is being read."""
@@ -209,7 +211,7 @@ class EdgeProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def on_body(self, data: bytes) -> None:
-        self._head_bytes -= FRAMING_RATIO * len(data)
+        self._head_bytes = max(0, self._head_bytes - FRAMING_RATIO * len(data))  # a large body is no credit
         if self._receiving is not None:
             self._receiving.body(data)
 

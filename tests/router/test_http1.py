@@ -169,6 +169,7 @@ def test_a_too_large_chunked_body_that_comes_with_its_head_is_refused(client: Ra
 ENDLESS = {
     "trailers": (b"0\r\n", b"a: b\r\n" * 10_000),
     "a trailer": (b"0\r\na: ", b"b" * 60_000),
+    "a trailer of a large body": (b"15f90\r\n" + b"x" * 90_000 + b"\r\n0\r\na: ", b"b" * 60_000),
     "a chunk extension": (b"1;", b"a" * 60_000),
 }
 
