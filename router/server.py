@@ -76,6 +76,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._new_head()
         self._receiving: Exchange | None = None
         """The request whose body is being read."""
+        self._pieces: list[bytes] = []
+        """What this read brought of that body, which may be many chunks of a byte: they go on together."""
         self._current: Exchange | None = None
         """The request being answered."""
         self._waiting: deque[Exchange] = deque()
@@ -149,7 +151,9 @@ class EdgeProtocol(asyncio.Protocol):
             self._since = time.monotonic()
             if self._head_bytes > self.edge.max_head_bytes:
                 self._refuse(EdgeError(431))
-            elif not receiving.started and receiving is self._current:
+                return
+            self._pass_on()
+            if not receiving.started and receiving is self._current:
                 receiving.start()
         elif self._head_bytes and self._upgrade is None:
             self._head_unfinished(len(data))
@@ -212,10 +216,10 @@ class EdgeProtocol(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self._head_bytes = max(0, self._head_bytes - FRAMING_RATIO * len(data))  # a large body is no credit
-        if self._receiving is not None:
-            self._receiving.body(data)
+        self._pieces.append(data)
 
     def on_message_complete(self) -> None:
+        self._pass_on()
         receiving = self._receiving
         self._receiving = None
         self._head_bytes = 0
@@ -316,6 +320,13 @@ class EdgeProtocol(asyncio.Protocol):
                 self._close(linger=False)
 
     # own
+
+    def _pass_on(self) -> None:
+        pieces = self._pieces
+        if pieces:
+            self._pieces = []
+            if self._receiving is not None:
+                self._receiving.body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _new_head(self) -> None:
         """Begin to collect the head of the next request."""

@@ -187,6 +187,8 @@ def test_trailers_and_crumbs_are_read_and_passed_to_nobody(client: RawClient) ->
     client.send(head("POST", "/show?n=50000", "Transfer-Encoding: chunked") + body + GET)
     answer = client.response()
     assert (shown(answer)["body"], b"x-trailer" in answer[2]) == ("x" * 50_000, False)
+    frames = shown(answer)["frames"]
+    assert isinstance(frames, int) and frames < 1_000
     assert client.response()[2] == b"hello world"
 
 

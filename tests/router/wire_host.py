@@ -27,6 +27,7 @@ class Request:
         self.parts = urlsplit(self.url)
         self.query = {name: values[-1] for name, values in parse_qs(self.parts.query).items()}
         self.body = bytearray(frame.data)
+        self.frames = 1
         self.ended = bool(frame.flags & (END | UPGRADE))
         self.complete = asyncio.Event()
         if self.ended:
@@ -85,6 +86,7 @@ class WireHost(asyncio.Protocol):
                 self.grant(request, len(frame.data))
             elif handler != "hold":
                 request.body += frame.data
+                request.frames += 1
                 self.grant(request, len(frame.data))
         elif frame.type == Type.MESSAGE:
             self.send(request.stream, Type.MESSAGE, flags=frame.flags, status=frame.status, data=frame.data)
@@ -123,6 +125,7 @@ class WireHost(asyncio.Protocol):
             "request_id": request.request_id,
             "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers],
             "body": request.body.decode("latin-1"),
+            "frames": request.frames,
             "pid": os.getpid(),
         }
         self.send(request.stream, Type.RESPONSE, status=200, head=b"\ncontent-type\napplication/json")
