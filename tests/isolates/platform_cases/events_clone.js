@@ -80,6 +80,69 @@ cases['structuredClone refusals and transfer'] = () => {
   equal(kept.byteLength, 4);
   throws(() => structuredClone(), 'TypeError');
 };
+cases['a transferred readable stream brings clones of the chunks'] = async () => {
+  const chunk = { a: [1] };
+  const given = ReadableStream.from([chunk, 'two']);
+  const { stream } = structuredClone({ stream: given }, { transfer: [given] });
+  equal(given.locked, true);
+  const reader = stream.getReader();
+  const first = (await reader.read()).value;
+  same([first, first === chunk], [{ a: [1] }, false]);
+  same([await reader.read(), await reader.read()], [{ value: 'two', done: false }, { value: undefined, done: true }]);
+};
+cases['a transferred readable stream passes on ends of either side'] = async () => {
+  let reason;
+  const cancelled = new ReadableStream({ cancel(why) { reason = why; } });
+  await structuredClone(cancelled, { transfer: [cancelled] }).cancel('enough');
+  equal(reason, 'enough');
+  const error = new RangeError('broken');
+  const failing = new ReadableStream({ pull() { throw error; } });
+  const failed = await structuredClone(failing, { transfer: [failing] }).getReader().read().catch((why) => why);
+  same([failed instanceof RangeError, failed.message, failed === error], [true, 'broken', false]);
+  const odd = new ReadableStream({ pull(controller) { controller.enqueue(() => {}); }, cancel(why) { reason = why; } });
+  const refused = await structuredClone(odd, { transfer: [odd] }).getReader().read().catch((why) => why);
+  same([refused.name, reason.name], ['DataCloneError', 'DataCloneError']);
+};
+cases['a transferred writable stream takes clones and closes'] = async () => {
+  const seen = [];
+  const given = new WritableStream({ write(chunk) { seen.push(chunk); }, close() { seen.push('closed'); } });
+  const writer = structuredClone(given, { transfer: [given] }).getWriter();
+  const chunk = { a: 1 };
+  await writer.write(chunk);
+  await writer.close();
+  same([seen, seen[0] === chunk, given.locked], [[{ a: 1 }, 'closed'], false, true]);
+  let reason;
+  const sink = new WritableStream({ write() { throw new TypeError('full'); }, abort(why) { reason = why; } });
+  const other = structuredClone(sink, { transfer: [sink] }).getWriter();
+  const failed = await other.write(1).catch((why) => why);
+  equal(`${failed}`, 'TypeError: full');
+  const left = new WritableStream({ abort(why) { reason = why; } });
+  await structuredClone(left, { transfer: [left] }).abort('bye');
+  equal(reason, 'bye');
+};
+cases['a transferred transform stream works through a port'] = async () => {
+  const given = new TransformStream({ transform(chunk, controller) { controller.enqueue(chunk * 2); } });
+  const { port1, port2 } = new MessageChannel();
+  const arrived = new Promise((resolve) => { port2.onmessage = ({ data }) => resolve(data); });
+  port1.postMessage(given, [given]);
+  const { readable, writable } = await arrived;
+  const writer = writable.getWriter();
+  void writer.write(21);
+  void writer.close();
+  same([await Array.fromAsync(readable), given.readable.locked, given.writable.locked], [[42], true, true]);
+  port1.close();
+};
+cases['streams that cannot be transferred are refused, and nothing else is transferred'] = () => {
+  const both = new TransformStream();
+  for (const list of [[both, both.readable], [both.writable, both]]) throws(() => structuredClone(list, { transfer: list }), 'DataCloneError');
+  const locked = new ReadableStream();
+  locked.getReader();
+  const buffer = new ArrayBuffer(1);
+  throws(() => structuredClone(locked, { transfer: [buffer, locked] }), 'DataCloneError');
+  throws(() => structuredClone(new ReadableStream()), 'DataCloneError');
+  throws(() => structuredClone(both), 'DataCloneError');
+  same([buffer.byteLength, both.readable.locked], [1, false]);
+};
 cases['MessageChannel'] = async () => {
   const { port1, port2 } = new MessageChannel();
   const got = new Promise((resolve) => (port2.onmessage = (event) => resolve(event.data)));

@@ -26,7 +26,6 @@ import {
   typedArrayTag,
   uncurryThis,
 } from '../primordials.ts';
-import { isReadableStream } from '../streams.ts';
 import { inspect } from '../inspect.ts';
 import {
   bigintValue,
@@ -45,6 +44,7 @@ import {
 } from '../internal_slots.ts';
 import { Float16ArrayCtor, isError } from '../late_intrinsics.ts';
 import { isArrayBuffer, isObject, isSharedArrayBuffer, requireArguments, toDictionary } from '../webidl.ts';
+import { isLockedStream, isTransferableStream, sidesOf, transferStream } from './transferred_streams.ts';
 
 const typedArrayValues = uncurryThis(
   (ObjectGetPrototypeOf(Uint8Array.prototype) as Uint8Array).values as () => unknown,
@@ -262,7 +262,7 @@ function cloneError(error: Error, memory: Memory): Error {
 function isPlatformOnly(value: object): boolean {
   const prototype = ObjectGetPrototypeOf(value) as object | null;
   if (prototype === null || prototype === Object.prototype) return false;
-  return isReadableStream(value) || isMessagePort(value) || isInterfaceObject(value);
+  return isTransferableStream(value) || isMessagePort(value) || isInterfaceObject(value);
 }
 
 /** Instances of the platform's interfaces have their class's tag on the prototype and no state of their own. */
@@ -293,6 +293,9 @@ function checkTransfer(transfer: object[]): void {
     if (transfer.indexOf(item) !== index) throw new DOMException('A transferable is listed twice', 'DataCloneError');
     if (isArrayBuffer(item)) {
       if (detached(item)) refuse(item, 'A detached ArrayBuffer');
+    } else if (isTransferableStream(item)) {
+      if (isLockedStream(item)) refuse(item, 'A locked stream');
+      for (const side of sidesOf(item)) if (transfer.includes(side)) refuse(side, 'A side of a stream in the list');
     } else if (!isMessagePort(item)) refuse(item, 'A value that cannot be transferred');
     else if (isDetachedPort(item)) refuse(item, 'A MessagePort that was transferred');
   }
@@ -312,7 +315,8 @@ export function cloneWithTransfer(value: unknown, transfer: object[]): { value: 
       const port = movePort(item);
       ports.push(port);
       clones.set(item, port);
-    } else clones.set(item, transferBuffer(item as ArrayBuffer));
+    } else if (isTransferableStream(item)) clones.set(item, transferStream(item, structuredClone));
+    else clones.set(item, transferBuffer(item as ArrayBuffer));
   }
   return { value: clone(value, { clones, shapes }), ports };
 }

@@ -1,0 +1,133 @@
+/**
+ * Streams that are transferred (Streams §4.2.5, §5.2.5 and §6.2.4): the given one is locked for good, and a new one
+ * passes clones of its chunks on. The standard has a pair of message ports between the two, for realms that share
+ * nothing; here they are in one isolate, and each is asked as the other is.
+ */
+
+import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, uncurryThis } from '../primordials.ts';
+import { isReadableStream, ReadableStream, streamInterfaces, TransformStream, WritableStream } from '../streams.ts';
+
+type Stream = ReadableStream<unknown> | WritableStream<unknown> | TransformStream<unknown, unknown>;
+type Copy = (value: unknown) => unknown;
+
+const { ReadableStreamDefaultReader, WritableStreamDefaultWriter } = streamInterfaces;
+type Reader = InstanceType<typeof ReadableStreamDefaultReader>;
+type Writer = InstanceType<typeof WritableStreamDefaultWriter>;
+
+const readableLocked = lockedOf(ReadableStream.prototype);
+const writableLocked = lockedOf(WritableStream.prototype);
+const read = uncurryThis(ReadableStreamDefaultReader.prototype.read) as unknown as (
+  reader: Reader,
+) => Promise<{ done: boolean; value: unknown }>;
+const cancel = uncurryThis(ReadableStreamDefaultReader.prototype.cancel) as unknown as (
+  reader: Reader,
+  reason: unknown,
+) => Promise<void>;
+const write = uncurryThis(WritableStreamDefaultWriter.prototype.write) as unknown as (
+  writer: Writer,
+  chunk: unknown,
+) => Promise<void>;
+const close = uncurryThis(WritableStreamDefaultWriter.prototype.close) as unknown as (writer: Writer) => Promise<void>;
+const abort = uncurryThis(WritableStreamDefaultWriter.prototype.abort) as unknown as (
+  writer: Writer,
+  reason: unknown,
+) => Promise<void>;
+const whenClosed = uncurryThis(
+  ObjectGetOwnPropertyDescriptor(WritableStreamDefaultWriter.prototype, 'closed')!.get as () => Promise<void>,
+) as unknown as (writer: Writer) => Promise<void>;
+
+function lockedOf(prototype: object): (stream: Stream) => boolean {
+  return uncurryThis(ObjectGetOwnPropertyDescriptor(prototype, 'locked')!.get as () => boolean) as unknown as (
+    stream: Stream,
+  ) => boolean;
+}
+
+export function isTransferableStream(value: unknown): value is Stream {
+  return isReadableStream(value) || value instanceof WritableStream || value instanceof TransformStream;
+}
+
+/** What a stream consists of besides itself: the two sides of a TransformStream. */
+export function sidesOf(stream: Stream): Stream[] {
+  if (!(stream instanceof TransformStream)) return [];
+  const { _readable, _writable } = stream as unknown as { _readable: Stream; _writable: Stream };
+  return [_readable, _writable];
+}
+
+/** A stream with a reader, a writer or a pipe cannot be transferred. */
+export function isLockedStream(stream: Stream): boolean {
+  if (isReadableStream(stream)) return readableLocked(stream);
+  return stream instanceof WritableStream ? writableLocked(stream) : sidesOf(stream).some(isLockedStream);
+}
+
+/** The stream that stands for `stream`, which is not locked, from now on. `copy` is the structured clone. */
+export function transferStream(stream: Stream, copy: Copy): Stream {
+  if (isReadableStream(stream)) return transferReadable(stream, copy);
+  if (stream instanceof WritableStream) return transferWritable(stream, copy);
+  const [readable, writable] = sidesOf(stream);
+  const moved = Object.create(TransformStream.prototype) as TransformStream<unknown, unknown>;
+  const slots = {
+    _readable: transferStream(readable, copy),
+    _writable: transferStream(writable, copy),
+    // Its existence is what the stream is known by.
+    _transformStreamController: undefined,
+  };
+  for (const [name, value] of Object.entries(slots)) ObjectDefineProperty(moved, name, { value, writable: true });
+  return moved;
+}
+
+function transferReadable(stream: ReadableStream<unknown>, copy: Copy): ReadableStream<unknown> {
+  const reader = new ReadableStreamDefaultReader(stream) as unknown as Reader;
+  return new ReadableStream<unknown>(
+    {
+      async pull(controller) {
+        const next = await read(reader).catch((error: unknown) => {
+          throw copyOfError(error, copy);
+        });
+        if (next.done) {
+          controller.close();
+          return;
+        }
+        try {
+          controller.enqueue(copy(next.value));
+        } catch (error) {
+          cancel(reader, error).catch(ignore);
+          throw error;
+        }
+      },
+      cancel: (reason) => cancel(reader, copyOfError(reason, copy)),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function transferWritable(stream: WritableStream<unknown>, copy: Copy): WritableStream<unknown> {
+  const writer = new WritableStreamDefaultWriter(stream) as unknown as Writer;
+  return new WritableStream<unknown>({
+    start(controller) {
+      whenClosed(writer).catch((error: unknown) => controller.error(copyOfError(error, copy)));
+    },
+    write(chunk) {
+      let copied: unknown;
+      try {
+        copied = copy(chunk);
+      } catch (error) {
+        abort(writer, error).catch(ignore);
+        throw error;
+      }
+      return write(writer, copied);
+    },
+    close: () => close(writer),
+    abort: (reason) => abort(writer, copyOfError(reason, copy)),
+  });
+}
+
+/** A clone of a reason, or, if it has none, the error that says so. */
+function copyOfError(error: unknown, copy: Copy): unknown {
+  try {
+    return copy(error);
+  } catch (refused) {
+    return refused;
+  }
+}
+
+function ignore(): void {}
