@@ -15,6 +15,8 @@ from dataplane.streams import Stream
 
 SLOW_SECONDS = 0.002
 """What takes longer goes on aside."""
+SLICE_SECONDS = 0.001
+"""What can be paused is paused after that: before it is taken for slow."""
 WATCH_SECONDS = 0.02
 """How often the watching thread looks."""
 
@@ -71,7 +73,7 @@ class Lead:
         """
         call = self._current
         if call is not None and call.stream is stream:
-            return now - call.started >= SLOW_SECONDS
+            return now - call.started >= SLICE_SECONDS
         began, stream.piece_began = stream.piece_began, now
         return now - began < SLOW_SECONDS
 

@@ -77,6 +77,9 @@ class Worker:
             if self.service.sync():
                 continue
             resumed = self.service.paused
+            if resumed:
+                # What was answered just now must not wait for a slice of somebody else's.
+                self._flush()
             if not self.service.resume():
                 return
             self._flush()
