@@ -15,7 +15,7 @@ import {
   WritableStreamDefaultController,
   WritableStreamDefaultWriter,
 } from 'web-streams-polyfill';
-import { ObjectDefineProperty, ObjectGetPrototypeOf, ObjectSetPrototypeOf } from './primordials.ts';
+import { ObjectDefineProperty, ObjectGetPrototypeOf, ObjectSetPrototypeOf, uncurryThis } from './primordials.ts';
 
 /** Every interface of the standard, by its global name. */
 export const streamInterfaces = {
@@ -35,6 +35,19 @@ export const streamInterfaces = {
 };
 
 export { ReadableStream, TransformStream, WritableStream };
+
+export type Reader = InstanceType<typeof ReadableStreamDefaultReader>;
+
+/** `reader.read()`, whatever an app makes of that. */
+export const readFrom = uncurryThis(ReadableStreamDefaultReader.prototype.read) as unknown as (
+  reader: Reader,
+) => Promise<{ done: boolean; value: unknown }>;
+
+/** `reader.cancel(reason)`, the same. */
+export const cancelReader = uncurryThis(ReadableStreamDefaultReader.prototype.cancel) as unknown as (
+  reader: Reader,
+  reason: unknown,
+) => Promise<void>;
 
 export function isReadableStream(value: unknown): value is ReadableStream<unknown> {
   return value instanceof ReadableStream;

@@ -5,24 +5,25 @@
  */
 
 import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, uncurryThis } from '../primordials.ts';
-import { isReadableStream, ReadableStream, streamInterfaces, TransformStream, WritableStream } from '../streams.ts';
+import {
+  cancelReader,
+  isReadableStream,
+  ReadableStream,
+  type Reader,
+  readFrom,
+  streamInterfaces,
+  TransformStream,
+  WritableStream,
+} from '../streams.ts';
 
 type Stream = ReadableStream<unknown> | WritableStream<unknown> | TransformStream<unknown, unknown>;
 type Copy = (value: unknown) => unknown;
 
 const { ReadableStreamDefaultReader, WritableStreamDefaultWriter } = streamInterfaces;
-type Reader = InstanceType<typeof ReadableStreamDefaultReader>;
 type Writer = InstanceType<typeof WritableStreamDefaultWriter>;
 
 const readableLocked = lockedOf(ReadableStream.prototype);
 const writableLocked = lockedOf(WritableStream.prototype);
-const read = uncurryThis(ReadableStreamDefaultReader.prototype.read) as unknown as (
-  reader: Reader,
-) => Promise<{ done: boolean; value: unknown }>;
-const cancel = uncurryThis(ReadableStreamDefaultReader.prototype.cancel) as unknown as (
-  reader: Reader,
-  reason: unknown,
-) => Promise<void>;
 const write = uncurryThis(WritableStreamDefaultWriter.prototype.write) as unknown as (
   writer: Writer,
   chunk: unknown,
@@ -80,7 +81,7 @@ function transferReadable(stream: ReadableStream<unknown>, copy: Copy): Readable
   return new ReadableStream<unknown>(
     {
       async pull(controller) {
-        const next = await read(reader).catch((error: unknown) => {
+        const next = await readFrom(reader).catch((error: unknown) => {
           throw copyOfError(error, copy);
         });
         if (next.done) {
@@ -90,11 +91,11 @@ function transferReadable(stream: ReadableStream<unknown>, copy: Copy): Readable
         try {
           controller.enqueue(copy(next.value));
         } catch (error) {
-          cancel(reader, error).catch(ignore);
+          cancelReader(reader, error).catch(ignore);
           throw error;
         }
       },
-      cancel: (reason) => cancel(reader, copyOfError(reason, copy)),
+      cancel: (reason) => cancelReader(reader, copyOfError(reason, copy)),
     },
     { highWaterMark: 0 },
   );

@@ -2,20 +2,10 @@
 
 import { utf8Length } from '../encoding/utf8.ts';
 import { giveBack } from '../http/body_buffers.ts';
-import { charCodeAt, max, min, stringSlice, uncurryThis } from '../primordials.ts';
-import { type ReadableStream, streamInterfaces } from '../streams.ts';
+import { charCodeAt, max, min, stringSlice } from '../primordials.ts';
+import { cancelReader, type ReadableStream, type Reader, readFrom } from '../streams.ts';
 import { isUint8Array } from '../webidl.ts';
 import { DATA, END, MAX_DATA_BYTES, sendData, sendHeadAndText, WINDOW_BYTES } from './output.ts';
-
-const { ReadableStreamDefaultReader } = streamInterfaces;
-type Reader = InstanceType<typeof ReadableStreamDefaultReader>;
-const read = uncurryThis(ReadableStreamDefaultReader.prototype.read) as unknown as (
-  reader: Reader,
-) => Promise<{ done: boolean; value: unknown }>;
-const cancel = uncurryThis(ReadableStreamDefaultReader.prototype.cancel) as unknown as (
-  reader: Reader,
-  reason: unknown,
-) => Promise<void>;
 
 /** A smaller window is saved up: otherwise small grants would make small frames, and those small grants again. */
 const LEAST_WINDOW = 16 << 10;
@@ -98,7 +88,7 @@ export class Outgoing {
     this.#reader = reader;
     try {
       for (;;) {
-        const { done, value } = await read(reader);
+        const { done, value } = await readFrom(reader);
         if (this.#closed) return;
         if (done) break;
         if (!isUint8Array(value)) throw new TypeError('The body is a stream that gave something other than bytes');
@@ -117,7 +107,7 @@ export class Outgoing {
     } catch (error) {
       if (this.#closed) return;
       this.#end();
-      cancel(reader, error).catch(ignore);
+      cancelReader(reader, error).catch(ignore);
       this.#owner.bodyFailed(error);
       return;
     }
@@ -141,7 +131,7 @@ export class Outgoing {
     this.#pending = null;
     this.#text = null;
     this.#returnBorrowed();
-    if (this.#reader !== null) cancel(this.#reader, reason).catch(ignore);
+    if (this.#reader !== null) cancelReader(this.#reader, reason).catch(ignore);
     this.#resume?.();
     this.#resume = null;
   }
