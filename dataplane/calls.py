@@ -84,7 +84,8 @@ class Call:
 
     def abort(self) -> None:
         """Tell the edge that the answer ends here, incomplete."""
-        self.peer.send(wire.encode(self.number, wire.Type.CANCEL))
+        self.peer.outbox.drop(self.number)
+        self.peer.send(self.number, [wire.encode(self.number, wire.Type.CANCEL)])
 
     def ended(self) -> None:
         """The call is over, whatever came of it."""
@@ -95,6 +96,11 @@ class Call:
         size = len(body)
         self.credit -= size
         self.sent += size
-        kind, code = (wire.Type.DATA, 0) if self.answered else (wire.Type.ANSWER, status)
+        if self.answered:
+            frames = wire.encode_body(self.number, wire.Type.DATA, body, flags=wire.END if last else 0)
+        elif last:
+            frames = wire.encode_answer(self.number, body, status)
+        else:
+            frames = wire.encode_body(self.number, wire.Type.ANSWER, body, code=status)
         self.answered = True
-        self.peer.send(wire.encode_body(self.number, kind, body, flags=wire.END if last else 0, code=code))
+        self.peer.send(self.number, frames)

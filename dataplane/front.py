@@ -200,8 +200,9 @@ async def _send_answer(answer: Answer, first: bytes, route: Route, scope: Scope,
         return await asyncio.to_thread(compressor.compress, data, last=answer.finished)
 
     data = await encoded(first)
-    if answer.finished:
-        headers.append((b"content-length", b"%d" % len(data)))
+    length = len(data) if answer.finished else answer.length if compressor is None else None
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     while not answer.finished:
         await send({"type": "http.response.body", "body": data, "more_body": True})

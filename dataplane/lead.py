@@ -15,8 +15,8 @@ from dataplane.streams import Stream
 
 SLOW_SECONDS = 0.002
 """What takes longer goes on aside."""
-SLICE_SECONDS = 0.001
-"""What can be paused is paused after that: before it is taken for slow."""
+SLICE_SECONDS = 0.0005
+"""What can be paused is paused after that: before it is taken for slow. It is what a short call beside it waits for."""
 WATCH_SECONDS = 0.02
 """How often the watching thread looks."""
 

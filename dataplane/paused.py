@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 
 from dataplane.calls import Call
 
-QUANTUM = 50
+QUANTUM = 100
 """Slices that a call gets before another one of its database."""
 
 

@@ -1,11 +1,12 @@
 """One connected edge worker, or egress, on a non-blocking socket: bytes in, frames out. Owned by the leader."""
 
 import socket
-from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dataplane import wire
 from dataplane.calls import Call
+from dataplane.outbox import Outbox
 
 if TYPE_CHECKING:
     from dataplane.sessions import Session
@@ -20,10 +21,14 @@ class Peer:
         self.sock = sock
         self.calls: dict[int, Call | Session] = {}
         self.closed = False
-        self.blocked = False
-        """The socket's buffer is full: wait for it to become writable."""
+        self.outbox = Outbox()
+        self.watched = False
+        """It is watched for room in the socket's buffer, because there is output that wants some."""
+        self._room = True
+        """The kernel says that the buffer is empty enough for a share of what is long."""
+        self._rest = b""
+        """Of what was taken from the outbox, but not by the socket."""
         self._decoder = wire.Decoder()
-        self._output: deque[bytes] = deque()
 
     def __repr__(self) -> str:
         return f"<Peer {self.sock.fileno()} [{len(self.calls)} calls{', closed' if self.closed else ''}]>"
@@ -40,20 +45,34 @@ class Peer:
 
     @property
     def has_output(self) -> bool:
-        return bool(self._output)
+        return bool(self._rest or self.outbox)
 
-    def send(self, data: bytes) -> None:
-        """Queue bytes for `flush`; nothing once the peer is gone."""
+    @property
+    def can_write(self) -> bool:
+        """`flush` has something to do before the socket has room again."""
+        outbox = self.outbox
+        return bool(outbox) and not self._rest and (self._room or outbox.has_short)
+
+    def send(self, call: int, frames: Sequence[bytes]) -> None:
+        """Queue frames of a call for `flush`; nothing once the peer is gone."""
         if not self.closed:
-            self._output.append(data)
+            self.outbox.put(call, frames)
+
+    def has_room(self) -> None:
+        """The socket's buffer has room, as the kernel sees it: most of it is free."""
+        self._room = True
+        if self._rest:
+            self._write(self._rest)
 
     def flush(self) -> None:
-        """Write what the socket takes; sets `blocked` if something is left."""
-        output = self._output
-        if not output or self.closed:
-            return
-        data = output[0] if len(output) == 1 else b"".join(output)
-        output.clear()
+        """Write what the socket takes, of long bodies a share."""
+        data = self.outbox.take(room=self._room)
+        # The next share only when this one has been read.
+        self._room = not self.outbox.has_long
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        self._rest = b""
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
@@ -61,5 +80,4 @@ class Peer:
         except ConnectionError:
             return  # the coming end of file tells
         if sent < len(data):
-            output.append(data[sent:])
-        self.blocked = sent < len(data)
+            self._rest = data[sent:]

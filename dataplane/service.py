@@ -95,6 +95,8 @@ class Service:
                 return True
             call = peer.calls[number] = Call(peer, number, route, head, data)
             return self._start(call) if flags & wire.END else True
+        if frame.type == wire.Type.CANCEL:
+            peer.outbox.drop(frame.call)  # whose answer may be complete, and the call over, except for that
         known = peer.calls.get(frame.call)
         if known is None:
             return True

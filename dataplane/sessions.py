@@ -319,7 +319,7 @@ class Session:
         self._answered = True
         self.credit -= len(data)
         self.sent += len(data)
-        self.peer.send(wire.encode_body(self.number, kind, data, flags=wire.MESSAGE))
+        self.peer.send(self.number, wire.encode_body(self.number, kind, data, flags=wire.MESSAGE))
 
     def respond(self, request_id: int, response: dict[str, Any]) -> None:
         self.send(self._format.server_message({"type": "response_ok", "request_id": request_id, "response": response}))
@@ -332,7 +332,8 @@ class Session:
         if self.closed:
             return
         kind = wire.Type.DATA if self._answered else wire.Type.ANSWER
-        self.peer.send(wire.encode(self.number, kind, flags=wire.END, code=code, data=reason.encode()[:120]))
+        frame = wire.encode(self.number, kind, flags=wire.END, code=code, data=reason.encode()[:120])
+        self.peer.send(self.number, [frame])
         self.close()
 
     # Life

@@ -7,12 +7,13 @@ not known.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
 from dataplane import wire
 from dataplane.errors import HttpError
+from dataplane.outbox import SHARE_BYTES, Outbox
 from runtime.lookout import Lookout
 
 CONNECT_SECONDS = 5.0
@@ -48,13 +49,12 @@ class Pending:
             return
         self.over = True
         if self.connection is not None:
-            self.connection.forget(self.number)
-            self.connection.write(wire.encode(self.number, wire.Type.CANCEL))
+            self.connection.cancel(self.number)
 
     def grant(self, count: int) -> None:
         """Let the worker send so many bytes more."""
         if self.connection is not None and not self.over:
-            self.connection.write(wire.encode_window(self.number, count))
+            self.connection.write(self.number, [wire.encode_window(self.number, count)])
 
     def feed(self, frame: wire.Frame) -> None:
         """Take a frame of this call from the connection."""
@@ -83,6 +83,8 @@ class Answer(Pending):
         self._complete = False
         self._error: HttpError | None = None
         self.status = 0
+        self.length: int | None = None
+        """Bytes of the whole body, if they were known when it began."""
 
     async def piece(self) -> bytes:
         """Return the next piece of the body; `finished` is true with the last one. Raises `HttpError` when lost."""
@@ -109,6 +111,7 @@ class Answer(Pending):
     def on_frame(self, frame: wire.Frame) -> None:
         if frame.type == wire.Type.ANSWER:
             self.status = frame.code
+            self.length = wire.answer_bytes(frame)
         self._complete = bool(frame.flags & wire.END)
         self._pieces.append(frame.data)
         self._wake()
@@ -140,7 +143,8 @@ class Socket(Answer):
     def send(self, message: bytes) -> None:
         """Pass a client's message on."""
         if self.connection is not None and not self.over:
-            self.connection.write(wire.encode_body(self.number, wire.Type.DATA, message, flags=wire.MESSAGE))
+            frames = wire.encode_body(self.number, wire.Type.DATA, message, flags=wire.MESSAGE)
+            self.connection.write(self.number, frames)
 
     def on_frame(self, frame: wire.Frame) -> None:
         """Take a frame, and with the last one of a message the message."""
@@ -167,7 +171,11 @@ class Connection(asyncio.Protocol):
         self._decoder = wire.Decoder()
         self._calls: dict[int, Pending] = {}
         self._next = 1
-        self._output: list[bytes] = []
+        self._outbox = Outbox()
+        self._flushes = False
+        """`_flush` is about to be called."""
+        self._room = True
+        """The transport has passed nearly everything on."""
         self._lookout = Lookout.here()
 
     def __repr__(self) -> str:
@@ -177,14 +185,15 @@ class Connection(asyncio.Protocol):
         """Send one call. `more` are further pieces of its body, each no longer than a frame takes."""
         number = self._add(pending)
         flags = 0 if more else wire.END
-        self.write(wire.encode_body(number, wire.Type.CALL, body, flags=flags, code=route, head=head))
+        frames = wire.encode_body(number, wire.Type.CALL, body, flags=flags, code=route, head=head)
         for left, piece in enumerate(more, start=1 - len(more)):
-            self.write(wire.encode(number, wire.Type.DATA, flags=0 if left else wire.END, data=piece))
+            frames.append(wire.encode(number, wire.Type.DATA, flags=0 if left else wire.END, data=piece))
+        self.write(number, frames)
 
     def open_socket(self, socket: Socket, route: wire.Route, head: bytes, version: int) -> None:
         """Begin a WebSocket."""
         number = self._add(socket)
-        self.write(wire.encode(number, wire.Type.CALL, code=route, head=head, data=bytes((version,))))
+        self.write(number, [wire.encode(number, wire.Type.CALL, code=route, head=head, data=bytes((version,)))])
 
     def _add(self, pending: Pending) -> int:
         number = self._next
@@ -194,9 +203,11 @@ class Connection(asyncio.Protocol):
         pending.number = number
         return number
 
-    def forget(self, number: int) -> None:
-        """Take no more frames of a call."""
+    def cancel(self, number: int) -> None:
+        """Take no more frames of a call, and let the worker know."""
         self._calls.pop(number, None)
+        self._outbox.drop(number)
+        self.write(number, [wire.encode(number, wire.Type.CANCEL)])
         self._close_if_over()
 
     def _close_if_over(self) -> None:
@@ -205,17 +216,31 @@ class Connection(asyncio.Protocol):
             transport, self._transport = self._transport, None
             transport.close()
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes; everything queued in one tick of the loop leaves in one write."""
-        if not self._output:
+    def write(self, call: int, frames: Sequence[bytes]) -> None:
+        """Queue frames of a call; everything short that is queued in one tick of the loop leaves in one write."""
+        self._outbox.put(call, frames)
+        if not self._flushes:
+            self._flushes = True
             self.loop.call_soon(self._flush)
-        self._output.append(data)
 
     def _flush(self) -> None:
-        if self._transport is not None:
-            self._transport.write(self._output[0] if len(self._output) == 1 else b"".join(self._output))
-        self._output.clear()
+        self._flushes = False
+        transport, outbox = self._transport, self._outbox
+        if transport is None:
+            return
+        if outbox.has_short or (outbox.has_long and self._room):
+            transport.write(outbox.take(room=self._room))
+        if outbox and self._room:
+            self._flushes = True
+            self.loop.call_soon(self._flush)
         self._lookout.wait(self._lookout.answers, len(self._calls))
+
+    def pause_writing(self) -> None:
+        self._room = False
+
+    def resume_writing(self) -> None:
+        self._room = True
+        self._flush()
 
     def close(self) -> None:
         self.usable = False
@@ -224,6 +249,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass
+        self._transport.set_write_buffer_limits(high=SHARE_BYTES)
         self.usable = True
 
     def data_received(self, data: bytes) -> None:

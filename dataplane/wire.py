@@ -19,7 +19,8 @@ Integers are little-endian, offsets in bytes:
     CANCEL  the edge: nobody waits for the answer any more; the worker: the answer cannot be completed, abort it
     WINDOW  edge to worker, no head; data: u32, that many more bytes of answer may be sent. The worker may send
             `WINDOW_BYTES` without one; what is in ANSWER counts
-    ANSWER  no head; data: first bytes of the answer's body. A status other than 200 comes with JSON
+    ANSWER  head: u32, bytes of the whole body, if that is known and in several frames; data: first bytes of the
+            answer's body. A status other than 200 comes with JSON
     GOAWAY  call 0; the worker takes no new calls on this connection, what is in flight goes on; the edge closes it then
 
 A WebSocket is a call whose bodies are its messages: CALL (one byte of data: Hrana's version), then DATA frames, of
@@ -44,8 +45,8 @@ MESSAGE = 2
 WINDOW_BYTES = 1 << 20
 PRESERVE_ROWIDS = b"preserve_row_ids"
 """Body of a DUMP call that asks for rowids of tables that have no INTEGER PRIMARY KEY."""
-MAX_DATA_BYTES = 256 << 10
-"""Longer bodies are cut into frames of this size, so that calls share the socket fairly."""
+MAX_DATA_BYTES = 64 << 10
+"""Longer bodies are cut into frames of this size, so that calls share the socket fairly (`dataplane.outbox`)."""
 MAX_FRAME_BYTES = 1 << 20
 _U32 = struct.Struct("<I")
 
@@ -117,19 +118,33 @@ def encode(call: int, type: int, *, flags: int = 0, code: int = 0, head: bytes =
     return HEADER.pack(HEADER_BYTES + head_bytes + len(data), call, type, flags, code, head_bytes) + head + data
 
 
-def encode_body(call: int, type: int, body: bytes, *, flags: int = 0, code: int = 0, head: bytes = b"") -> bytes:
+def encode_body(call: int, type: int, body: bytes, *, flags: int = 0, code: int = 0, head: bytes = b"") -> list[bytes]:
     """Return `body` as one frame of `type`, followed by DATA frames for what does not fit."""
     size = len(body)
     if size <= MAX_DATA_BYTES:
         head_bytes = len(head)
-        return HEADER.pack(HEADER_BYTES + head_bytes + size, call, type, flags, code, head_bytes) + head + body
+        return [HEADER.pack(HEADER_BYTES + head_bytes + size, call, type, flags, code, head_bytes) + head + body]
     more = flags & ~(END | MESSAGE)
     pieces = [encode(call, type, flags=more, code=code, head=head, data=body[:MAX_DATA_BYTES])]
     for start in range(MAX_DATA_BYTES, len(body), MAX_DATA_BYTES):
         last = start + MAX_DATA_BYTES >= len(body)
         piece_flags = flags if last else more
         pieces.append(encode(call, Type.DATA, flags=piece_flags, data=body[start : start + MAX_DATA_BYTES]))
-    return b"".join(pieces)
+    return pieces
+
+
+def encode_answer(call: int, body: bytes, status: int) -> list[bytes]:
+    """Return the frames of an answer that is complete."""
+    size = len(body)
+    head = _U32.pack(size) if size > MAX_DATA_BYTES else b""
+    return encode_body(call, Type.ANSWER, body, flags=END, code=status, head=head)
+
+
+def answer_bytes(frame: Frame) -> int | None:
+    """Return how long the body is that begins with an ANSWER frame; None: that is not known yet."""
+    if frame.flags & END:
+        return len(frame.data)
+    return int(_U32.unpack(frame.head)[0]) if frame.head else None
 
 
 def encode_window(call: int, nbytes: int) -> bytes:

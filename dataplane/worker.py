@@ -76,13 +76,11 @@ class Worker:
         while self._work():
             if self.service.sync():
                 continue
+            # What was answered just now must not wait for a slice of somebody else's.
+            self._flush()
             resumed = self.service.paused
-            if resumed:
-                # What was answered just now must not wait for a slice of somebody else's.
-                self._flush()
             if not self.service.resume():
                 return
-            self._flush()
             now = monotonic()
             if now >= self._next_tick:
                 self._tick(now)
@@ -123,8 +121,7 @@ class Worker:
             else:
                 peer = self._peers[descriptor]
                 if events & select.EPOLLOUT:
-                    peer.flush()
-                    self._watch(peer)
+                    peer.has_room()
                 if events & ~select.EPOLLOUT:
                     self._receive_frames(peer)
 
@@ -160,13 +157,11 @@ class Worker:
 
     def _flush(self) -> None:
         for peer in self._peers.values():
-            if peer.has_output and not peer.blocked:
+            if peer.can_write:
                 peer.flush()
-                if peer.blocked:
-                    self._watch(peer)
-
-    def _watch(self, peer: Peer) -> None:
-        self._epoll.modify(peer.sock.fileno(), select.EPOLLIN | (select.EPOLLOUT if peer.blocked else 0))
+            if peer.has_output != peer.watched:
+                peer.watched = not peer.watched
+                self._epoll.modify(peer.sock.fileno(), select.EPOLLIN | (select.EPOLLOUT if peer.watched else 0))
 
     def _tick(self, now: float) -> None:
         self._next_tick = now + TICK_SECONDS
@@ -179,10 +174,15 @@ class Worker:
         if now >= self._next_stats and (stats := self.service.reports.take(self.service.sessions)) is not None:
             self._next_stats = now + STATS_SECONDS
             self._tell(stats)
-        if self._exit_at is not None and (now >= self._exit_at or self.service.drained):
+        if self._exit_at is not None and (now >= self._exit_at or self._drained):
             self._flush()
             self.steering.close()
             os._exit(0)
+
+    @property
+    def _drained(self) -> bool:
+        """All calls are over, and their answers have left."""
+        return self.service.drained and not any(peer.has_output for peer in self._peers.values())
 
     def _leave(self, now: float) -> None:
         """This process has to end soon: let what else is under way finish, and new calls wait for the next process.
@@ -192,7 +192,7 @@ class Worker:
         self._leave_at = now + LEAVE_SECONDS
         self._epoll.unregister(self._listener.fileno())
         for peer in self._peers.values():
-            peer.send(wire.encode(0, wire.Type.GOAWAY))
+            peer.send(0, [wire.encode(0, wire.Type.GOAWAY)])
 
     def _tell(self, message: Ready | Dropped | Replaced | WorkerStats) -> None:
         self._write_control(encode(message))
@@ -220,7 +220,7 @@ class Worker:
                     self._exit_at = monotonic() + grace_ms / 1000
                     self._next_tick = 0.0
                     for peer in self._peers.values():
-                        peer.send(wire.encode(0, wire.Type.GOAWAY))
+                        peer.send(0, [wire.encode(0, wire.Type.GOAWAY)])
                     self.steering.drain()
                 case _:
                     log.error("unexpected control message %r", message)

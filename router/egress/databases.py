@@ -140,8 +140,8 @@ class DatabaseExchange(Exchange):
                 self.respond_whole(frame.code, b"%b%d" % (_head(self._way.route, frame.code), len(data)), data)
                 return
             fields = answer_fields(self._way.route, frame.code)
-            if end:
-                fields.append((b"content-length", b"%d" % len(data)))
+            if (length := wire.answer_bytes(frame)) is not None:
+                fields.append((b"content-length", b"%d" % length))
             self.respond(frame.code, _REASONS.get(frame.code, b""), fields)
         if not self._blocked:
             self._pass_on(data, end)

@@ -50,6 +50,11 @@ class WorkerProcess:
         self._listener = listener
         self._limits = limits
 
+    @property
+    def address(self) -> str:
+        """The path of the socket that edge workers connect to."""
+        return str(self._listener.getsockname())
+
     async def start(self) -> None:
         ours, theirs = socket.socketpair()
         listener = self._listener.fileno()
@@ -127,7 +132,7 @@ class Plane:
     def serve(self, database_id: str, *, epoch: int = 1, blocked: str | None = None) -> None:
         """Put a database in the catalog, with a new token."""
         token = self.tokens[database_id] = new_database_token(database_id)
-        path = str(self.worker._listener.getsockname())
+        path = self.worker.address
         self._databases[database_id] = Database(database_id, hash_token(token), epoch, path, blocked)
         self.publish()
 
