@@ -2,6 +2,11 @@
 
 Every address of an answer is checked, and the connection is made to the checked address itself, so that a name whose
 answer changes between check and connection (DNS rebinding) gains nothing.
+
+Names are the machine's own business: the C library looks them up, with whatever it has been told of files, name
+services and search domains. It blocks, and cannot be stopped, so that a lookup under way keeps a thread for seconds if
+its name server is silent. Threads are therefore bounded per app only: a bound for all of them would be used up by a few
+apps with such names, and everybody else would wait. They are few beside what an app's host has, and cost less.
 """
 
 import asyncio
@@ -12,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from router.egress.errors import EgressError
 from router.egress.policy import Address, AddressPolicy
 
-LOOKUP_THREADS = 64
-"""getaddrinfo blocks; one app's slow names must not hold up another's."""
+MOST_THREADS = 1 << 16
+"""More than all apps of a node can take: to be refused one is the machine's bound, not this one."""
 
 LOOKUPS_PER_APP = 4
 """At once; an app with more names to look up waits for its own."""
@@ -35,7 +40,7 @@ class Resolver:
 
     def __init__(self, policy: AddressPolicy) -> None:
         self.policy = policy
-        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, "resolver")
+        self._threads = ThreadPoolExecutor(MOST_THREADS, "resolver")
         self._lookups: dict[str, asyncio.Task[list[Address]]] = {}
 
     async def resolve(self, host: str, port: int, lane: Lane) -> list[Address]:
@@ -54,10 +59,6 @@ class Resolver:
                 "blocked", f"{host} is not on the public internet; the operator can permit it with egress_allow"
             )
         return permitted
-
-    def close(self) -> None:
-        """Let the threads end; a lookup that is under way is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _permits(self, address: Address, host: str, port: int) -> bool:
         if self.policy.allows(address, host, port):
@@ -90,6 +91,8 @@ class Resolver:
             answers = await loop.run_in_executor(self._threads, _getaddrinfo, host)
         except (OSError, UnicodeError):
             raise EgressError("dns", f"the name {host} cannot be resolved") from None
+        except RuntimeError:
+            raise EgressError("dns", f"the name {host} cannot be looked up: the machine has no thread left") from None
         return list(dict.fromkeys(ipaddress.ip_address(str(answer[4][0])) for answer in answers))
 
 
