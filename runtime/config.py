@@ -252,8 +252,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cron_wall_ms: Annotated[
         int,
         _number(
-            "Longest time for one run of a cron, for apps whose manifest sets none. After it nobody waits for the run "
-            "any more, and the app's log says so.",
+            "Longest time for one run of a cron, for apps whose manifest sets none. After it the run is given up, its "
+            "timers and outgoing requests are ended, and the app's log says so.",
             1,
             3_600_000,
         ),

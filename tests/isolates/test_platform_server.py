@@ -1,5 +1,6 @@
 """The platform's side of requests: admission, handlers, bodies both ways, aborts, deadlines, background work."""
 
+import json
 import struct
 
 import pytest
@@ -419,6 +420,27 @@ def test_background_work_is_counted_and_bounded() -> None:
         [(limit, message)] = platform.limits
         assert limit == "wait_until"
         assert "still pending 30 s after the response" in message
+
+
+def test_given_up_background_work_has_its_timers_and_fetches_ended() -> None:
+    app = """
+    let [kept, ended] = [0, 0];
+    setInterval(() => kept++, 1000);
+    return { default: { fetch(request, env, ctx) {
+      if (!request.url.endsWith('/work')) return Response.json([kept, ended]);
+      setInterval(() => ended++, 1000);
+      ctx.waitUntil(fetch('http://slow.test/'));
+      return new Response('x');
+    } } };"""
+    with Platform(app) as platform:
+        platform.fetch("http://app.test/work")
+        for _ in range(60):
+            platform.turn(advance_ms=1100)
+        kept, ended = json.loads(platform.fetch("http://app.test/").body)
+        assert 0 < ended <= 30 < kept
+        asked, cancelled = platform.sent
+        assert (cancelled.type, cancelled.stream) == (Type.CANCEL, asked.stream)
+        assert platform.logs == []
 
 
 def test_console_lines_carry_level_and_request_id() -> None:

@@ -1,7 +1,7 @@
 """Runs of crons in a real host."""
 
 from isolates.messages import Drain, Fire, Fired, Limits, LoadFailed, Log
-from tests.isolates.driver import Host, Zygote
+from tests.isolates.driver import Host, Zygote, egress_listener
 
 APP = """
 export default {
@@ -54,6 +54,34 @@ def test_outcomes(platform_host: Host) -> None:
     assert ("2", "error", "The run of the cron fails later failed: Error: bad later") in lines
     timeout = "The run of the cron never took longer than the limit cron_wall_ms = 300 and was given up"
     assert ("3", "warn", timeout) in lines
+
+
+def test_work_of_a_run_that_is_given_up_ends(platform_host: Host) -> None:
+    app = """
+    let [attempts, late, turns] = [0, 0, 0];
+    async function work() {
+      for (;;) {
+        attempts++;
+        try { await fetch('http://slow.test/'); } catch { setTimeout(() => late++, 1); }
+      }
+    }
+    async function sleepAndCount() { for (;; turns++) await new Promise((resolve) => setTimeout(resolve, 1)); }
+    export default {
+      async fetch() {
+        const before = turns;
+        for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+        return Response.json([attempts, late, turns > 0, turns - before]);
+      },
+      scheduled: () => Promise.all([work(), sleepAndCount()]),
+    };"""
+    with egress_listener(platform_host.folder) as listener:
+        edge = platform_host.serve(app, scheduled=True, limits=Limits(cron_wall_ms=300))
+        fire(platform_host, "goes on for ever")
+        egress, _ = listener.accept()
+        with egress:
+            assert platform_host.end.expect(Fired).outcome == "timeout"
+            # The second attempt, made when the first was cancelled, never settles: a third would follow at once.
+            assert edge.ask() == "[2,0,true,0]"
 
 
 def test_many_runs_at_once_all_end(platform_host: Host) -> None:

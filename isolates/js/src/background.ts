@@ -1,10 +1,11 @@
 /** Work that may outlive its response (`ctx.waitUntil`): counted for the host, and limited in time. */
 
 import type { Origin } from './continuation.ts';
+import { abortCallsOf } from './fetch.ts';
 import { inspectError } from './inspect.ts';
 import { ERROR, limitHit, log } from './log.ts';
 import { Counter, setCounter } from './ring/output.ts';
-import { clearTimer, setInternalTimer } from './timers.ts';
+import { clearTimer, clearTimersOf, setInternalTimer } from './timers.ts';
 
 /** How long it may go on after the response. */
 const BACKGROUND_MS = 30_000;
@@ -17,6 +18,13 @@ let total = 0;
 export function countBackground(change: number): void {
   total += change;
   setCounter(Counter.background, total);
+}
+
+/** Ends the work of a request, or of a run of a cron, that nobody waits for any more. What still runs comes to nothing. */
+export function giveUp(origin: Origin): void {
+  origin.givenUp = true;
+  clearTimersOf(origin);
+  abortCallsOf(origin);
 }
 
 /** The background work of one request. */
@@ -56,7 +64,8 @@ export class Background {
     try {
       await promise;
     } catch (error) {
-      log(ERROR, `A promise given to waitUntil was rejected: ${inspectError(error)}`, this.#origin.requestId);
+      const { givenUp, requestId } = this.#origin;
+      if (!givenUp) log(ERROR, `A promise given to waitUntil was rejected: ${inspectError(error)}`, requestId);
     }
     if (this.#pending === 0) return; // given up
     countBackground(-1);
@@ -70,7 +79,8 @@ export class Background {
     this.#pending = 0;
     this.#timer = 0;
     const seconds = BACKGROUND_MS / 1000;
-    const message = `Work given to waitUntil was still pending ${seconds} s after the response (limit wait_until)`;
-    limitHit(LIMIT, message, this.#origin.requestId);
+    const message = `Work given to waitUntil was ended: it was still pending ${seconds} s after the response`;
+    limitHit(LIMIT, `${message} (limit wait_until)`, this.#origin.requestId);
+    giveUp(this.#origin);
   }
 }

@@ -10,6 +10,8 @@ export interface Origin {
   readonly requestId: string;
   /** How many subrequests were made for it. */
   subrequests: number;
+  /** Nobody waits for its work any more: timers that it sets do not run, and its calls to fetch() never settle. */
+  givenUp: boolean;
 }
 
 export type Stores = InstanceType<typeof SafeMap<object, unknown>>;

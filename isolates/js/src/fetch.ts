@@ -3,7 +3,7 @@
  * applies the address policy, keeps connections and decodes content codings; redirects are followed here.
  */
 
-import { currentFlow, currentRequestId } from './continuation.ts';
+import { currentFlow, type Origin } from './continuation.ts';
 import { parseDataUrl } from './data_url.ts';
 import { abortedReason, onAbort } from './events/abort.ts';
 import { Body, bodyLength, isUnusable, markUsed } from './http/body.ts';
@@ -66,10 +66,9 @@ export function configureFetch(agent: string, subrequests: number): void {
   maxSubrequests = subrequests;
 }
 
-/** Counts a subrequest of the request that the running code works for. @throws TypeError when it is one too many. */
-function countSubrequest(): void {
-  const origin = currentFlow()?.origin;
-  if (origin == null || maxSubrequests === 0 || ++origin.subrequests <= maxSubrequests) return;
+/** Counts a subrequest of a request. @throws TypeError when it is one too many. */
+function countSubrequest(origin: Origin): void {
+  if (maxSubrequests === 0 || ++origin.subrequests <= maxSubrequests) return;
   const message = `one request may make no more subrequests than the limit subrequests = ${maxSubrequests}`;
   if (origin.subrequests === maxSubrequests + 1) limitHit('subrequests', message, origin.requestId);
   throw new TypeError(`fetch failed: ${message}`);
@@ -86,20 +85,25 @@ class Call implements Sender {
   upgrade = false;
   /** Takes the WebSocket that was opened. */
   onSocket: ((wire: Wire, protocol: string) => void) | null = null;
-  readonly #requestId: string;
+  /** The request that it was made for. */
+  readonly origin: Origin | null;
   readonly #resolve: (state: ResponseState) => void;
   readonly #reject: (reason: unknown) => void;
 
   constructor(
     stream: number,
-    requestId: string,
+    origin: Origin | null,
     resolve: (state: ResponseState) => void,
     reject: (reason: unknown) => void,
   ) {
     this.stream = stream;
-    this.#requestId = requestId;
+    this.origin = origin;
     this.#resolve = resolve;
     this.#reject = reject;
+  }
+
+  get requestId(): string {
+    return this.origin?.requestId ?? '';
   }
 
   bodySent(): void {}
@@ -130,13 +134,13 @@ class Call implements Sender {
 
   /** The egress gave it up, perhaps at a limit of the app's. */
   failed(why: string, limit: string | undefined): void {
-    if (limit) limitHit(limit, `fetch: ${why}`, this.#requestId);
+    if (limit) limitHit(limit, `fetch: ${why}`, this.requestId);
     this.end(new TypeError(`fetch failed: ${why}`));
   }
 
   /** The egress says that a limit of the app's is why this takes long. */
   told(limit: string, why: string): void {
-    limitHitAgain(limit, `fetch: ${why}`, this.#requestId);
+    limitHitAgain(limit, `fetch: ${why}`, this.requestId);
   }
 
   /** The first bytes of the body are at `[at, end)` of the ring's input. */
@@ -165,7 +169,7 @@ class Call implements Sender {
   /** The request was answered with a WebSocket, whose frames may follow in this turn. */
   #opened(state: ResponseState): void {
     this.end();
-    const wire = new Wire(EGRESS_CONNECTION, this.stream, currentRequestId());
+    const wire = new Wire(EGRESS_CONNECTION, this.stream, this.requestId);
     const protocol = listGet(state.list, 'sec-websocket-protocol') ?? '';
     if (this.onSocket !== null) this.onSocket(wire, protocol);
     else webSockets.set(state, socketOver(wire, protocol));
@@ -175,6 +179,15 @@ class Call implements Sender {
 
 const calls = new NumberMap<Call>();
 let lastStream = 0;
+
+/** Gives up what is under way for a request. */
+export function abortCallsOf(origin: Origin): void {
+  const open = calls.values();
+  for (let i = 0; i < open.length; i++) {
+    const reason = new TypeError('fetch failed: the request that it was made for was given up');
+    if (open[i].origin === origin) open[i].abort(reason, 'given up');
+  }
+}
 
 export const client: FrameReceiver = {
   frame(_connection, stream, type, flags, status, at, split, end) {
@@ -223,9 +236,14 @@ type TakeSocket = (wire: Wire, protocol: string) => void;
 
 function sendHop(hop: Hop, state: RequestState, onSocket: TakeSocket | null = null): Promise<ResponseState> {
   return new Promise((resolve, reject) => {
-    countSubrequest();
-    const requestId = currentRequestId();
-    const call = new Call(++lastStream >>> 0, requestId, resolve, reject);
+    const origin = currentFlow()?.origin ?? null;
+    if (origin !== null) {
+      // An error would be tried again at once, and again, by code that repeats what fails.
+      if (origin.givenUp) return;
+      countSubrequest(origin);
+    }
+    const call = new Call(++lastStream >>> 0, origin, resolve, reject);
+    const { requestId } = call;
     call.onSocket = onSocket;
     calls.set(call.stream, call);
     const signal = abortableBy(state);
@@ -241,7 +259,7 @@ function sendHop(hop: Hop, state: RequestState, onSocket: TakeSocket | null = nu
       return;
     }
     if (hop.upgrade) {
-      if (!hasRoom(currentRequestId())) {
+      if (!hasRoom(requestId)) {
         call.end(new TypeError(`fetch failed: ${FULL}`));
         return;
       }

@@ -3,7 +3,7 @@
  * and everything given to `waitUntil` has, or at its limit, from which on nobody waits for it.
  */
 
-import { countBackground } from './background.ts';
+import { countBackground, giveUp } from './background.ts';
 import { type Flow, type Origin, setContinuation, type Stores } from './continuation.ts';
 import { inspectError } from './inspect.ts';
 import { ERROR, limitHit, log } from './log.ts';
@@ -55,6 +55,7 @@ class Run implements Flow, Origin {
   readonly requestId: string;
   readonly stores: Stores | null = null;
   subrequests = 0;
+  givenUp = false;
   readonly #stream: number;
   readonly #cron: string;
   #pending = 0;
@@ -94,6 +95,7 @@ class Run implements Flow, Origin {
     try {
       await promise;
     } catch (error) {
+      if (this.givenUp) return;
       this.#outcome = EXCEPTION;
       log(ERROR, `The run of the cron ${this.#cron} failed: ${inspectError(error)}`, this.requestId);
     }
@@ -103,6 +105,7 @@ class Run implements Flow, Origin {
   #giveUp(): void {
     const message = `The run of the cron ${this.#cron} took longer than the limit ${LIMIT} = ${wallMs} and was given up`;
     limitHit(LIMIT, message, this.requestId);
+    giveUp(this);
     this.#end(TIMEOUT);
   }
 

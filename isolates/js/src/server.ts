@@ -143,6 +143,7 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
   waiting = false;
   closed = false;
   subrequests = 0;
+  givenUp = false;
   previous: this | null = null;
   following: this | null = null;
   #background: Background | null = null;

@@ -4,7 +4,7 @@
  */
 
 import { monotonic } from './clock.ts';
-import { currentRequestId, getContinuation, setContinuation } from './continuation.ts';
+import { currentFlow, currentRequestId, getContinuation, type Origin, setContinuation } from './continuation.ts';
 import { limitHitAgain } from './log.ts';
 import { NumberMap } from './number_map.ts';
 import { floor, max, ReflectApply } from './primordials.ts';
@@ -21,6 +21,8 @@ class Timer {
   callback: unknown;
   args: unknown[] | null;
   continuation: unknown;
+  /** The app's code set it; null for those of the platform's own, and for code that runs for no request. */
+  origin: Origin | null = null;
   /** Position in the heap, -1 when it is not there. */
   at = -1;
   constructor(id: number, due: number, order: number, interval: number, callback: unknown, args: unknown[] | null) {
@@ -101,7 +103,7 @@ function remove(timer: Timer): void {
 }
 
 /** A timer that the app asked for. @throws RangeError when it has too many. */
-function addBounded(callback: unknown, delay: number, repeat: boolean, args: unknown[] | null): number {
+function addBounded(callback: unknown, delay: number, repeat: boolean, args: unknown[] | null): Timer {
   if (size >= MAX_TIMERS) {
     const message = `More than ${MAX_TIMERS} timers are pending`;
     limitHitAgain('timers', `A timer was refused: ${message} (limit timers)`, currentRequestId());
@@ -110,12 +112,21 @@ function addBounded(callback: unknown, delay: number, repeat: boolean, args: unk
   return add(callback, delay, repeat, args);
 }
 
-function add(callback: unknown, delay: number, repeat: boolean, args: unknown[] | null): number {
+function add(callback: unknown, delay: number, repeat: boolean, args: unknown[] | null): Timer {
   let wait = delay >= 1 && delay <= MAX_DELAY ? floor(delay) : delay > MAX_DELAY ? MAX_DELAY : 0;
   if (wait < NESTED_DELAY && level >= NESTED_LEVEL) wait = NESTED_DELAY;
   const timer = new Timer(++lastId, monotonic() + wait, ++lastOrder, repeat ? wait : -1, callback, args);
   byId.set(timer.id, timer);
   push(timer);
+  return timer;
+}
+
+/** A timer that the app's code set, for the request that it runs for. @throws RangeError when there are too many. */
+function addOwn(callback: unknown, delay: number, repeat: boolean, args: unknown[]): number {
+  const origin = currentFlow()?.origin ?? null;
+  if (origin !== null && origin.givenUp) return ++lastId;
+  const timer = addBounded(callback, delay, repeat, args.length > 0 ? args : null);
+  timer.origin = origin;
   return timer.id;
 }
 
@@ -124,12 +135,12 @@ function add(callback: unknown, delay: number, repeat: boolean, args: unknown[] 
  * has set, since what depends on it, such as the end of a request's slot, must happen.
  */
 export function setInternalTimer(callback: () => void, delay: number): number {
-  return add(callback, delay, false, null);
+  return add(callback, delay, false, null).id;
 }
 
 /** A timer of the platform's own that the app can ask for any number of times. @throws RangeError when there are too many. */
 export function setBoundedTimer(callback: () => void, delay: number): number {
-  return addBounded(callback, delay, false, null);
+  return addBounded(callback, delay, false, null).id;
 }
 
 export function clearTimer(id: number): void {
@@ -139,14 +150,20 @@ export function clearTimer(id: number): void {
   remove(timer);
 }
 
+/** Forgets what the app's code has set for a request. */
+export function clearTimersOf(origin: Origin): void {
+  const timers = byId.values();
+  for (let i = 0; i < timers.length; i++) if (timers[i].origin === origin) clearTimer(timers[i].id);
+}
+
 export function setTimeout(callback: unknown, delay: unknown = 0, ...args: unknown[]): number {
   requireArguments(arguments.length, 1, 'setTimeout');
-  return addBounded(callable(callback), toLong(delay), false, args.length > 0 ? args : null);
+  return addOwn(callable(callback), toLong(delay), false, args);
 }
 
 export function setInterval(callback: unknown, delay: unknown = 0, ...args: unknown[]): number {
   requireArguments(arguments.length, 1, 'setInterval');
-  return addBounded(callable(callback), toLong(delay), true, args.length > 0 ? args : null);
+  return addOwn(callable(callback), toLong(delay), true, args);
 }
 
 export function clearTimeout(id?: unknown): void {
@@ -159,7 +176,7 @@ export function clearInterval(id?: unknown): void {
 
 /** Node's setImmediate: after what is ready now, before any timer of later turns. */
 export function setImmediate(callback: unknown, ...args: unknown[]): number {
-  return addBounded(callable(callback), 0, false, args.length > 0 ? args : null);
+  return addOwn(callable(callback), 0, false, args);
 }
 
 function callable(callback: unknown): unknown {
