@@ -1,5 +1,6 @@
 """One database of a worker: its file, its pool of idle connections, whose turn it is to write."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataplane.calls import Call
 from dataplane.checkpoints import Checkpoints
 from dataplane.commits import Commits
 from dataplane.connection import Connection
+from dataplane.errors import HttpError, SqlError
 from dataplane.limits import Limits
 from dataplane.messages import FILE_NAME, DatabaseLimits
 from dataplane.stored_sql import StoredTotal
@@ -19,6 +21,9 @@ from dataplane.usage import Usage
 from dataplane.writers import Writers
 
 _POOLED_CONNECTIONS = 8
+_SPARE_FILES = 4
+"""What a connection opens once it is used, the WAL and its index, and a commit beyond that, the WAL and the folder."""
+log = logging.getLogger("brrrd.dataplane")
 
 
 class Database:
@@ -77,7 +82,7 @@ class Database:
         connection.limited_by = limits
 
     def take(self, *, read_only: bool) -> Connection:
-        """Return an idle connection or open one, and the file with it. Raises `SqlError`."""
+        """Return an idle connection or open one, and the file with it. Raises `SqlError` or `HttpError`."""
         pool = self._pool[read_only]
         try:
             connection = pool.pop()
@@ -87,6 +92,22 @@ class Database:
             if connection.limited_by is not self.limits:
                 self._limit_connection(connection)
             return connection
+        try:
+            connection = self._connect(read_only=read_only)
+        except (OSError, SqlError):
+            if _files_are_left():
+                raise
+        else:
+            # Later would be too late: a process whose commit cannot open the WAL has to end.
+            if _files_are_left():
+                return connection
+            connection.close()
+        log.error("database %s cannot be opened: the worker may open no more files", self.database_id)
+        raise HttpError(
+            503, "TOO_MANY_OPEN_FILES", "The database cannot be opened now: its worker has all files open that it may"
+        )
+
+    def _connect(self, *, read_only: bool) -> Connection:
         if not self.path.exists():
             self._create_directory()
         limits = self.limits
@@ -128,6 +149,20 @@ class Database:
             while pool:
                 pool.pop().close()
         self.commits.close()
+
+
+def _files_are_left() -> bool:
+    """Tell whether the process may open more; of why a file cannot be opened, SQLite says nothing."""
+    opened: list[int] = []
+    try:
+        for _ in range(_SPARE_FILES):
+            opened.append(os.open("/", os.O_PATH | os.O_CLOEXEC))  # noqa: PERF401 - those before the failure are closed
+    except OSError:
+        return False
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return True
 
 
 def storage(path: Path) -> int:

@@ -1,13 +1,18 @@
 """The worker as a process: steering, counters, death, durability."""
 
 import asyncio
+import contextlib
 import os
 import random
+import resource
 import signal
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from dataplane.front import DataPlane
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
@@ -130,6 +135,32 @@ async def test_any_edge_worker_takes_any_baton(plane: Plane) -> None:
     status = await post_to(other_edge, f"/v1/{MAIN}/v3/pipeline", document, plane.tokens[MAIN])
     await other_edge.aclose()
     assert status == 200
+
+
+@contextlib.contextmanager
+def files_left(pid: int, count: int) -> Iterator[None]:
+    """Let a process open so many files more."""
+    used = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    free = [number for number in range(len(used) + count + 1) if number not in used]
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free[count], hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("count", range(5))
+async def test_a_database_that_cannot_be_opened_for_lack_of_files_can_be_later(plane: Plane, count: int) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    document = {"requests": [execute("CREATE TABLE t (a)"), CLOSE]}
+    with files_left(plane.worker.process.pid, count):
+        for path, body in (("v3/pipeline", document), ("v3/cursor", {"batch": {"steps": []}})):
+            refused = await plane.post(path, body, database_id=OTHER)
+            assert (refused.status_code, refused.json()["code"]) == (503, "TOO_MANY_OPEN_FILES")
+        assert await plane.values("SELECT count(*) FROM t") == [[0]]
+    await plane.execute("CREATE TABLE t (a)", database_id=OTHER)
+    assert await plane.values("SELECT count(*) FROM t", database_id=OTHER) == [[0]]
 
 
 async def test_acknowledged_commits_survive_kill_9(plane: Plane) -> None:
