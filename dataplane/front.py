@@ -28,6 +28,7 @@ from dataplane.endpoints import (
 from dataplane.errors import HttpError
 from dataplane.messages import Catalog
 from dataplane.tokens import Access
+from dataplane.unanswered import Unanswered
 from dataplane.upstream import Answer, Socket
 from dataplane.wire import Route
 
@@ -74,6 +75,7 @@ class DataPlane:
         self._on_response = on_response
         self._sockets: MutableSet[sockets.ClientSocket] = set()
         self._room = Room()
+        self._unanswered = Unanswered()
 
     def __repr__(self) -> str:
         return f"<DataPlane {self._endpoints!r} [{len(self._sockets)} WebSockets]>"
@@ -135,6 +137,7 @@ class DataPlane:
             send,
             authorize=lambda token: self._endpoints.authorize(token, wanted, _client(scope), time()),
             connect=connect,
+            unanswered=self._unanswered,
         )
         self._sockets.add(socket)
         try:

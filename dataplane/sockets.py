@@ -6,7 +6,9 @@ suspended, deleted or moved, and when its query token expires; clients connect a
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from time import time
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from dataplane import protobuf_requests, wire
 from dataplane.errors import HttpError
 from dataplane.formats import DECODE_ERRORS, JSON, PROTOBUF, Format
 from dataplane.tokens import Access
+from dataplane.unanswered import MOST_OF_SOCKET, Messages, Unanswered
 from dataplane.upstream import Socket
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,13 +28,14 @@ HELLO_SECONDS = 10.0
 """From the handshake to `hello`."""
 MAX_UNANSWERED = 128
 """Requests of one WebSocket that may be on their way; nothing more is read while there are as many."""
-MAX_UNANSWERED_BYTES = 32 << 20
 
 WRONG_TYPE = 1003
 UNDECODABLE = 1007
 VIOLATION = 1008
 INTERNAL = 1011
+TRY_LATER = 1013
 _REASON_BYTES = 120
+log = logging.getLogger("brrrd.dataplane")
 
 
 class Subprotocol(NamedTuple):
@@ -101,6 +105,7 @@ class ClientSocket:
         *,
         authorize: Callable[[str | None], Access],
         connect: Callable[[Access, wire.Route, int], Awaitable[Socket]],
+        unanswered: Unanswered,
     ) -> None:
         self.access: Access | None = None
         self._subprotocol = subprotocol
@@ -110,18 +115,19 @@ class ClientSocket:
         self._authorize = authorize
         self._connect = connect
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._unanswered = 0
-        self._unanswered_bytes = 0
+        self._all_unanswered = unanswered
+        self._unanswered: Messages | None = None
+        """Once its database is known."""
         self._answered = asyncio.Event()
 
     def __repr__(self) -> str:
         of = self.access.database.database_id if self.access is not None else "no database yet"
-        return f"<ClientSocket {self._subprotocol.name} of {of} [{self._unanswered} unanswered]>"
+        return f"<ClientSocket {self._subprotocol.name} of {of} [{self._unanswered!r}]>"
 
-    def end(self, reason: str) -> None:
-        """Close it soon: its token is worth nothing any more."""
+    def end(self, reason: str, code: int = VIOLATION) -> None:
+        """Close it soon."""
         if not self._ending.done():
-            self._ending.set_exception(SocketClosed(VIOLATION, reason))
+            self._ending.set_exception(SocketClosed(code, reason))
 
     async def run(self) -> None:
         """Serve it to its end. Raises `OSError` when the client is gone."""
@@ -131,11 +137,13 @@ class ClientSocket:
             async with asyncio.timeout(HELLO_SECONDS):
                 access = await self._first()
             upstream = await self._connect(access, self._subprotocol.route, self._subprotocol.version)
+            database_id = access.database.database_id
+            messages = self._unanswered = self._all_unanswered.open(database_id, partial(self.end, code=TRY_LATER))
             if access.expires is not None:
                 left = max(0.0, access.expires - time())
                 expiry = asyncio.get_running_loop().call_later(left, self.end, "The query token has expired")
             await self._tell({"type": "hello_ok"})
-            await self._pump(upstream)
+            await self._pump(upstream, messages)
         except SocketClosed as closed:
             await self._close(closed.code, str(closed))
         except HttpError as error:
@@ -145,6 +153,8 @@ class ClientSocket:
         finally:
             if expiry is not None:
                 expiry.cancel()
+            if self._unanswered is not None:
+                self._all_unanswered.close(self._unanswered)
             if upstream is not None:
                 upstream.cancel()
             if not self._ending.cancel():
@@ -165,8 +175,9 @@ class ClientSocket:
             await self._tell({"type": "hello_error", "error": document})
             raise SocketClosed(VIOLATION, str(error)) from None
 
-    async def _pump(self, upstream: Socket) -> None:
-        tasks = [asyncio.create_task(self._upward(upstream)), asyncio.create_task(self._downward(upstream))]
+    async def _pump(self, upstream: Socket, messages: Messages) -> None:
+        ways = (self._upward(upstream, messages), self._downward(upstream, messages))
+        tasks = [asyncio.create_task(way) for way in ways]
         try:
             done, _ = await asyncio.wait([*tasks, self._ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -176,7 +187,7 @@ class ClientSocket:
         for finished in done:
             finished.result()
 
-    async def _upward(self, upstream: Socket) -> None:
+    async def _upward(self, upstream: Socket, messages: Messages) -> None:
         while True:
             data = await self._message()
             is_hello, token = _hello(data, self._format)
@@ -188,24 +199,21 @@ class ClientSocket:
                     raise SocketClosed(VIOLATION, "A WebSocket cannot change its rights: open another one")
                 await self._tell({"type": "hello_ok"})
                 continue
-            self._unanswered += 1
-            self._unanswered_bytes += len(data)
+            for greedy, why in self._all_unanswered.add(messages, len(data)):
+                log.warning("a WebSocket of database %s was closed: %s", greedy.database_id, why)
+                greedy.end(why)
             upstream.send(data)
-            while self._unanswered >= MAX_UNANSWERED or (
-                self._unanswered_bytes > MAX_UNANSWERED_BYTES and self._unanswered
-            ):
+            while len(messages) >= MAX_UNANSWERED or messages.bytes > MOST_OF_SOCKET:
                 self._answered.clear()
                 await self._answered.wait()
 
-    async def _downward(self, upstream: Socket) -> None:
+    async def _downward(self, upstream: Socket, messages: Messages) -> None:
         while True:
             data = await upstream.piece()
             if upstream.finished:
                 raise SocketClosed(upstream.status or INTERNAL, data.decode("utf-8", "replace"))
             await self._write(data)
-            self._unanswered -= 1
-            if not self._unanswered:
-                self._unanswered_bytes = 0
+            self._all_unanswered.answered(messages)
             self._answered.set()
 
     async def _message(self) -> bytes:

@@ -412,3 +412,29 @@ async def test_a_client_that_leaves_an_open_cursor_while_its_stream_waits_harms_
         assert await plane.values(f"SELECT {turn}") == [[turn]]
     await plane.worker.stats(lambda stats: stats.streams == 1)
     assert (await plane.requests(execute("COMMIT"), baton=baton))["results"][0]["type"] == "ok"
+
+
+async def test_many_unanswered_messages_of_a_database_end_one_connection_that_has_most(
+    patient_plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = (await patient_plane.requests(execute("BEGIN IMMEDIATE")))["baton"]
+    async with contextlib.AsyncExitStack() as open_:
+        modest, *greedy = [await open_.enter_async_context(greeted(patient_plane)) for _ in range(5)]
+        for client in (modest, *greedy):
+            client.request(1, "open_stream", stream_id=1)
+            client.request(2, "execute", stream_id=1, stmt={"sql": "CREATE TABLE IF NOT EXISTS t (a)"})
+            assert (await client.answer())["type"] == "response_ok"
+        for client in greedy:
+            for number in range(3, 6):
+                client.request(number, "execute", stream_id=1, stmt={"sql": f"SELECT '{'x' * (13 << 20)}'"})
+        waiting = [asyncio.create_task(client.closed()) for client in greedy]
+        (ended,), going_on = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        code, reason = await ended
+        assert code == 1013
+        assert reason == "WebSockets of its database had over 128 MiB of unanswered messages, this one most of all"
+        assert caplog.messages == [f"a WebSocket of database {MAIN} was closed: {reason}"]
+        await patient_plane.requests(execute("ROLLBACK"), {"type": "close"}, baton=held)
+        assert (await modest.answer())["type"] == "response_ok"
+        assert not any(task.done() for task in going_on)
+        for task in going_on:
+            task.cancel()
