@@ -9,6 +9,7 @@ turn to write, the rest by the leader.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from enum import Enum
@@ -55,11 +56,14 @@ class Checkpoints:
         self._threads = threads
         self._connection: Connection | None = None
         self._running: Future[None] | None = None
+        self._beginning = threading.Lock()
+        """Held to begin a copy, and while one is made within a commit: there is one at a time."""
         self._closing = False
         self._frames = 0
         self._copied = 0
         self._due_at = CHECKPOINT_FRAMES
-        self._told_at = 0
+        self._looked = False
+        """A copy was begun to see whether readers hold it up."""
 
     def __repr__(self) -> str:
         return f"<Checkpoints [{self._copied} of {self._frames} frames copied]>"
@@ -67,28 +71,43 @@ class Checkpoints:
     def committed(self, connection: Connection, frames: int, step_aside: Callable[[], None]) -> None:
         """`connection` has committed, and the WAL has `frames` now. `step_aside` is called before it takes longer."""
         if frames < self._frames:
-            self._copied, self._due_at, self._told_at = 0, CHECKPOINT_FRAMES, 0  # it was begun anew
+            self._copied, self._due_at = 0, CHECKPOINT_FRAMES  # it was begun anew
         self._frames = frames
-        running = self._running is not None and not self._running.done()
-        step = decide(frames, due_at=self._due_at, copied=self._copied, running=running)
+        step = decide(frames, due_at=self._due_at, copied=self._copied, running=self._copying)
         if step is Step.BESIDE:
-            self._running = self._threads.submit(self._copy, frames)
+            self._begin_copy()
         elif step is Step.WITHIN:
             step_aside()
-            if running:
-                self._wait()
             # A reader may need what was there before: whatever comes of it, try again when there is more to do.
             self._due_at = frames + CHECKPOINT_FRAMES
-            _, self._copied = connection.checkpoint()
+            with self._beginning:
+                self._wait()
+                _, self._copied = connection.checkpoint()
 
     def held_up(self, most_bytes: int) -> bool:
-        """Return whether readers keep more of the WAL than so much from being used anew."""
-        held = self._frames - self._copied
-        return held * FRAME_BYTES > most_bytes and self._frames >= self._told_at
+        """Return whether readers keep more of the WAL than so much from being used anew. To be asked again and again.
 
-    def reader_ended(self) -> None:
-        """Whether readers hold it up can only be told again after another checkpoint."""
-        self._told_at = self._frames + 2 * CHECKPOINT_FRAMES
+        What the last copy left may have been left for a reader that is gone, and nobody may have written since: only
+        what a copy has left that was begun for the question is an answer, and for one question.
+        """
+        if self._copying:
+            return False
+        over = (self._frames - self._copied) * FRAME_BYTES > most_bytes
+        known, self._looked = self._looked, over and not self._looked
+        if self._looked:
+            self._begin_copy()
+        return over and known
+
+    @property
+    def _copying(self) -> bool:
+        return self._running is not None and not self._running.done()
+
+    def _begin_copy(self) -> None:
+        """Copy beside the writers, unless that is done this moment."""
+        if self._beginning.acquire(blocking=False):
+            if not self._copying:
+                self._running = self._threads.submit(self._copy, self._frames)
+            self._beginning.release()
 
     def _copy(self, frames: int) -> None:
         try:

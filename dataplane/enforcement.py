@@ -50,6 +50,7 @@ class Enforcement:
             session.check(now)
             if session.closed:
                 service.reports.count_session(session)
+                service.reports.changed = True  # its streams are gone
                 service.sessions.discard(session)
         for call in list(service.running):
             if call.aside and call.stream is not None:
@@ -90,7 +91,6 @@ class Enforcement:
         if waiting:
             log.info("a cursor on database %s was ended: it held up the WAL", database.database_id)
             min(waiting, key=itemgetter(0))[1]()
-            database.checkpoints.reader_ended()
 
     def _check_reader(self, stream: Stream, now: float) -> None:
         """Take a transaction away that has not written for too long: the WAL grows as long as it may read from it."""
