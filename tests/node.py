@@ -5,12 +5,14 @@ peer. The machine's own Node.js is never used, so that every machine tests the s
 (registry, certificates). Must never be imported by the product.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -51,23 +53,31 @@ def node_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def run_command(
     command: tuple[str, ...] | list[str], *, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120
 ) -> str:
-    """Run and return standard output. Raises `NodeError` with both streams on failure or after `timeout` seconds."""
-    try:
-        done = subprocess.run(
-            list(command),
-            cwd=cwd,
-            env=node_environment(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NodeError(f"{' '.join(command)} took more than {timeout} s\n{error.stdout!r}\n{error.stderr!r}") from None
-    if done.returncode != 0:
-        raise NodeError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
+    """Run and return standard output. Raises `NodeError` with both streams on failure or after `timeout` seconds.
+
+    Whatever the command has started ends with it: build tools leave servers of theirs behind.
+    """
+    with subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=node_environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            message = f"{' '.join(command)} took more than {timeout} s\n{error.stdout!r}\n{error.stderr!r}"
+            raise NodeError(message) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode != 0:
+        raise NodeError(f"{' '.join(command)} ended with {process.returncode}\n{output}\n{errors}")
+    return output
 
 
 def npm_project(name: str, dependencies: dict[str, str]) -> Path:

@@ -1,5 +1,7 @@
 """The Node.js of the tests itself."""
 
+import os
+import select
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,24 @@ def test_npm_packages_are_installed_once_and_can_be_imported() -> None:
 def test_a_failing_script_shows_its_output(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="reason: 42"):
         run_node(tmp_path, "console.error('reason: ' + 6 * 7); process.exit(3)")
+
+
+def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    printed = run_node(
+        tmp_path,
+        """
+        import { spawn } from 'node:child_process';
+        const left = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 1e9)'], { stdio: 'ignore' });
+        left.unref();
+        console.log(left.pid);
+        """,
+    )
+    try:
+        left = os.pidfd_open(int(printed))
+    except ProcessLookupError:
+        return
+    with os.fdopen(left) as ended:
+        assert select.select([ended], [], [], 60)[0]
 
 
 def test_ranges_of_versions_are_refused() -> None:
