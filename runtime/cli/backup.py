@@ -13,6 +13,7 @@ from runtime.cli.options import (
     DEFAULT_PROJECT,
     DatabaseArgument,
     DatabaseOption,
+    OnlyDatabaseArgument,
     ProjectOption,
     YesOption,
     confirm,
@@ -85,7 +86,7 @@ def _table(found: list[dict[str, Any]], name: str) -> Any:
 
 def restore(
     node: Node,
-    name: Annotated[str, typer.Argument(metavar="DATABASE", help="Database, by name or id.")],
+    name: OnlyDatabaseArgument,
     snapshot: Annotated[
         str, typer.Argument(metavar="SNAPSHOT", help="Its id, or `latest`; see `brrrd databases snapshots`.")
     ],

@@ -8,7 +8,7 @@ from runtime.cli.client_command import Shown, client_command
 from runtime.cli.databases import database_path
 from runtime.cli.environment import parse_assignment
 from runtime.cli.node import Node
-from runtime.cli.options import DEFAULT_PROJECT, ProjectOption
+from runtime.cli.options import DEFAULT_PROJECT, OnlyDatabaseArgument, ProjectOption
 from runtime.cli.tables import size, table
 
 DEFAULT = "default"
@@ -22,7 +22,7 @@ def register(group: typer.Typer) -> None:
 
 def limits(
     node: Node,
-    name: Annotated[str, typer.Argument(metavar="DATABASE", help="Database, by name or id.")],
+    name: OnlyDatabaseArgument,
     assignments: Annotated[
         list[str] | None,
         typer.Argument(metavar="LIMIT=NUMBER…", help=f"Limits to set; LIMIT={DEFAULT} is the node's again."),

@@ -16,6 +16,7 @@ AppArgument = Annotated[str | None, typer.Argument(metavar="APP", help="App, by 
 AppOption = Annotated[str | None, typer.Option("--app", "--name", metavar="APP", help="The same as the argument.")]
 OnlyAppOption = Annotated[str, typer.Option("--app", metavar="APP", help="App, by name or id.")]
 DatabaseArgument = Annotated[str | None, typer.Argument(metavar="DATABASE", help="Database, by name or id.")]
+OnlyDatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="Database, by name or id.")]
 DatabaseOption = Annotated[
     str | None, typer.Option("--database", "--name", metavar="DATABASE", help="The same as the argument.")
 ]
