@@ -1,10 +1,10 @@
 /** Work that may outlive its response (`ctx.waitUntil`): counted for the host, and limited in time. */
 
 import type { Origin } from './continuation.ts';
-import { abortCallsOf } from './fetch.ts';
 import { inspectError } from './inspect.ts';
 import { ERROR, limitHit, log } from './log.ts';
 import { Counter, setCounter } from './ring/output.ts';
+import { abortCallsOf } from './subrequest.ts';
 import { clearTimer, clearTimersOf, setInternalTimer } from './timers.ts';
 
 /** How long it may go on after the response. */

@@ -27,6 +27,7 @@ import { createRing, type RingBuffers } from './ring/memory.ts';
 import { useOutput } from './ring/output.ts';
 import { configureScheduled } from './scheduled.ts';
 import { configureServer, forgetRequests, type ServerLimits } from './server.ts';
+import { configureSubrequests } from './subrequest.ts';
 
 interface Config {
   app_id: string;
@@ -94,7 +95,8 @@ function prepare(native: Native): Rehearsal {
 
 function boot(native: Native, config: Config): () => void {
   const run = wired ?? wire(native);
-  configureFetch(configureNavigator(config.version), config.limits.subrequests ?? 0);
+  configureFetch(configureNavigator(config.version));
+  configureSubrequests(config.limits.subrequests ?? 0);
   const bindings = config.assets === true ? { ASSETS: new Fetcher() } : {};
   const environment = Object.freeze({ ...bindings, ...config.environment });
   const processEnvironment = { ...config.environment };

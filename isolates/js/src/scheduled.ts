@@ -5,12 +5,12 @@
 
 import { countBackground, giveUp } from './background.ts';
 import { type Flow, type Origin, setContinuation, type Stores } from './continuation.ts';
+import { ExecutionContext } from './execution_context.ts';
 import { inspectError } from './inspect.ts';
 import { ERROR, limitHit, log } from './log.ts';
 import { stringSplit } from './primordials.ts';
 import { readLatin1 } from './ring/input.ts';
 import { END, FIRED, HOST_CONNECTION, sendHead } from './ring/output.ts';
-import { ExecutionContext } from './server.ts';
 import { clearTimer, setInternalTimer } from './timers.ts';
 
 export type ScheduledHandler = (controller: ScheduledController, env: unknown, ctx: unknown) => unknown;

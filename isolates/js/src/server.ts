@@ -10,41 +10,23 @@ import { turnStart } from './clock.ts';
 import { setContinuation, type Flow, type Origin, type Stores } from './continuation.ts';
 import { DOMException } from './dom_exception.ts';
 import { abortSignal, type AbortSignal, newSignal } from './events/abort.ts';
-import { bodyLength, Body, isUnusable, markUsed, streamOf } from './http/body.ts';
-import { giveBack } from './http/body_buffers.ts';
-import { listGet, listHas } from './http/headers.ts';
+import { ExecutionContext } from './execution_context.ts';
+import { Body } from './http/body.ts';
+import { listGet } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
 import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
-import { hasNullBody, responseState, type ResponseState, webSockets } from './http/response.ts';
+import { responseState } from './http/response.ts';
 import { inspectError } from './inspect.ts';
 import { type Entry, InFlight } from './in_flight.ts';
 import { ERROR, limitHit, limitHitAgain, log } from './log.ts';
-import { charCodeAt, SafeWeakSet, stringIndexOf, stringSlice, subarray } from './primordials.ts';
+import { stringIndexOf, stringSlice } from './primordials.ts';
 import { checkRealm } from './realm.ts';
+import { type Answerable, configureResponses, cutOff, refuse, respond, upgrades } from './respond.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
-import { BodyTooLarge, Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
-import {
-  CANCEL,
-  Counter,
-  DATA,
-  END,
-  MAX_DATA_BYTES,
-  MAX_HEAD_BYTES,
-  MAX_TEXT_UNITS,
-  REFUSE,
-  REQUEST,
-  RESPONSE,
-  sendCancel,
-  sendHead,
-  sendHeadAndBytes,
-  sendHeadAndText,
-  setCounter,
-  UPGRADE,
-  WINDOW,
-} from './ring/output.ts';
-import { configureSockets, FULL, hasRoom, socketFrame, socketsLost, Wire } from './websocket/wire.ts';
-import { checkSocket, dropSocket, giveSocket } from './websocket/websocket.ts';
+import { BodyTooLarge, type Outgoing } from './ring/outgoing.ts';
+import { CANCEL, Counter, DATA, END, REQUEST, sendCancel, setCounter, UPGRADE, WINDOW } from './ring/output.ts';
+import { configureSockets, FULL, hasRoom, socketFrame, socketsLost } from './websocket/wire.ts';
 
 /** The app, once its main module is evaluated. */
 export interface Handler {
@@ -70,14 +52,12 @@ export interface ServerLimits {
 const DEADLINE_SLACK_MS = 100;
 
 /** Names of limits, in the log, for callers and in metrics. */
-const RESPONSE_LIMIT = 'response_mb';
 const WALL_LIMIT = 'wall_ms';
 const CONCURRENCY_LIMIT = 'max_concurrent_requests';
 
 let handler: Handler | null = null;
 let environment: unknown = null;
 let wallMs = 30_000;
-let maxResponseBytes = Infinity;
 let maxConcurrentRequests = 1;
 let admission: Admission<Exchange> = new Admission<Exchange>(1, 0);
 
@@ -88,7 +68,7 @@ let exceptions = 0;
 /** Called at boot. */
 export function configureServer(limits: ServerLimits, env: unknown): void {
   wallMs = limits.wall_ms;
-  if (limits.response_mb) maxResponseBytes = limits.response_mb * 1_048_576;
+  if (limits.response_mb) configureResponses(limits.response_mb * 1_048_576);
   maxConcurrentRequests = limits.max_concurrent_requests;
   admission = new Admission<Exchange>(maxConcurrentRequests, limits.queue_ms);
   configureSockets(limits.max_websockets ?? 1000, (limits.websocket_message_kb ?? 1024) << 10);
@@ -107,28 +87,8 @@ export function forgetRequests(): void {
   setCounter(Counter.total, 0);
 }
 
-/** What the code that a handler began may be waited for by. */
-interface Waiting {
-  waitUntil(promise: unknown): void;
-}
-
-/** The third argument of a handler. */
-export class ExecutionContext {
-  #waiting: Waiting;
-  constructor(waiting: Waiting) {
-    this.#waiting = waiting;
-  }
-  waitUntil(promise: unknown): void {
-    this.#waiting.waitUntil(promise);
-  }
-  passThroughOnException(): void {}
-  get props(): object {
-    return {};
-  }
-}
-
 /** One request, from its first frame to the end of its response. It is the continuation that its code runs in. */
-class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
+class Exchange implements Answerable, Entry, Flow, Origin, SignalSource {
   readonly connection: number;
   readonly stream: number;
   readonly head: string;
@@ -194,8 +154,27 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
     if (this.closed) background.responseEnded();
   }
 
-  ended(): void {
+  /** From now on it has a deadline, and its frames are for it. */
+  register(): void {
+    if (!this.registered) inFlight.add(this);
+  }
+
+  /** Ends it: frees its slot and lets a waiting one start. */
+  release(): void {
+    if (this.closed) return;
+    this.closed = true;
+    if (this.registered) inFlight.remove(this);
+    this.incoming?.fail(new TypeError('The request has ended'));
     this.#background?.responseEnded();
+    if (this.waiting) {
+      this.waiting = false;
+      admission.withdraw(this);
+      setCounter(Counter.queued, admission.queued);
+      return;
+    }
+    admission.release();
+    if (admission.queued > 0) startWaiting();
+    setCounter(Counter.active, admission.active);
   }
 
   /** The request's work, kept from ending with the response. */
@@ -206,14 +185,14 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
   }
 
   bodySent(): void {
-    release(this);
+    this.release();
   }
 
   bodyFailed(error: unknown): void {
-    if (error instanceof BodyTooLarge) limitHit(RESPONSE_LIMIT, tooLarge('was cut off there'), this.requestId);
+    if (error instanceof BodyTooLarge) cutOff(this.requestId);
     else this.#streamFailed(error);
     sendCancel(this.connection, this.stream, 'the response body failed');
-    release(this);
+    this.release();
   }
 
   #streamFailed(error: unknown): void {
@@ -223,27 +202,6 @@ class Exchange implements Entry, Flow, Origin, SignalSource, OutgoingOwner {
 }
 
 const inFlight = new InFlight<Exchange>();
-
-/** Requests for a WebSocket. */
-const upgrades = new SafeWeakSet<Exchange>();
-
-/** Ends an exchange: frees its slot and lets a waiting one start. */
-function release(exchange: Exchange): void {
-  if (exchange.closed) return;
-  exchange.closed = true;
-  if (exchange.registered) inFlight.remove(exchange);
-  exchange.incoming?.fail(new TypeError('The request has ended'));
-  exchange.ended();
-  if (exchange.waiting) {
-    exchange.waiting = false;
-    admission.withdraw(exchange);
-    setCounter(Counter.queued, admission.queued);
-    return;
-  }
-  admission.release();
-  if (admission.queued > 0) startWaiting();
-  setCounter(Counter.active, admission.active);
-}
 
 let starting = false;
 
@@ -259,10 +217,6 @@ function startWaiting(): void {
   setCounter(Counter.queued, admission.queued);
 }
 
-function refuse(exchange: Exchange, status: number, code: string, detail: string): void {
-  sendHead(exchange.connection, exchange.stream, REFUSE, END, status, `${code}\n${detail}`);
-}
-
 /** The handler threw, or gave something that cannot be sent. */
 function fail(exchange: Exchange, error: unknown): void {
   checkRealm();
@@ -270,7 +224,7 @@ function fail(exchange: Exchange, error: unknown): void {
   log(ERROR, `Uncaught ${inspectError(error)}`, exchange.requestId);
   if (exchange.closed) return;
   refuse(exchange, 500, 'exception', 'The app threw an exception; its log has the stack');
-  release(exchange);
+  exchange.release();
 }
 
 /** Refuses a request that the app has no slot for. */
@@ -296,7 +250,7 @@ function run(exchange: Exchange): void {
     fail(exchange, error);
     return;
   }
-  if (!exchange.registered) inFlight.add(exchange);
+  exchange.register();
   void settle(exchange, result);
 }
 
@@ -316,127 +270,6 @@ function notAResponse(value: unknown): TypeError {
     value === null ? 'null' : typeof value === 'object' ? 'another object' : `a value of type ${typeof value}`;
   return new TypeError(`The handler must return a Response or a promise of one, but gave ${what}`);
 }
-
-/** Sends the response. @throws TypeError when it cannot be sent; nothing was sent then. */
-function respond(exchange: Exchange, state: ResponseState): void {
-  const { body, status } = state;
-  if (exchange.closed) {
-    if (body !== null && body.stream !== null && !isUnusable(body)) void body.stream.cancel().catch(ignore);
-    if (status === 101) dropSocket(webSockets.get(state));
-    return;
-  }
-  if (isUnusable(body)) throw new TypeError('The body of the response was already used, or is locked');
-  if (status <= 101) {
-    openSocket(exchange, state);
-    return;
-  }
-  const { connection, stream } = exchange;
-  let head = state.statusText;
-  const { list } = state;
-  for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
-  if (head.length > MAX_HEAD_BYTES - 64) throw new TypeError(`The response's headers are over ${MAX_HEAD_BYTES} bytes`);
-  if (body === null || hasNullBody(status) || isHead(exchange.head)) {
-    sendHead(connection, stream, RESPONSE, END, status, bodilessHead(state, body, head));
-    if (body !== null) discard(body);
-    release(exchange);
-    return;
-  }
-  const { source } = body;
-  if (source === null) {
-    sendHead(connection, stream, RESPONSE, 0, status, head);
-    void startBody(exchange, 0).sendStream(streamOf(body), maxResponseBytes);
-    return;
-  }
-  markUsed(body);
-  if (bodyLength(body) > maxResponseBytes) {
-    limitHit(RESPONSE_LIMIT, tooLarge(`of ${bodyLength(body)} bytes was not sent`), exchange.requestId);
-    refuse(exchange, 502, RESPONSE_LIMIT, 'The response is larger than the app may send');
-    release(exchange);
-    return;
-  }
-  if (!listHas(list, 'content-length')) head += `\ncontent-length\n${bodyLength(body)}`;
-  if (typeof source === 'string') {
-    if (source.length <= MAX_TEXT_UNITS) {
-      sendHeadAndText(connection, stream, RESPONSE, END, status, head, source);
-      release(exchange);
-    } else {
-      sendHead(connection, stream, RESPONSE, 0, status, head);
-      startBody(exchange, 0).sendText(source);
-    }
-    return;
-  }
-  const { borrowed } = body;
-  if (borrowed !== null) {
-    // From here on the bytes are the sender's alone.
-    body.source = '';
-    body.borrowed = null;
-  }
-  if (source.length <= MAX_DATA_BYTES) {
-    sendHeadAndBytes(connection, stream, RESPONSE, END, status, head, source);
-    if (borrowed !== null) giveBack(borrowed);
-    release(exchange);
-    return;
-  }
-  sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
-  startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, borrowed);
-}
-
-/** Answers with a WebSocket. The slot of the request is free then: WebSockets are counted apart. */
-function openSocket(exchange: Exchange, state: ResponseState): void {
-  if (state.status === 0) throw new TypeError('The handler gave Response.error(), which cannot be sent');
-  const socket = webSockets.get(state);
-  checkSocket(socket);
-  if (!upgrades.has(exchange)) {
-    throw new TypeError('The handler gave a response of status 101, but the request has no Upgrade: websocket');
-  }
-  const { connection, stream, requestId } = exchange;
-  if (!hasRoom(requestId)) {
-    refuse(exchange, 503, 'max_websockets', FULL);
-    release(exchange);
-    return;
-  }
-  let head = '';
-  const { list } = state;
-  for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
-  if (head.length > MAX_HEAD_BYTES - 64) throw new TypeError(`The response's headers are over ${MAX_HEAD_BYTES} bytes`);
-  const background = exchange.holdBackground();
-  const wire = new Wire(connection, stream, requestId);
-  wire.onEnd = () => background.letGo();
-  sendHead(connection, stream, RESPONSE, 0, 101, head);
-  giveSocket(socket, wire);
-  release(exchange);
-}
-
-function tooLarge(what: string): string {
-  return `A response is larger than the limit response_mb = ${maxResponseBytes / 1_048_576}, and ${what}`;
-}
-
-/** The exchange goes on after its head: `sent` bytes of the body went with that. */
-function startBody(exchange: Exchange, sent: number): Outgoing {
-  if (!exchange.registered) inFlight.add(exchange);
-  const { connection, stream, granted } = exchange;
-  return (exchange.outgoing = new Outgoing(connection, stream, exchange, sent - granted));
-}
-
-/** The head of a response without content: a length only where a GET would have had one. */
-function bodilessHead(state: ResponseState, body: Body | null, head: string): string {
-  const { status } = state;
-  if (listHas(state.list, 'content-length') || hasNullBody(status)) return head;
-  const length = body === null ? 0 : bodyLength(body);
-  return length < 0 ? head : `${head}\ncontent-length\n${length}`;
-}
-
-function discard(body: Body): void {
-  if (body.stream !== null) void body.stream.cancel().catch(ignore);
-  else body.incoming?.cancel();
-  body.used = true;
-}
-
-function isHead(head: string): boolean {
-  return charCodeAt(head, 0) === 0x48 && stringSlice(head, 0, 5) === 'HEAD\n';
-}
-
-function ignore(): void {}
 
 function receiveRequest(
   connection: number,
@@ -468,7 +301,7 @@ function receiveRequest(
       exchange.incoming = new IncomingBody(connection, stream, false, listGet(list, 'content-length'));
       exchange.request.body = new Body(null, exchange.incoming);
       if (end > split) exchange.incoming.arrived(split, end, false);
-      inFlight.add(exchange);
+      exchange.register();
     } else if (end > split) exchange.request.body = new Body(readTextOrBytes(split, end));
   }
   if (verdict === START) {
@@ -476,7 +309,7 @@ function receiveRequest(
     setCounter(Counter.active, admission.active);
   } else if (verdict === WAIT) {
     exchange.waiting = true;
-    if (!exchange.registered) inFlight.add(exchange);
+    exchange.register();
     setCounter(Counter.queued, admission.queued);
   } else {
     overloaded(exchange, 'The app is handling as many requests as it may; try again soon');
@@ -488,7 +321,7 @@ function drop(exchange: Exchange, reason: unknown): void {
   if (exchange.closed) return;
   exchange.incoming?.fail(reason);
   const { outgoing } = exchange;
-  release(exchange);
+  exchange.release();
   outgoing?.close(reason);
   exchange.abort(reason);
 }
