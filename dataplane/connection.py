@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataplane import functions, guard, vectors
+from dataplane import functions, guard, priority, vectors
 from dataplane.compilation import Compilation
 from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
 from dataplane.errors import SqlError, code_names
@@ -34,6 +34,9 @@ CHECKPOINT_FRAMES = 1000
 _MOST_PAGES = 0xFFFFFFFE
 PROGRESS_STEPS = 20_000
 """Virtual machine steps between two calls of the progress hook: a fraction of a millisecond."""
+YIELD_STEPS = 5_000
+"""The same between two moments in which a statement that runs aside gives way: about a tenth of a millisecond."""
+_YIELD = PROGRESS(priority.YIELD)
 
 log = logging.getLogger("brrrd.dataplane")
 _LIMIT_LENGTH, _LIMIT_SQL_LENGTH, _LIMIT_COLUMN, _LIMIT_WORKER_THREADS = 0, 1, 2, 11
@@ -99,7 +102,6 @@ class Connection:
         """No longer among those, but in use."""
         self._authorize = AUTHORIZER(self._on_authorize)
         self._progress = PROGRESS(self._on_progress)
-        self._unheard = PROGRESS()
         self._committed = WAL_HOOK(self._on_committed)
         self._reports = True
         handle = c.c_void_p()
@@ -176,14 +178,14 @@ class Connection:
         self._reports = True
         self.engine.progress_handler(self.handle, PROGRESS_STEPS, self._progress, None)
 
-    def keep_quiet(self) -> None:
-        """Call `hook` no more until `resume_reports`: somebody else ends the statement, by `interrupt`.
+    def give_way(self) -> None:
+        """Call `hook` no more until `resume_reports`, but let whoever wants the processor have it every now and then.
 
-        A thread of low priority must not ask for the interpreter again and again: whoever waits for it to give that
-        back waits for its turn on a busy processor.
+        Somebody else ends the statement, by `interrupt`. A thread of low priority must not ask for the interpreter
+        again and again: whoever waits for it to give that back waits for its turn on a busy processor.
         """
         self._reports = False
-        self.engine.progress_handler(self.handle, 0, self._unheard, None)
+        self.engine.progress_handler(self.handle, YIELD_STEPS, _YIELD, None)
 
     def resume_reports(self) -> None:
         """Call `hook` again. Between two statements or steps only."""

@@ -4,8 +4,8 @@ The leader runs the loop and, within it, short pieces of work: no hand-over, no 
 When a piece turns out to be slow, its own thread (called back from inside SQLite, see `Connection.hook`) or the one
 that watches it gives the lead to another thread, and the piece is finished aside; libSQL runs without the GIL, so the
 two really run side by side. A thread that has lost the lead gets less of the processor than all that lead, edge workers
-and others included, unless other writers wait for what it does, and ends with its piece: a process may lower its
-threads' priority, but not raise it again. All state belongs to whoever leads.
+and others included, the least if no other writers wait for what it does, and ends with its piece: a process may lower
+its threads' priority (`dataplane.priority`), but not raise it again. All state belongs to whoever leads.
 """
 
 import logging
@@ -13,10 +13,9 @@ import os
 import threading
 from collections.abc import Callable
 
+from dataplane import priority
+
 MAX_THREADS = 256
-NICE = 10
-"""Added to the nice value of a thread that has lost the lead: about a tenth of the processor where all cores are
-wanted."""
 log = logging.getLogger("brrrd.dataplane")
 
 
@@ -52,9 +51,9 @@ class Relay:
                 threading.Thread(target=self._serve, name="relay", daemon=True).start()
         loser, self._leader = self._leader, 0
         self._turn.release()
-        if loser and niced:
+        if loser:
             # After the new thread was started, which inherits the priority of the one that starts it.
-            os.setpriority(os.PRIO_PROCESS, loser, os.getpriority(os.PRIO_PROCESS, loser) + NICE)
+            priority.lower(loser, priority.NICE if niced else 0)
         return True
 
     def _serve(self) -> None:

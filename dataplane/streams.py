@@ -159,7 +159,7 @@ class Stream:
         if self.stop is None and time.monotonic() >= self._deadline:
             self.stop = self._too_slow()
         if self._pace.statement_is_slow(self) and self.connection is not None:
-            self.connection.keep_quiet()  # `enforce` looks after it from now on
+            self.connection.give_way()  # `enforce` looks after it from now on
         return self.stop is not None
 
     def _on_commit(self, frames: int) -> None:

@@ -251,6 +251,7 @@ def main() -> None:
     """Run the process; never returns."""
     child.follow_supervisor()
     child.log_to_stderr()
+    child.raise_open_files()
     _exit_on_sigterm()
     # Threads that convert rows must not keep the loop waiting for the default 5 ms.
     sys.setswitchinterval(0.0005)

@@ -14,8 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from dataplane import priority
 from dataplane.front import DataPlane
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+from tests.node_server import eventually
 
 CLOSE = {"type": "close"}
 KILL_ROUNDS = int(os.environ.get("BRRRD_KILL_ROUNDS", "10"))
@@ -125,6 +127,27 @@ async def test_a_dead_worker_costs_its_calls_a_503_and_the_next_one_waits_for_th
     await asyncio.sleep(0.1)
     await plane.worker.restart()
     assert await waiting == [[1]]
+
+
+async def test_a_statement_that_runs_aside_has_less_of_the_processor(plane: Plane) -> None:
+    await plane.values("SELECT 1")
+    usual = os.getpriority(os.PRIO_PROCESS, plane.worker.process.pid)
+
+    def priorities() -> set[int]:
+        found = set()
+        for entry in Path(f"/proc/{plane.worker.process.pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                found.add(os.getpriority(os.PRIO_PROCESS, int(entry.name)))
+        return found
+
+    async def become(expected: set[int]) -> None:
+        await asyncio.to_thread(eventually, 20, lambda: priorities() == expected)
+
+    assert priorities() == {usual}
+    running = asyncio.create_task(plane.post("v3/pipeline", {"requests": [execute(ENDLESS)]}))
+    await become({usual, min(19, usual + priority.NICE)})
+    running.cancel()
+    await become({usual})
 
 
 async def test_any_edge_worker_takes_any_baton(plane: Plane) -> None:
