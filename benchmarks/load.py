@@ -7,7 +7,8 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,9 @@ function done(summary, latency, requests)
     errors.connect + errors.read + errors.write + errors.timeout, errors.status))
 end
 """
+
+
+_LONG_SECONDS = 3600.0
 
 
 class Target(NamedTuple):
@@ -90,8 +94,9 @@ def _script(workload: Workload, hosts: Sequence[str]) -> str:
     return _REPORT.replace("METHOD", _lua_string(workload.method)).replace("BODY", body).replace("HOSTS", names)
 
 
-def measure(target: Target, workload: Workload, *, connections: int, seconds: float) -> Measurement:
-    """Load `target` with keep-alive connections from one wrk thread for `seconds` (whole seconds, at least 1)."""
+@contextmanager
+def _command(target: Target, workload: Workload, connections: int, seconds: float) -> Iterator[list[str]]:
+    """Return a command of wrk, which has a file as long as the context lasts."""
     command = [
         require_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s",
         "--timeout", "30s", "--header", f"Host: {target.hosts[0]}",
@@ -101,11 +106,26 @@ def measure(target: Target, workload: Workload, *, connections: int, seconds: fl
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "report.lua"
         script.write_text(_script(workload, target.hosts))
-        done = subprocess.run(
-            [*command, "--script", str(script), target.url + target.path(workload)],
-            capture_output=True, text=True, timeout=seconds + 60, check=False,
-        )  # fmt: skip
+        yield [*command, "--script", str(script), target.url + target.path(workload)]
+
+
+def measure(target: Target, workload: Workload, *, connections: int, seconds: float) -> Measurement:
+    """Load `target` with keep-alive connections from one wrk thread for `seconds` (whole seconds, at least 1)."""
+    with _command(target, workload, connections, seconds) as command:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
     return parse(done.stdout, done.stderr)
+
+
+@contextmanager
+def loaded(target: Target, workload: Workload, *, connections: int) -> Iterator[None]:
+    """Load `target` for as long as the context lasts, without measuring."""
+    with _command(target, workload, connections, _LONG_SECONDS) as command:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
 
 def parse(output: str, errors: str = "") -> Measurement:

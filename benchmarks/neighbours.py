@@ -10,7 +10,6 @@ away for milliseconds now and then, which no process can do anything about.
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import product
@@ -18,14 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import httpx
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds, publish
 from benchmarks.databases import SCHEMA, SELECT
-from benchmarks.load import Measurement, Target, measure, require_wrk
+from benchmarks.load import Measurement, Target, loaded, measure, require_wrk
 from benchmarks.peers import PeerError
 from benchmarks.workloads import Workload
 from tests.node_server import Node
@@ -73,37 +71,6 @@ def full_machine() -> Iterator[None]:
             process.wait()
 
 
-@contextmanager
-def disturbed(disturbance: Disturbance, database: dict[str, str]) -> Iterator[None]:
-    """Keep the load on `database` for as long as the context lasts."""
-    over = threading.Event()
-
-    def client() -> None:
-        # Clients are on machines of their own, as a rule: what these take of this one is not the node's doing.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        headers = {"Authorization": f"Bearer {database['database_token']}"}
-        with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
-            clients.append(http)
-            while not over.is_set():
-                try:
-                    http.post(f"{database['database_url']}/v2/pipeline", content=_pipeline(disturbance.sql))
-                except httpx.TransportError:
-                    # Closed below: an endless query has no other end.
-                    if not over.is_set():
-                        raise
-
-    clients: list[httpx.Client] = []
-    threads = [threading.Thread(target=client) for _ in range(disturbance.clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-
-
 def run(
     *, only: Sequence[str], connections: Sequence[int], seconds: float, rounds: int, json_file: Path | None
 ) -> None:
@@ -119,7 +86,7 @@ def run(
         noisy, neighbour = node.create_database("noisy"), node.create_database("neighbour")
         for database in (noisy, neighbour):
             node.sql(database, *SCHEMA)
-        select = _select(neighbour)
+        select = _query(neighbour, SELECT)
         target = Target(node.url, ("db.localhost",))
         measure(target, select, connections=8, seconds=WARM_UP_SECONDS)
         for disturbance, count in product(chosen, connections):
@@ -128,7 +95,7 @@ def run(
                 around: dict[str, Callable[[], AbstractContextManager[None]]] = {
                     QUIET: nullcontext,
                     FULL: full_machine,
-                    LOUD: lambda: disturbed(disturbance, noisy),
+                    LOUD: lambda: loaded(target, _query(noisy, disturbance.sql), connections=disturbance.clients),
                 }
                 with around[name]():
                     return measure(target, select, connections=count, seconds=seconds)
@@ -138,14 +105,14 @@ def run(
     publish(console, Report(describe_machine(), seconds, rounds, rows), _table(rows), json_file=json_file)
 
 
-def _select(database: dict[str, str]) -> Workload:
+def _query(database: dict[str, str], sql: str) -> Workload:
     return Workload(
-        "select",
-        "single-row select",
+        "query",
+        sql,
         method="POST",
         path=f"/v1/{database['database_id']}/v2/pipeline",
         headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
-        body=_pipeline(SELECT),
+        body=_pipeline(sql),
     )
 
 
