@@ -1,7 +1,7 @@
 """What is seen of a statement while SQLite compiles it: the state behind the authorizer's answers.
 
-One per compilation, made by `dataplane.connection`. `dataplane.guard` decides single actions; here is what takes more
-than one of them to tell.
+One per compilation, and one for what is compiled while statements run, made by `dataplane.connection`.
+`dataplane.guard` decides single actions; here is what takes more than one of them to tell.
 """
 
 from dataplane import guard
@@ -59,7 +59,7 @@ class Compilation:
         """What is dropped next goes along with something else."""
         self._aggregates = 0
 
-    def see(self, action: int, first: str | None, second: str | None) -> int:
+    def see(self, action: int, first: str | None, second: str | None, *, in_trigger: bool) -> int:
         """Return what the authorizer answers to `action` with its first two arguments."""
         verdict = guard.decide(action, first, second, vacuum=self._keyword == "VACUUM")
         refusal = verdict.refusal
@@ -96,11 +96,46 @@ class Compilation:
             self._see_change(first)
         elif action == _DROP_TABLE:
             # With its index, by a statement within the statement.
-            if first.lower().endswith(SHADOW_SUFFIX) and not self._may_write:
+            if _is_shadow(first) and not self._may_write:
                 self.writes_at_once = True
         elif action in _FIRST_IS_TABLE and self._keyword not in _MAKES_OR_DROPS:
             self._see_change(first)
 
     def _see_change(self, table: str) -> None:
-        if table.lower().endswith(SHADOW_SUFFIX):
+        if _is_shadow(table):
             self.shadows.add(table)
+
+
+class Running(Compilation):
+    """What the engine compiles while a statement runs: its own ones, for VACUUM and for vector indexes, and that
+    statement once more if the schema has changed since it was compiled.
+    """
+
+    __slots__ = ("_known", "outdated")
+
+    def __init__(self) -> None:
+        # Nothing else attaches while it runs, and whoever writes has the turn.
+        super().__init__("VACUUM", may_write=True)
+        self.outdated: str | None = None
+        """Table of `shadows` that the statement was not known to change when it was compiled."""
+        self._known: frozenset[str] = frozenset()
+
+    def begin(self, shadows: frozenset[str]) -> None:
+        """A statement begins to run of which `Compilation.shadows` are known."""
+        self.refusal = self.outdated = None
+        self._known = shadows
+        self._aggregates = 0
+
+    def see(self, action: int, first: str | None, second: str | None, *, in_trigger: bool) -> int:
+        # The engine's own changes of them are in no trigger, and those that the statement names itself are known.
+        if in_trigger and action in _FIRST_IS_TABLE and first and _is_shadow(first) and first not in self._known:
+            self.outdated = first
+            return DENY
+        return super().see(action, first, second, in_trigger=in_trigger)
+
+    def _see_change(self, table: str) -> None:
+        """The engine may."""
+
+
+def _is_shadow(table: str) -> bool:
+    return table.lower().endswith(SHADOW_SUFFIX)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dataplane import functions, guard, priority, vectors
-from dataplane.compilation import Compilation
+from dataplane.compilation import Compilation, Running
 from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
 from dataplane.errors import SqlError, code_names
 from dataplane.statement import Statement, first_word, second_word
@@ -96,7 +96,8 @@ class Connection:
         self._max_sql_bytes = max_sql_bytes
         self.may_write = True
         """What changes the file while it is compiled may be compiled: its stream, if it has one, has the turn."""
-        self._compilation = Compilation("")
+        self._running = Running()
+        self._compilation: Compilation = self._running
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._let_gone: list[Statement] = []
         """No longer among those, but in use."""
@@ -163,12 +164,13 @@ class Connection:
         assert isinstance(size, int)
         return size
 
-    def _on_authorize(self, _: Any, action: int, first: bytes, second: bytes, *_more: bytes) -> int:
+    def _on_authorize(self, _: Any, action: int, first: bytes, second: bytes, _database: bytes, trigger: bytes) -> int:
         compilation = self._compilation
         answer = compilation.see(
             action,
             first.decode("utf-8", "replace") if first is not None else None,
             second.decode("utf-8", "replace") if second is not None else None,
+            in_trigger=trigger is not None,
         )
         if compilation.changes_session:
             self.session_changed = True
@@ -228,6 +230,8 @@ class Connection:
             return SqlError("SQLITE_NOMEM", "SQLite error: out of memory")
         primary, extended = code_names(engine.extended_errcode(handle) if code & 0xFF == code else code)
         refusal, self._compilation.refusal = self._compilation.refusal, None
+        if self._running.outdated:
+            return self._schema_changed()
         if code & 0xFF in (_AUTH, _ERROR) and refusal:  # a function that is refused makes the latter
             return SqlError("SQL_PARSE_ERROR", f"SQL not allowed: {refusal}", "SQLITE_AUTH")
         message = engine.errmsg(handle).decode("utf-8", "replace")
@@ -241,6 +245,22 @@ class Connection:
             database = f"of one database is {self._max_bytes >> 20} MiB, " if self._max_bytes else ""
             where = f" (the limit {database}of the temporary tables of one stream {_TEMP_MIB} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
+
+    def _schema_changed(self) -> SqlError:
+        """Return the error of a statement that would do what was not looked at when it was compiled."""
+        table, self._running.outdated = self._running.outdated, None
+        while self._statements:
+            self._let_go(self._statements.popitem()[1])
+        message = f"SQLite error: there is a trigger now that changes {table}: run the statement again"
+        return SqlError("SQLITE_SCHEMA", message)
+
+    def begin(self, statement: Statement) -> None:
+        """Call before `statement` runs, in the turn to write if it writes. Raises `SqlError`."""
+        for table in statement.shadows:
+            if self._finds(vectors.is_kept_by_index(table)):
+                message = f"SQL not allowed: a vector index keeps itself in {table}"
+                raise SqlError("SQL_PARSE_ERROR", message, "SQLITE_AUTH")
+        self._running.begin(statement.shadows)
 
     def prepare(self, sql: str) -> Statement:
         """Return the one statement in `sql`, compiled, from the cache if possible. Raises `SqlError`."""
@@ -308,6 +328,12 @@ class Connection:
         return text
 
     def _compile(self, text: bytes, start: int) -> tuple[Statement | None, int]:
+        try:
+            return self._compile_and_see(text, start)
+        finally:
+            self._compilation = self._running
+
+    def _compile_and_see(self, text: bytes, start: int) -> tuple[Statement | None, int]:
         handle, tail = c.c_void_p(), c.c_void_p()
         buffer = c.c_char_p(text)
         address = c.cast(buffer, c.c_void_p).value
@@ -342,13 +368,8 @@ class Connection:
             self.engine.prepare_v3(self.handle, hidden, len(hidden), _PREPARE_PERSISTENT, c.byref(handle), None)
             keyword = "SELECT"
             assert handle.value is not None
-        statement = Statement(self, handle.value, keyword, writes=compilation.writes)
-        for table in compilation.shadows:
-            if self._finds(vectors.is_kept_by_index(table)):
-                self.discard(statement)
-                message = f"SQL not allowed: a vector index keeps itself in {table}"
-                raise SqlError("SQL_PARSE_ERROR", message, "SQLITE_AUTH")
-        return statement, end
+        shadows = frozenset(compilation.shadows)
+        return Statement(self, handle.value, keyword, writes=compilation.writes, shadows=shadows), end
 
     def _make_way(self, index: str | None, *, explained: bool) -> None:
         """See to it that a vector index may go, or come (`index`) and starts from nothing. Raises `SqlError`."""

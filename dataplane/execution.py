@@ -102,6 +102,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     changes = 0 if readonly else connection.total_changes
     statement.in_use = True
     try:
+        connection.begin(statement)
         if values:
             statement.bind(values)
         more = statement.step()

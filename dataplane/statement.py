@@ -17,6 +17,8 @@ _BLOCK_CELLS = 512
 _BLOCK_BYTES = 64 << 10
 """How much `fill` reads before its caller looks at the clock and at limits."""
 _TRANSIENT = c.c_void_p(-1)
+_BOM = b"\xef\xbb\xbf"
+"""A blank to SQLite, wherever it is."""
 _STATUS_REPREPARE = 5
 _STATUS_ROWS_READ = 1025  # libSQL's own counters
 _STATUS_ROWS_WRITTEN = 1026
@@ -46,9 +48,12 @@ class Statement:
         "params",
         "plain",
         "readonly",
+        "shadows",
     )
 
-    def __init__(self, connection: "Connection", handle: int, keyword: str, *, writes: bool) -> None:
+    def __init__(
+        self, connection: "Connection", handle: int, keyword: str, *, writes: bool, shadows: frozenset[str]
+    ) -> None:
         engine = connection.engine
         self._connection = connection
         self._engine = engine
@@ -61,6 +66,8 @@ class Statement:
         self.readonly = self.is_explain or (not writes and bool(engine.stmt_readonly(handle)))
         self.plain = self.readonly and keyword == "SELECT"
         """It leaves no trace: neither in the file nor in the state of the connection."""
+        self.shadows = shadows
+        """Tables that it changes and that may be what vector indexes keep themselves in: see `Connection.begin`."""
         count = engine.bind_parameter_count(handle)
         names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]
         self.params: list[str | None] = [name and name.decode() for name in names]
@@ -188,6 +195,8 @@ def _word(text: bytes, start: int) -> tuple[str, int]:
         byte = text[position]
         if byte in b" \t\r\n\f;":
             position += 1
+        elif text.startswith(_BOM, position):
+            position += len(_BOM)
         elif text.startswith(b"--", position):
             position = (text.find(b"\n", position) + 1) or end
         elif text.startswith(b"/*", position):

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.dataplane.plane import Plane, execute
 
 REFUSED = [
@@ -146,6 +148,60 @@ async def test_only_the_engine_changes_the_tables_of_a_vector_index(plane: Plane
     await plane.execute("DROP TABLE vi_shadow")
     await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e))")
     assert await plane.values("SELECT id FROM vector_top_k('vi', vector32('[1,2]'), 1)") == [[1]]
+
+
+async def test_what_was_compiled_before_there_was_the_index_or_the_trigger_is_looked_at_again(plane: Plane) -> None:
+    insert = "INSERT INTO vi_shadow VALUES (7, x'00')"
+    for sql in (
+        "CREATE TABLE v (e F32_BLOB(2))",
+        "CREATE TABLE vi_shadow (index_key INTEGER, data BLOB, PRIMARY KEY (index_key))",
+        insert,
+        "DROP TABLE vi_shadow",
+        "CREATE INDEX vi ON v (libsql_vector_idx(e))",
+        "CREATE TABLE t (a)",
+        "INSERT INTO t VALUES (1)",
+        "CREATE TRIGGER hidden AFTER INSERT ON t BEGIN DELETE FROM vi_shadow; END",
+    ):
+        await plane.execute(sql)
+    assert "a vector index keeps itself in" in (await plane.failure(insert))["message"]
+    assert (await plane.failure("INSERT INTO t VALUES (1)"))["code"] == "SQLITE_SCHEMA"
+    assert "a vector index keeps itself in" in (await plane.failure("INSERT INTO t VALUES (1)"))["message"]
+    await plane.execute("DROP TRIGGER hidden")
+    await plane.execute("CREATE TABLE own_shadow (a)")
+    await plane.execute("CREATE TRIGGER fine AFTER INSERT ON t BEGIN INSERT INTO own_shadow VALUES (new.a); END")
+    for _ in range(2):
+        await plane.execute("INSERT INTO t VALUES (2)")
+    assert await plane.values("SELECT a FROM own_shadow") == [[2], [2]]
+
+
+async def test_a_database_with_a_vector_index_is_vacuumed_whatever_was_compiled_last(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE v (e F32_BLOB(2))")
+    await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e))")
+    for _ in range(2):
+        await plane.execute("INSERT INTO v VALUES (vector32('[1,2]'))")
+        await plane.execute("VACUUM")
+    assert await plane.values("SELECT count(*) FROM vector_top_k('vi', vector32('[1,2]'), 5)") == [[2]]
+
+
+async def test_a_vector_index_that_is_not_dropped_after_all_is_still_written_to(plane: Plane) -> None:
+    insert = "INSERT INTO v VALUES (vector32('[1,2]'))"
+    await plane.execute("CREATE TABLE v (e F32_BLOB(2))")
+    await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e))")
+    await plane.execute(insert)
+    await plane.requests({"type": "describe", "sql": "DROP INDEX vi"}, {"type": "close"})
+    await plane.execute(insert)
+    assert "cannot be explained" in (await plane.failure("EXPLAIN DROP INDEX vi"))["message"]
+    await plane.execute(insert)
+
+
+@pytest.mark.parametrize("blank", ["", "\ufeff", "/**/ -- x\n;"], ids=["nothing", "byte order mark", "comments"])
+async def test_a_vector_index_comes_and_goes_with_its_tables(plane: Plane, blank: str) -> None:
+    await plane.execute("CREATE TABLE v (e F32_BLOB(2))")
+    for _ in range(2):
+        await plane.execute(f"{blank}CREATE INDEX vi ON v (libsql_vector_idx(e))")
+        await plane.execute("EXPLAIN SELECT 1")
+        await plane.execute(f"{blank}DROP INDEX vi")
+    assert await plane.values("SELECT name FROM sqlite_schema WHERE name LIKE 'vi%'") == []
 
 
 async def test_harmless_sql_is_not_refused(plane: Plane) -> None:
