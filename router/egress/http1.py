@@ -263,7 +263,7 @@ class Connection(asyncio.Protocol):
         if self._body_done:
             raise httptools.HttpParserError("a body where none can be")
         self._pieces.append(data)
-        self._head_bytes -= FRAMING_RATIO * len(data)
+        self._head_bytes = max(0, self._head_bytes - FRAMING_RATIO * len(data))  # a large body is no credit
 
     def on_message_complete(self) -> None:
         if self._head_done:
