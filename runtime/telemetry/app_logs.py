@@ -73,7 +73,8 @@ class _AppLog:
             older = self.path.with_suffix(f".log.{number}")
             if older.exists():
                 older.rename(self.path.with_suffix(f".log.{number + 1}"))
-        self.path.rename(self.path.with_suffix(".log.1"))
+        with contextlib.suppress(FileNotFoundError):  # somebody took it away
+            self.path.rename(self.path.with_suffix(".log.1"))
         self.file = self.path.open("ab")
         self.size = 0
 

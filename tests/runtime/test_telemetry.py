@@ -58,6 +58,17 @@ async def test_files_rotate_and_are_bounded(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_log_whose_file_was_taken_away_begins_anew(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path)
+    logs.write("app", "build", log("x"))
+    (tmp_path / "app.log").unlink()
+    for number in range(200):
+        logs.write("app", "build", log(f"{number} {'y' * 60_000}"))
+    assert message(logs.tail("app", 1)[0]).startswith("199 ")
+    assert (tmp_path / "app.log").exists()
+    logs.close()
+
+
 async def test_an_over_long_message_is_cut(tmp_path: Path) -> None:
     logs = AppLogs(tmp_path)
     logs.write("app-1", "bld-1", log("x" * 100_000))
