@@ -25,7 +25,9 @@ class Room:
         return f"<Room [{sum(self._taken.values())} bytes taken, {waiting} bodies waiting]>"
 
     async def take(self, database_id: str, size: int) -> None:
-        """Wait until there is room for a body, in the order of asking; pass the same to `give_back` afterwards."""
+        """Wait until there is room for a body, in the order of asking; `give_back` the same afterwards, in parts or as
+        a whole.
+        """
         if database_id not in self._waiting and self._fits(database_id, size):
             self._taken[database_id] = self._taken.get(database_id, 0) + size
             return
@@ -39,12 +41,12 @@ class Room:
             raise
 
     def give_back(self, database_id: str, size: int) -> None:
-        """The body is gone."""
-        taken = self._taken[database_id] - size
+        """The body, or what was taken for it in vain, is gone."""
+        taken = self._taken.get(database_id, 0) - size
         if taken:
             self._taken[database_id] = taken
         else:
-            del self._taken[database_id]
+            self._taken.pop(database_id, None)
         waiting = self._waiting.get(database_id)
         while waiting and (waiting[0][1].done() or self._fits(database_id, waiting[0][0])):
             following, turn = waiting.popleft()

@@ -160,6 +160,9 @@ class DataPlane:
                 await self._room.take(way.database_id, size)
                 room = size
                 body = await _read_body(message, receive)
+                # Without a Content-Length it was taken for as large as can be.
+                self._room.give_back(way.database_id, room - len(body))
+                room = len(body)
             answer = way.upstream.call(way.route, way.head, body if way.body is None else way.body)
             departure = Departure(answer, receive)
             try:

@@ -1,8 +1,12 @@
 """Paths, tokens, probes, CORS: what a request meets before any SQL."""
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
+from typing import Any
 
+import httpx
 import pytest
 
 from dataplane.endpoints import MAX_BODY_BYTES, Target, parse_path
@@ -126,6 +130,32 @@ async def test_a_body_over_the_limit_gets_413_before_it_is_sent(plane: Plane) ->
     await writer.wait_closed()
     assert b" 413 " in answer
     assert b"64 MiB" in answer
+
+
+async def test_bodies_of_a_length_not_told_take_no_more_room_than_they_have(patient_plane: Plane) -> None:
+    plane = patient_plane
+
+    async def in_pieces(*requests: Any, baton: str | None = None) -> httpx.Response:
+        """In chunks, so that the first does not bring all of it."""
+        body = json.dumps({"baton": baton, "requests": requests}).encode()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in (body[:5], body[5:]):
+                yield piece
+                await asyncio.sleep(0.1)
+
+        headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
+        return await plane.http.post(f"/v1/{MAIN}/v3/pipeline", content=pieces(), headers=headers)
+
+    await plane.execute("CREATE TABLE t (a)")
+    baton = (await plane.requests(execute("BEGIN IMMEDIATE")))["baton"]
+    insert = (execute("INSERT INTO t VALUES (1)"), {"type": "close"})
+    waiting = [asyncio.create_task(in_pieces(*insert)) for _ in range(3)]
+    await plane.worker.stats(lambda stats: stats.streams == 4)
+    # All of them wait for this one, which must not wait for them.
+    assert (await in_pieces(execute("COMMIT"), {"type": "close"}, baton=baton)).status_code == 200
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+    assert await plane.values("SELECT count(*) FROM t") == [[3]]
 
 
 async def test_large_bodies_of_one_database_wait_for_each_other_and_hold_up_nobody_else(plane: Plane) -> None:
