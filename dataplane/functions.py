@@ -17,7 +17,8 @@ from dataplane.engine import Engine, load
 MAX_TOP_K = 100_000
 _MAX_INT = (1 << 31) - 1
 _UTF8, _DETERMINISTIC, _INNOCUOUS = 1, 0x800, 0x200000
-_INTEGER = 1
+_NUMBERS = frozenset({1, 2})
+"""SQLITE_INTEGER and SQLITE_FLOAT: clients in JavaScript bind every number as the latter."""
 _ERROR = 1
 _FILTER_OFFSET = 64
 """Of xFilter in a sqlite3_module (https://sqlite.org/c3ref/module.html)."""
@@ -77,7 +78,7 @@ class _Replacements:
 
     def _on_filter(self, cursor: int, number: int, text: bytes, count: int, values: Any) -> int:
         engine = self._engine
-        if count == 3 and engine.value_type(values[2]) == _INTEGER:
+        if count == 3 and engine.value_type(values[2]) in _NUMBERS:
             wanted = engine.value_int64(values[2])
             if not 1 <= wanted <= MAX_TOP_K:
                 table = c.c_void_p.from_address(cursor).value

@@ -107,6 +107,8 @@ async def test_what_would_overflow_the_engine_is_refused_and_the_worker_lives(pl
         ("CREATE INDEX i ON v (libsql_vector_idx())", "non-deterministic"),
         ("CREATE TABLE g (a, b AS (libsql_vector_idx()))", "non-deterministic"),
         (nearest.format(0), "must be 1 to 100000, but is 0"),
+        (nearest.format("0.0"), "must be 1 to 100000, but is 0"),
+        (nearest.format("1e9"), "must be 1 to 100000"),
         (nearest.format(1_000_000_000), "must be 1 to 100000"),
         (f"SELECT concat_ws(zeroblob(34359739), {letters})", "too big"),  # 125 times as much is 80 in 32 bits
         ("SELECT concat_ws(',')", "wrong number of arguments"),
@@ -114,7 +116,7 @@ async def test_what_would_overflow_the_engine_is_refused_and_the_worker_lives(pl
         (f"CREATE TABLE w ({','.join(f'c{i}' for i in range(501))})", "too many columns"),
     ):
         assert said in (await plane.failure(sql))["message"], sql
-    assert await plane.values(nearest.format(5)) == [[1]]
+    assert await plane.values(nearest.format(5)) == await plane.values(nearest.format("5.0")) == [[1]]
     assert await plane.values("SELECT concat_ws(', ', 'a', NULL, 2)") == [["a, 2"]]
     assert (await plane.requests(execute("COMMIT"), baton=baton))["results"][0]["type"] == "ok"
 
