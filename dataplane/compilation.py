@@ -22,8 +22,8 @@ _MAKES_OR_DROPS = frozenset({"CREATE", "DROP", "EXPLAIN"})
 
 
 class Compilation:
-    """The statement that begins with `keyword` and, if that is DROP, goes on with `object`. `may_write`: it may change
-    the file while it is compiled.
+    """The statement that begins with `keyword` and, if that is CREATE or DROP, goes on with `object`. `may_write`: it
+    may change the file while it is compiled.
     """
 
     __slots__ = (
@@ -32,6 +32,7 @@ class Compilation:
         "_drops",
         "_keyword",
         "_may_write",
+        "_unique",
         "changes_session",
         "refusal",
         "shadows",
@@ -55,6 +56,7 @@ class Compilation:
         self._keyword = keyword
         self._may_write = may_write
         self._created: str | None = None
+        self._unique = object == "UNIQUE"
         self._drops = object == "INDEX" or keyword == "EXPLAIN"
         """What is dropped next goes along with something else."""
         self._aggregates = 0
@@ -70,7 +72,9 @@ class Compilation:
                     refusal = f"one statement calls at most {MAX_AGGREGATES:,} aggregate functions"
             elif second == VECTOR_INDEX_FUNCTION and self._created is not None:
                 self.vector_index = self._created
-                self.writes_at_once = not self._may_write
+                self.writes_at_once = not self._may_write and not self._unique
+                if self._unique:  # the engine compares entries that it does not have, and reads where nothing is
+                    refusal = "a vector index cannot be unique"
         elif action in _OF_TABLES:
             self._see_tables(action, first or "", second or "")
         if self.writes_at_once:

@@ -339,7 +339,7 @@ class Connection:
         address = c.cast(buffer, c.c_void_p).value
         assert address is not None
         keyword = first_word(text, start)
-        what = second_word(text, start) if keyword == "DROP" else ""
+        what = second_word(text, start) if keyword in ("CREATE", "DROP") else ""
         # The length includes the final NUL of the bytes object, which spares SQLite a copy.
         arguments = (address + start, len(text) - start + 1, _PREPARE_PERSISTENT, c.byref(handle), c.byref(tail))
 

@@ -105,6 +105,7 @@ async def test_what_would_overflow_the_engine_is_refused_and_the_worker_lives(pl
     for sql, said in (
         ("SELECT libsql_vector_idx()", "needs a column"),
         ("CREATE INDEX i ON v (libsql_vector_idx())", "non-deterministic"),
+        ("CREATE UNIQUE INDEX i ON v (libsql_vector_idx(e))", "a vector index cannot be unique"),
         ("CREATE TABLE g (a, b AS (libsql_vector_idx()))", "non-deterministic"),
         (nearest.format(0), "must be 1 to 100000, but is 0"),
         (nearest.format("0.0"), "must be 1 to 100000, but is 0"),
