@@ -351,15 +351,23 @@ def test_buffers_beyond_the_bound_throw_or_end_the_host(host: Host) -> None:
 
 def test_drain_finishes_what_is_in_flight_and_exits_0(host: Host) -> None:
     edge = host.serve(
-        "export default () => { waitUntil(new Promise((r) => setTimeout(r, 300)).then(() => log('later'))); "
-        "return new Promise((r) => setTimeout(() => r('finished'), 150)); };"
+        """let go; const told = new Promise((resolve) => { go = resolve; });
+        export default ({ url }) => {
+          if (url === "http://a/ready") return "ready";
+          if (url === "http://a/go") go();
+          waitUntil(told.then(() => new Promise((resolve) => setTimeout(resolve, 150))).then(() => log("later")));
+          return told.then(() => "finished");
+        };"""
     )
     edge.request(1)
     edge.request(2)
-    time.sleep(0.05)
-    host.end.send(Drain(grace_ms=5000))
-    frames = [edge.frame() for _ in range(3)]
-    assert [frame.type for frame in frames] == [wire.Type.GOAWAY, wire.Type.RESPONSE, wire.Type.RESPONSE]
+    assert edge.ask("http://a/ready", stream=3) == "ready", "the two before are under way"
+    host.end.send(Drain(grace_ms=30_000))
+    assert edge.frame().type == wire.Type.GOAWAY
+    edge.request(4, "http://a/go")
+    assert sorted((frame.stream, frame.data) for frame in (edge.frame() for _ in range(3))) == [
+        (stream, b"finished") for stream in (1, 2, 4)
+    ]
     assert any(isinstance(message, Log) and message.message == "later" for message in host.end.rest())
     assert host.exit_status() == 0
 
