@@ -12,12 +12,12 @@ MAX_AGGREGATES = 30_000
 """Calls of aggregate functions in one statement. SQLite counts those of one SELECT in 16 bits and writes beyond its
 memory after 32,767 (CVE-2025-6965); for columns, `connection.MAX_COLUMNS` keeps it from that."""
 
-_CREATE_INDEX, _DROP_TABLE = 1, 11
+_CREATE_INDEX, _CREATE_TEMP_INDEX, _DROP_TABLE = 1, 3, 11
 _SECOND_IS_TABLE = frozenset({5, 7, 26})
 """CREATE_TEMP_TRIGGER, CREATE_TRIGGER, ALTER_TABLE."""
 _FIRST_IS_TABLE = frozenset({9, 18, 23})
 """DELETE, INSERT, UPDATE."""
-_OF_TABLES = frozenset({_CREATE_INDEX, _DROP_TABLE}) | _FIRST_IS_TABLE | _SECOND_IS_TABLE
+_OF_TABLES = frozenset({_CREATE_INDEX, _CREATE_TEMP_INDEX, _DROP_TABLE}) | _FIRST_IS_TABLE | _SECOND_IS_TABLE
 _MAKES_OR_DROPS = frozenset({"CREATE", "DROP", "EXPLAIN"})
 
 
@@ -32,7 +32,7 @@ class Compilation:
         "_drops",
         "_keyword",
         "_may_write",
-        "_unique",
+        "_not_vector",
         "changes_session",
         "refusal",
         "shadows",
@@ -56,7 +56,9 @@ class Compilation:
         self._keyword = keyword
         self._may_write = may_write
         self._created: str | None = None
-        self._unique = object == "UNIQUE"
+        # The engine compares entries of a unique one that it does not have, and reads where nothing is.
+        self._not_vector = "a vector index cannot be unique" if object == "UNIQUE" else None
+        """Why the index that is made cannot be a vector index."""
         self._drops = object == "INDEX" or keyword == "EXPLAIN"
         """What is dropped next goes along with something else."""
         self._aggregates = 0
@@ -72,9 +74,8 @@ class Compilation:
                     refusal = f"one statement calls at most {MAX_AGGREGATES:,} aggregate functions"
             elif second == VECTOR_INDEX_FUNCTION and self._created is not None:
                 self.vector_index = self._created
-                self.writes_at_once = not self._may_write and not self._unique
-                if self._unique:  # the engine compares entries that it does not have, and reads where nothing is
-                    refusal = "a vector index cannot be unique"
+                self.writes_at_once = not self._may_write and self._not_vector is None
+                refusal = refusal or self._not_vector
         elif action in _OF_TABLES:
             self._see_tables(action, first or "", second or "")
         if self.writes_at_once:
@@ -93,6 +94,10 @@ class Compilation:
         if action == _CREATE_INDEX:
             # The first one; making a vector index makes another one for its table.
             self._created = self._created or first
+        elif action == _CREATE_TEMP_INDEX:
+            # `dataplane.vectors` looks after the tables of those in the file.
+            self._created = first
+            self._not_vector = "a vector index cannot be of a temporary table"
         elif action in _SECOND_IS_TABLE:
             self._see_change(second)
         elif action == _DROP_TABLE and not self._drops:
@@ -128,6 +133,7 @@ class Running(Compilation):
         """A statement begins to run of which `Compilation.shadows` are known."""
         self.refusal = self.outdated = None
         self._known = shadows
+        self._created = self._not_vector = None
         self._aggregates = 0
 
     def see(self, action: int, first: str | None, second: str | None, *, in_trigger: bool) -> int:

@@ -36,16 +36,17 @@ def make_way(index: str, finds: Callable[[str], bool], run: Callable[[bytes], No
             raise SqlError("SQLITE_ERROR", f"SQLite error: there is already a table named {index}{SHADOW_SUFFIX}")
         run(drop_left_over(index).encode())
     if finds(foreign_meta_table()):
-        raise SqlError("SQLITE_ERROR", f"SQLite error: {META_TABLE} is not the engine's own: drop it")
+        raise SqlError("SQLITE_ERROR", f"SQLite error: {META_TABLE} is not the engine's own: drop it, or its triggers")
     if known:
         run(forget(index).encode())
 
 
 def foreign_meta_table() -> str:
     """Return the query that finds a row if the table of all vector indexes is not the engine's own."""
+    trigger = f"type = 'trigger' AND tbl_name = '{META_TABLE}' COLLATE NOCASE"
     return (
-        f"SELECT 1 FROM main.sqlite_schema WHERE name = '{META_TABLE}' AND sql <> {literal(_META_SQL)} "  # noqa: S608
-        f"OR type = 'trigger' AND tbl_name = '{META_TABLE}' COLLATE NOCASE"
+        f"SELECT 1 FROM main.sqlite_schema WHERE name = '{META_TABLE}' COLLATE NOCASE "  # noqa: S608
+        f"AND sql <> {literal(_META_SQL)} OR {trigger} UNION ALL SELECT 1 FROM temp.sqlite_schema WHERE {trigger}"
     )
 
 
@@ -59,7 +60,7 @@ def has_table(index: str) -> str:
 
 def has_meta_table() -> str:
     """Return the query that finds a row if there was a vector index before."""
-    return f"SELECT 1 FROM main.sqlite_schema WHERE name = '{META_TABLE}'"  # noqa: S608
+    return f"SELECT 1 FROM main.sqlite_schema WHERE name = '{META_TABLE}' COLLATE NOCASE"  # noqa: S608
 
 
 def is_left_over(index: str) -> str:

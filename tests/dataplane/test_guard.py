@@ -153,6 +153,29 @@ async def test_only_the_engine_changes_the_tables_of_a_vector_index(plane: Plane
     assert await plane.values("SELECT id FROM vector_top_k('vi', vector32('[1,2]'), 1)") == [[1]]
 
 
+async def test_the_engine_is_given_no_tables_for_a_vector_index_that_are_not_its_own(plane: Plane) -> None:
+    make = "CREATE INDEX vi ON v (libsql_vector_idx(e))"
+    for sql in (
+        "CREATE TABLE v (e F32_BLOB(2))",
+        "CREATE TABLE LIBSQL_VECTOR_META_SHADOW ( name TEXT PRIMARY KEY, metadata BLOB ) WITHOUT ROWID",
+        "INSERT INTO LIBSQL_VECTOR_META_SHADOW VALUES ('vi', x'ffffffffffffffffff')",
+    ):
+        await plane.execute(sql)
+    assert "libsql_vector_meta_shadow is not the engine's own" in (await plane.failure(make))["message"]
+    await plane.execute("DROP TABLE LIBSQL_VECTOR_META_SHADOW")
+    of_another = [execute("CREATE TEMP TABLE v (e F32_BLOB(2))"), execute(make), {"type": "close"}]
+    answer = await plane.requests(*of_another)
+    assert "cannot be of a temporary table" in answer["results"][1]["error"]["message"]
+    await plane.execute(make)
+    await plane.execute("DROP INDEX vi")
+    for kind in ("TEMP", ""):
+        trigger = f"CREATE {kind} TRIGGER tr AFTER INSERT ON libsql_vector_meta_shadow BEGIN SELECT 1; END"
+        answer = await plane.requests(execute(trigger), execute(make), {"type": "close"})
+        assert "drop it, or its triggers" in answer["results"][1]["error"]["message"], answer
+    await plane.execute("DROP TRIGGER tr")
+    await plane.execute(make)
+
+
 async def test_what_was_compiled_before_there_was_the_index_or_the_trigger_is_looked_at_again(plane: Plane) -> None:
     insert = "INSERT INTO vi_shadow VALUES (7, x'00')"
     for sql in (
