@@ -204,6 +204,7 @@ class Host:
             self._reports.send_stats(self._ring.counters, self._isolate.heap_bytes)
         if self._reports.changed(self._ring.counters):
             until = self._stats_due
+        until = min(until, self._platform.blocks.trim(now))
         if self._link.pending:
             self._link.flush()
             until = min(until, now + 0.05)

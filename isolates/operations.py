@@ -11,10 +11,13 @@ import os
 import struct
 from collections.abc import Callable
 from enum import IntEnum
+from time import monotonic
 from typing import Any
 
 from isolates import compression
+from isolates.block_pool import BlockPool
 from isolates.crypto.calls import Calls
+from isolates.v8.isolate import Handle
 
 DATA = 64
 FIRST_CRYPTO = 32
@@ -42,6 +45,12 @@ class Op(IntEnum):
     """Run the microtasks that are ready."""
     REQUIRE = 9
     """(n) of data: name of a module of the platform, whose namespace is `native.required` then."""
+    TAKE_BLOCK = 10
+    """(n) → (number of a block with room for n bytes); `native.block` is its memory then. See `block_pool.py`."""
+    LEND_BLOCK = 11
+    """(number, n): `native.block` is an ArrayBuffer over its first n bytes then; the number is free."""
+    PUT_BLOCK_BACK = 12
+    """(number)"""
 
 
 class Failure(IntEnum):
@@ -51,7 +60,10 @@ class Failure(IntEnum):
 
 
 class Operations:
-    """`flush` sends the output buffer; `run_microtasks` is the isolate's; `watch` and `on_done` are the ring's."""
+    """`flush` sends the output buffer; `run_microtasks` is the isolate's; `watch` and `on_done` are the ring's.
+
+    `show(value)` makes a value JavaScript's `native.block`.
+    """
 
     def __init__(
         self,
@@ -61,11 +73,15 @@ class Operations:
         run_microtasks: Callable[[], None],
         watch: Callable[[int, Callable[[], None]], None],
         on_done: Callable[[], None],
+        blocks: BlockPool,
+        show: Callable[[Handle], None],
     ) -> None:
         self._scratch = scratch
         self._room = len(scratch) - DATA
         self._flush = flush
         self._run_microtasks = run_microtasks
+        self._blocks = blocks
+        self._show = show
         self.read: Callable[[str], bytes] = _no_package
         """Returns a file of the package or raises LookupError."""
         self.require: Callable[[str], None] = _no_modules
@@ -120,6 +136,14 @@ class Operations:
             return 0
         if op == Op.READ_FILE:
             return self._read_file(bytes(self._take(first)).decode(), second)
+        if op == Op.TAKE_BLOCK:
+            return self._take_block(first)
+        if op == Op.LEND_BLOCK:
+            self._show(self._blocks.lend(first, second))
+            return 0
+        if op == Op.PUT_BLOCK_BACK:
+            self._blocks.put_back(first)
+            return 0
         raise NotImplementedError(f"operation {op}")
 
     def _read_file(self, path: str, offset: int) -> int:
@@ -133,6 +157,13 @@ class Operations:
         if offset + self._room >= len(content):
             self._file = ("", b"")
         return len(content)
+
+    def _take_block(self, size: int) -> int:
+        number = self._blocks.take(size, monotonic())
+        if number is None:
+            raise LookupError(f"no block for {size} bytes")
+        self._show(self._blocks.memory(number))
+        return number
 
     def _size(self, size: int) -> int:
         if not 0 <= size <= self._room:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from isolates.block_pool import BlockPool
 from isolates.boot_config import boot_config
 from isolates.messages import Limits, Load
 from isolates.operations import Operations
@@ -66,6 +67,7 @@ class PlatformIsolate:
         )
         self.ring: Ring
         self.operations: Operations
+        self.blocks: BlockPool
         self._origin = origin
         self._native: Handle
         self._modules: Modules
@@ -103,12 +105,15 @@ class PlatformIsolate:
             on_due=on_due,
             connect=connect,
         )
+        self.blocks = BlockPool(isolate)
         operations = self.operations = Operations(
             scratch,
             flush=ring.flush_now,
             run_microtasks=isolate.run_microtasks,
             watch=ring.watch,
             on_done=ring.tell_done,
+            blocks=self.blocks,
+            show=lambda value: isolate.set(native, "block", value),
         )
         isolate.set(native, "poll", isolate.function(guarded(ring.poll)))
         isolate.set(native, "call", isolate.function(guarded(operations.call)))

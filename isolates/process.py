@@ -6,6 +6,8 @@ import signal
 
 _MEGABYTE = 1 << 20
 _SPARE_MB = 192
+RECYCLED_MB = 64
+"""What the pool of `block_pool.py` may hold, so that it takes nothing away from the app."""
 
 
 def default_signals() -> None:
@@ -25,8 +27,8 @@ def close_descriptors(*keep: int) -> None:
 
 
 def private_mb(heap_mb: int) -> int:
-    """How much the private memory of a host may grow: by the heap, as much again in buffers, and some spare."""
-    return 2 * heap_mb + _SPARE_MB
+    """How much a host's private memory may grow: by the heap, as much again in buffers, the pool, and some spare."""
+    return 2 * heap_mb + RECYCLED_MB + _SPARE_MB
 
 
 def bound_memory(heap_mb: int) -> None:

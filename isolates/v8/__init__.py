@@ -6,6 +6,7 @@ caller's own thread, and uses none of mini-racer's Python or its pump thread: a 
 
     symbols    find the library, check its version, bind every symbol, initialise V8
     isolate    one isolate with one context: evaluate, call, functions, buffers, limits
+    blocks     memory that ArrayBuffers are over in turn
     errors     JavaScript exceptions and engine refusals as Python exceptions
     modules    ES modules of a package: static and dynamic import, import.meta
     snapshot   a start-up snapshot that already holds the web platform

@@ -35,6 +35,8 @@ _EXPLICIT_MICROTASKS = 0
 _KEEP_FRAMES = 0
 _REJECTED_WITHOUT_HANDLER = 0
 _HANDLER_ADDED = 1
+_MINOR_COLLECTION = 1
+_EXPOSE_GC = "expose-gc"
 
 
 class Catch:
@@ -285,6 +287,13 @@ class Isolate:
         """Return the bytes in use on the JavaScript heap."""
         self.engine.get_heap_statistics(self.pointer, ctypes.addressof(self._heap_statistics))
         return int(self._heap_statistics[4])
+
+    def collect_young(self) -> None:
+        """Find what died young, which takes some 0.05 ms. Must be outside JavaScript or in a callback from it."""
+        # V8 would have this for tests only. The flag decides, beyond that, what a context has that is made meanwhile.
+        self.engine.enable(_EXPOSE_GC)
+        self.engine.collect_garbage(self.pointer, _MINOR_COLLECTION)
+        self.engine.disable(_EXPOSE_GC)
 
     # -- exceptions
 

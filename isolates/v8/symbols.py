@@ -64,6 +64,12 @@ class CreateParams(ctypes.Structure):
     )
 
 
+class SharedPointer(ctypes.Structure):
+    """`std::shared_ptr<v8::BackingStore>`, which this build passes in two registers; the callee destroys it."""
+
+    _fields_ = (("store", _P), ("control", _P))
+
+
 class ScriptOrigin(ctypes.Structure):
     """`v8::ScriptOrigin`."""
 
@@ -110,6 +116,7 @@ RESOLVE_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _SIZE, _P)
 IMPORT_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _P, _P, _P, _P)
 IMPORT_META_CALLBACK = ctypes.CFUNCTYPE(None, _P, _P, _P)
 SYNTHETIC_STEPS_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _P)
+DELETER = ctypes.CFUNCTYPE(None, _P, _SIZE, _P)
 
 _MAYBE_BOOL = ctypes.c_uint16
 _MAYBE_INT = ctypes.c_uint64
@@ -146,6 +153,11 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
     "perform_microtask_checkpoint": ("_ZN2v87Isolate26PerformMicrotaskCheckpointEv", None, (_P,)),
     "terminate_execution": ("_ZN2v87Isolate18TerminateExecutionEv", None, (_P,)),
     "low_memory_notification": ("_ZN2v87Isolate21LowMemoryNotificationEv", None, (_P,)),
+    "collect_garbage": (
+        "_ZN2v87Isolate34RequestGarbageCollectionForTestingENS0_21GarbageCollectionTypeE",
+        None,
+        (_P, _INT),
+    ),
     "get_heap_statistics": ("_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE", None, (_P, _P)),
     "add_near_heap_limit_callback": ("_ZN2v87Isolate24AddNearHeapLimitCallbackEPFmPvmmES1_", None, (_P, _P, _P)),
     "set_promise_reject_callback": (
@@ -182,6 +194,21 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
     "value_is_object": ("_ZNK2v85Value8IsObjectEv", ctypes.c_bool, (_P,)),
     "array_buffer_length": ("_ZNK2v811ArrayBuffer10ByteLengthEv", _SIZE, (_P,)),
     "array_buffer_data": ("_ZNK2v811ArrayBuffer4DataEv", _P, (_P,)),
+    "array_buffer_new": (
+        "_ZN2v811ArrayBuffer8MaybeNewEPNS_7IsolateEmNS_30BackingStoreInitializationModeE",
+        _P,
+        (_P, _SIZE, _INT),
+    ),
+    "array_buffer_over": (
+        "_ZN2v811ArrayBuffer3NewEPNS_7IsolateENSt4__Cr10shared_ptrINS_12BackingStoreEEE",
+        _P,
+        (_P, SharedPointer),
+    ),
+    "array_buffer_store": ("_ZN2v811ArrayBuffer15GetBackingStoreEv", SharedPointer, (_P,)),
+    "array_buffer_detach": ("_ZN2v811ArrayBuffer6DetachENS_5LocalINS_5ValueEEE", _MAYBE_BOOL, (_P, _P)),
+    "backing_store_over": ("_ZN2v811ArrayBuffer15NewBackingStoreEPvmPFvS1_mS1_ES1_", _P, (_P, _SIZE, _P, _P)),
+    "backing_store_destroy": ("_ZN2v812BackingStoreD1Ev", None, (_P,)),
+    "operator_delete": ("_ZdlPv", None, (_P,)),
     "function_new": (
         "_ZN2v88Function3NewENS_5LocalINS_7ContextEEEPFvRKNS_20FunctionCallbackInfoINS_5ValueEEEENS1_INS_4DataEEEiNS_19ConstructorBehaviorENS_14SideEffectTypeE",
         _P,

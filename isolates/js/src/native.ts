@@ -24,6 +24,8 @@ export interface Native {
   values?: object;
   /** The namespace that REQUIRE left. */
   required?: Record<string, unknown> | null;
+  /** The ArrayBuffer that TAKE_BLOCK or LEND_BLOCK left. */
+  block?: ArrayBuffer | null;
 }
 
 const FLUSH = 1;
@@ -36,6 +38,9 @@ const READ_FILE = 7;
 /** Runs the microtasks that are ready. */
 const CHECKPOINT = 8;
 const REQUIRE = 9;
+const TAKE_BLOCK = 10;
+const LEND_BLOCK = 11;
+const PUT_BLOCK_BACK = 12;
 
 const DATA_AT = 64;
 
@@ -50,6 +55,8 @@ export function useNative(given: Native): void {
   words = new Int32Array(given.scratch, 0, 16);
   bytes = new Uint8Array(given.scratch);
   call = () => native.call();
+  // Its own from now on: no setter that an app puts on Object.prototype is called.
+  given.block = null;
 }
 
 /** Performs `operation`; returns 0 or a negative error. */
@@ -138,6 +145,35 @@ export function requireModule(name: Uint8Array): Record<string, unknown> | null 
   native.required = null;
   perform(REQUIRE, name.length);
   return native.required;
+}
+
+/** Memory that was used before, to be filled. It has a number and at least the room that was asked for. */
+export interface Block {
+  readonly number: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A block for so many bytes, or null: then new memory must do. To be given to `lendBlock` or `putBlockBack`. */
+export function takeBlock(size: number): Block | null {
+  native.block = null;
+  if (perform(TAKE_BLOCK, size) < 0 || native.block === null) return null;
+  return { number: words[1], bytes: new Uint8Array(native.block) };
+}
+
+/**
+ * The first `size` bytes of a block, all of which must have been written, as an array for the app. Null: the host
+ * could not, and the block is still the caller's.
+ */
+export function lendBlock(block: Block, size: number): Uint8Array<ArrayBuffer> | null {
+  native.block = null;
+  if (perform(LEND_BLOCK, block.number, size) < 0 || native.block === null) return null;
+  const bytes = new Uint8Array(native.block);
+  native.block = null;
+  return bytes;
+}
+
+export function putBlockBack(block: Block): void {
+  perform(PUT_BLOCK_BACK, block.number);
 }
 
 let canCheckpoint = true;

@@ -4,7 +4,8 @@
  */
 
 import { concatBytes } from '../blob.ts';
-import { promiseReject, promiseResolve, setBytes, sliceBytes } from '../primordials.ts';
+import { type Block, lendBlock, putBlockBack, takeBlock } from '../native.ts';
+import { promiseReject, promiseResolve, setBytes, sliceBytes, subarray } from '../primordials.ts';
 import { copyBytes, readBytes } from '../ring/input.ts';
 import { sendCancel, sendWindow } from '../ring/output.ts';
 import { ReadableStream } from '../streams.ts';
@@ -14,6 +15,8 @@ const GRANT_BYTES = 64 << 10;
 
 /** A body that says to be no larger is collected in one piece: an array per frame costs V8 two page faults a kilobyte. */
 const MAX_EXPECTED_BYTES = 4 << 20;
+/** And from here on in memory that was used before. */
+const MIN_BLOCK_BYTES = 64 << 10;
 
 interface ByteController {
   enqueue(chunk: Uint8Array): void;
@@ -30,6 +33,7 @@ export class IncomingBody {
   #chunks: Uint8Array<ArrayBuffer>[] = [];
   /** Where a body of known size is collected, and how far it is filled. */
   #whole: Uint8Array<ArrayBuffer> | null = null;
+  #block: Block | null = null;
   #filled = 0;
   #ended = false;
   #failed = false;
@@ -64,7 +68,7 @@ export class IncomingBody {
   arrived(at: number, end: number, last: boolean): void {
     if (this.#ended || this.#failed) return;
     const whole = this.#whole;
-    if (whole === null || this.#chunks.length > 0 || this.#filled + (end - at) > whole.length) {
+    if (whole === null || this.#chunks.length > 0 || this.#filled + (end - at) > this.#expected) {
       this.#push(readBytes(at, end), last);
       return;
     }
@@ -95,7 +99,7 @@ export class IncomingBody {
     this.#failed = true;
     this.#error = reason;
     this.#chunks = [];
-    this.#whole = null;
+    this.#dropWhole();
     this.#controller?.error(reason);
     this.#controller = null;
     this.#collecting?.reject(reason);
@@ -109,7 +113,7 @@ export class IncomingBody {
     let held = 0;
     for (let i = 0; i < this.#chunks.length; i++) held += this.#chunks[i].length;
     if (this.#expected > held && this.#expected <= MAX_EXPECTED_BYTES) {
-      const whole = new Uint8Array(this.#expected);
+      const whole = this.#makeWhole();
       for (let i = 0; i < this.#chunks.length; i++) {
         setBytes(whole, this.#chunks[i], this.#filled);
         this.#filled += this.#chunks[i].length;
@@ -182,13 +186,32 @@ export class IncomingBody {
     const chunks = this.#chunks;
     this.#chunks = [];
     const whole = this.#whole;
-    if (whole !== null) {
-      this.#whole = null;
-      if (this.#filled === whole.length && chunks.length === 0) return whole;
-      // The length was not true.
-      return concatBytes([sliceBytes(whole, 0, this.#filled), ...chunks]);
-    }
-    return chunks.length === 1 ? chunks[0] : concatBytes(chunks);
+    if (whole === null) return chunks.length === 1 ? chunks[0] : concatBytes(chunks);
+    // A block holds what was in it before: the app gets one only when all that it gets was written.
+    const complete = this.#filled === this.#expected && chunks.length === 0;
+    const bytes = complete ? this.#lendWhole(whole) : concatBytes([subarray(whole, 0, this.#filled), ...chunks]);
+    this.#dropWhole();
+    return bytes;
+  }
+
+  /** Where the body is to be collected: of its size, or a block that is larger. */
+  #makeWhole(): Uint8Array<ArrayBuffer> {
+    if (this.#expected > MIN_BLOCK_BYTES) this.#block = takeBlock(this.#expected);
+    return this.#block !== null ? this.#block.bytes : new Uint8Array(this.#expected);
+  }
+
+  #lendWhole(whole: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    if (this.#block === null) return whole;
+    const lent = lendBlock(this.#block, this.#filled);
+    if (lent === null) return sliceBytes(whole, 0, this.#filled);
+    this.#block = null;
+    return lent;
+  }
+
+  #dropWhole(): void {
+    this.#whole = null;
+    if (this.#block !== null) putBlockBack(this.#block);
+    this.#block = null;
   }
 
   #consume(size: number): void {

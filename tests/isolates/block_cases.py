@@ -1,0 +1,224 @@
+"""What memory lent to ArrayBuffers must stand, one function a case: `python -m tests.isolates.block_cases CASE`.
+
+`test_block_pool.py` runs each in a process of its own, which a mistake would end.
+"""
+
+import gc
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+from isolates.block_pool import IDLE_SECONDS, MAX_BYTES, BlockPool, block_size
+from isolates.v8 import symbols
+from isolates.v8.blocks import Block
+from isolates.v8.isolate import Isolate
+
+MB = 1 << 20
+NOW = 1000.0
+
+
+class Bodies:
+    """An isolate whose `body(size, byte)` gives an ArrayBuffer over a block, filled with a byte; null without one."""
+
+    def __init__(self) -> None:
+        engine = symbols.start()
+        self.isolate = Isolate(
+            engine, heap_mb=64, snapshot=None, on_heap_limit=lambda size: size, on_fatal=lambda *why: print(why)
+        )
+        self.pool = BlockPool(self.isolate)
+        self.blocks: set[int] = set()
+        """Which memory was used."""
+        self.now = NOW
+        native = self.isolate.evaluate("globalThis.native = { size: 0, byte: 0, block: null }", "case")
+        self._native = self.isolate.keep(native)
+        self.isolate.set(self._native, "call", self.isolate.function(self._give))
+        self.run("""
+            globalThis.body = (size, byte) => {
+              Object.assign(native, { size, byte, block: null });
+              native.call();
+              const { block } = native;
+              native.block = null;
+              return block;
+            };
+            globalThis.same = (bytes, byte) => new Uint8Array(bytes).every((value) => value === byte);
+        """)
+
+    def _give(self, _info: int) -> None:
+        size, byte = (int(self.isolate.text(self.isolate.get(self._native, name))) for name in ("size", "byte"))
+        number = self.pool.take(size, self.now)
+        if number is None:
+            return
+        memory = self.isolate.buffer(self.pool.memory(number))
+        assert len(memory) == block_size(size)
+        memory[:] = bytes([255]) * len(memory)
+        memory[:size] = bytes([byte]) * size
+        self.isolate.set(self._native, "block", self.pool.lend(number, size))
+        del memory
+
+    def run(self, script: str) -> str:
+        """Evaluate within a callback's scope, as all of an app's code runs, and return the value as text."""
+        return self.isolate.text(self.isolate.call(self.isolate.evaluate(f"() => {{ {script} }}", "case")))
+
+    def tidy(self) -> None:
+        """Have all that is dead found dead."""
+        self.isolate.run_microtasks()
+        self.isolate.engine.low_memory_notification(self.isolate.pointer)
+
+
+def bodies_that_die_use_the_same_memory() -> None:
+    bodies = Bodies()
+    assert (
+        bodies.run("for (let i = 0; i < 500; i++) if (!same(body(1e6, i % 200), i % 200)) return i; return 'ok'")
+        == "ok"
+    )
+    assert bodies.pool._bytes <= MAX_BYTES
+    assert bodies.run("return body(1e6, 1).byteLength") == "1000000"
+
+
+def bodies_that_live_keep_their_bytes() -> None:
+    bodies = Bodies()
+    bodies.run(
+        """
+        globalThis.kept = [];
+        for (let i = 0; i < 2000; i++) { const one = body(1e5, i % 251); if (one) kept.push([one, i % 251]); }
+        """
+    )
+    assert int(bodies.run("return kept.length")) * block_size(100_000) <= MAX_BYTES
+    bodies.tidy()
+    assert bodies.run("return kept.every(([bytes, byte]) => same(bytes, byte))") == "true"
+    assert bodies.run("return body(1e5, 1)") == "null"
+    bodies.run("kept = null")
+    bodies.tidy()
+    assert bodies.run("return same(body(1e5, 7), 7)") == "true"
+
+
+def other_sizes_take_the_place_of_free_blocks() -> None:
+    bodies = Bodies()
+    bodies.run(f"for (let i = 0; i < {MAX_BYTES // MB}; i++) body({MB}, 1)")
+    bodies.tidy()
+    assert bodies.run("return same(body(4e6, 3), 3) && same(body(2e5, 4), 4)") == "true"
+    assert bodies.pool._bytes <= MAX_BYTES
+
+
+def moved_content_outlives_what_it_was_moved_from() -> None:
+    bodies = Bodies()
+    bodies.run("""
+        globalThis.moved = [
+          body(1e6, 1).transfer(),
+          body(1e6, 2).transferToFixedLength(),
+          body(1e6, 3).transfer(10),
+          body(1e6, 4).transfer(3e6),
+          body(1e6, 5).transfer(0),
+        ];
+    """)
+    bodies.tidy()
+    bodies.run("for (let i = 0; i < 300; i++) body(1e6, 99)")
+    assert bodies.run("return moved.map((one) => one.byteLength)") == "1000000,1000000,10,3000000,0"
+    assert bodies.run("return moved.every((one, at) => same(one.slice(0, 1e6), at + 1))") == "true"
+    assert bodies.run("return same(moved[3].slice(1e6), 0)") == "true"
+
+
+def a_buffer_is_as_any_other() -> None:
+    bodies = Bodies()
+    assert bodies.run("const one = body(1e6, 1); return [one.resizable, one.maxByteLength, one.detached]") == (
+        "false,1000000,false"
+    )
+    assert bodies.run("try { body(1e6, 1).resize(5) } catch (error) { return error.name }") == "TypeError"
+    assert bodies.run("const one = body(1e6, 1); one.transfer(); return [one.detached, one.byteLength]") == "true,0"
+    assert (
+        bodies.run("try { new Uint8Array(body(1e5, 1), 0, 131072) } catch (error) { return error.name }")
+        == "RangeError"
+    )
+    assert bodies.run(
+        "const whole = new Uint8Array(body(1e5, 1)); return [whole.length, whole[1e5], whole.at(-1)]"
+    ) == ("100000,,1")
+
+
+def views_keep_the_memory() -> None:
+    bodies = Bodies()
+    bodies.run("globalThis.views = [new Uint8Array(body(1e6, 8)).subarray(999_990), new DataView(body(1e6, 9), 5, 5)]")
+    bodies.tidy()
+    bodies.run("for (let i = 0; i < 300; i++) body(1e6, 99)")
+    assert bodies.run("return [...views[0], views[1].getUint8(4)]") == ",".join(["8"] * 10 + ["9"])
+
+
+def idle_memory_is_given_back() -> None:
+    bodies = Bodies()
+    bodies.run("globalThis.kept = body(1e6, 6); for (let i = 0; i < 30; i++) body(1e6, 1)")
+    assert bodies.pool.trim(NOW + IDLE_SECONDS / 2) == NOW + IDLE_SECONDS
+    before = _resident()
+    assert bodies.pool.trim(NOW + IDLE_SECONDS) == float("inf")
+    assert bodies.pool._bytes == MB
+    assert _resident() < before - 5 * MB
+    assert bodies.run("return same(kept, 6) && same(body(1e6, 7), 7)") == "true"
+
+
+def an_isolate_goes_while_its_buffers_live() -> None:
+    for _ in range(3):
+        bodies = Bodies()
+        bodies.run("globalThis.kept = []; for (let i = 0; i < 20; i++) kept.push(body(1e6, i)); body(1e6, 1)")
+        bodies.isolate.dispose()
+        del bodies
+        gc.collect()
+
+
+def an_isolate_that_was_ended_goes() -> None:
+    bodies = Bodies()
+    bodies.run("globalThis.kept = []; for (let i = 0; i < 20; i++) kept.push(body(1e6, i));")
+    bodies.isolate.terminate()
+    try:
+        bodies.run("for (;;) body(1e6, 1)")
+    except Exception as error:
+        assert type(error).__name__ == "Terminated", error
+    else:
+        raise AssertionError("it was not ended")
+    bodies.isolate.dispose()
+
+
+def memory_that_is_refused_is_no_block() -> None:
+    bodies = Bodies()
+    try:
+        Block(bodies.isolate, 1 << 45)
+    except MemoryError:
+        pass
+    else:
+        raise AssertionError("there was memory")
+    assert bodies.pool.take(5 * MB, NOW) is None
+
+
+def what_a_pool_is_asked_wrongly_it_refuses() -> None:
+    bodies = Bodies()
+    number = bodies.pool.take(1000, NOW)
+    assert number is not None
+    for size in (0, -1, block_size(1000) + 1):
+        try:
+            bodies.pool.lend(number, size)
+        except ValueError:
+            continue
+        raise AssertionError(size)
+    bodies.pool.put_back(number)
+    for call in (bodies.pool.put_back, bodies.pool.memory):
+        try:
+            call(number)
+        except KeyError:
+            continue
+        raise AssertionError(call)
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+CASES = {
+    name: case
+    for name, case in list(globals().items())
+    if callable(case) and getattr(case, "__module__", "") == __name__ and "_" in name.strip("_")
+}
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    CASES[sys.argv[1]]()
+    print(f"through in {time.monotonic() - began:.1f} s", flush=True)
+    os._exit(0)
