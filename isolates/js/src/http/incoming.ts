@@ -4,10 +4,10 @@
  */
 
 import { concatBytes } from '../blob.ts';
-import { type Block, lendBlock, putBlockBack, takeBlock } from '../native.ts';
-import { promiseReject, promiseResolve, setBytes, sliceBytes, subarray } from '../primordials.ts';
+import { type Block, flushOutput, lendBlock, putBlockBack, takeBlock } from '../native.ts';
+import { max, min, promiseReject, promiseResolve, setBytes, sliceBytes, subarray } from '../primordials.ts';
 import { copyBytes, readBytes } from '../ring/input.ts';
-import { sendCancel, sendWindow } from '../ring/output.ts';
+import { sendCancel, sendWindow, WINDOW_BYTES } from '../ring/output.ts';
 import { ReadableStream } from '../streams.ts';
 
 /** Granting in small pieces would cost a frame each. */
@@ -17,6 +17,13 @@ const GRANT_BYTES = 64 << 10;
 const MAX_EXPECTED_BYTES = 4 << 20;
 /** And from here on in memory that was used before. */
 const MIN_BLOCK_BYTES = 64 << 10;
+
+/**
+ * So much may be under way beyond the windows, for all bodies together: one that is collected has memory for all of it,
+ * and on its own would otherwise wait for grants. Among many, others arrive meanwhile.
+ */
+const AHEAD_BYTES = 4 << 20;
+let ahead = 0;
 
 interface ByteController {
   enqueue(chunk: Uint8Array): void;
@@ -39,6 +46,10 @@ export class IncomingBody {
   #failed = false;
   #error: unknown = undefined;
   #consumed = 0;
+  /** What the other side may send. */
+  #credit = WINDOW_BYTES;
+  /** How much of it is beyond the window. */
+  #ahead = 0;
   #controller: ByteController | null = null;
   #wanted = false;
   #collecting: { resolve(bytes: Uint8Array<ArrayBuffer>): void; reject(reason: unknown): void } | null = null;
@@ -67,6 +78,7 @@ export class IncomingBody {
   /** Bytes arrived, which are at `[at, end)` of the ring's input. */
   arrived(at: number, end: number, last: boolean): void {
     if (this.#ended || this.#failed) return;
+    this.#credit -= end - at;
     const whole = this.#whole;
     if (whole === null || this.#chunks.length > 0 || this.#filled + (end - at) > this.#expected) {
       this.#push(readBytes(at, end), last);
@@ -120,8 +132,11 @@ export class IncomingBody {
       }
       this.#chunks = [];
       this.#whole = whole;
+      this.#grantAhead(held);
     }
     this.#consume(held);
+    // The rest of what came in this turn has yet to be copied: meanwhile more can be under way.
+    if (this.#ahead > 0) flushOutput();
     return new Promise((resolve, reject) => {
       this.#collecting = { resolve, reject };
     });
@@ -210,13 +225,26 @@ export class IncomingBody {
 
   #dropWhole(): void {
     this.#whole = null;
+    ahead -= this.#ahead;
+    this.#ahead = 0;
     if (this.#block !== null) putBlockBack(this.#block);
     this.#block = null;
+  }
+
+  /** Grants the rest of the body at once, as far as may be. */
+  #grantAhead(held: number): void {
+    this.#ahead = max(0, min(this.#expected - held - WINDOW_BYTES, AHEAD_BYTES - ahead));
+    ahead += this.#ahead;
+    this.#consumed += this.#ahead;
   }
 
   #consume(size: number): void {
     this.#consumed += size;
     if (this.#consumed < GRANT_BYTES || this.#ended) return;
+    const missing = this.#whole === null ? 0 : this.#expected - this.#filled;
+    // All of it may come already. If more does, that is granted again.
+    if (missing > 0 && missing <= this.#credit) return;
+    this.#credit += this.#consumed;
     sendWindow(this.#connection, this.#stream, this.#consumed);
     this.#consumed = 0;
   }
