@@ -199,8 +199,9 @@ class HostExchange(Stream, Exchange):
         if len(early) <= FIRST_BODY_BYTES:
             self._chosen.open(self, head, early, self.ended, time.monotonic())
         else:
-            self._chosen.open(self, head, early[:FIRST_BODY_BYTES], False, time.monotonic())
-            self.send_body(early[FIRST_BODY_BYTES:], self.ended)
+            # Not with the head, where it would be copied.
+            self._chosen.open(self, head, b"", False, time.monotonic())
+            self.send_body(early, self.ended)
         if not self.ended:
             self.write_continue()
             self._early = b""
@@ -213,7 +214,7 @@ class HostExchange(Stream, Exchange):
             if self.link is not None:
                 self.cancel("body too large")
                 self._fail(self.connection.edge.body_too_large(self._route))
-        elif not self.send_body(data, False):
+        elif not self.send_body(data, self._received == self.request.length):
             self.connection.hold()
 
     def body_end(self) -> None:

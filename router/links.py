@@ -180,6 +180,10 @@ class HostLink(asyncio.Protocol):
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
+    def send_now(self) -> None:
+        """Send what is queued, which is much: the host may begin with it while this worker reads on."""
+        self._flush()
+
     def cancel(self, stream: Stream, why: str) -> None:
         """Forget `stream` and tell the host."""
         if self._forget(stream):

@@ -30,6 +30,8 @@ from router.errors import EdgeError
 from router.exchanges import Exchange
 from router.headers import WITHHELD, Peer
 from router.hosts import BadHostError
+from router.long_body import LEAST_BYTES as LONG_BODY_BYTES
+from router.long_body import LongBody
 from router.requests import Request
 from router.responses import whole_response
 from router.upgrade import UpgradeExchange
@@ -76,6 +78,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._new_head()
         self._receiving: Exchange | None = None
         """The request whose body is being read."""
+        self._left = 0
+        """Bytes of that body that the parser has yet to see, as far as their number is known."""
         self._pieces: list[bytes] = []
         """What this read brought of that body, which may be many chunks of a byte: they go on together."""
         self._current: Exchange | None = None
@@ -155,6 +159,9 @@ class EdgeProtocol(asyncio.Protocol):
             self._pass_on()
             if not receiving.started and receiving is self._current:
                 receiving.start()
+            if self._left >= LONG_BODY_BYTES:
+                self._parser = cast(Any, LongBody(self._left, self.on_body, self._long_body_end))
+                self._left = 0
         elif self._head_bytes and self._upgrade is None:
             self._head_unfinished(len(data))
 
@@ -205,6 +212,8 @@ class EdgeProtocol(asyncio.Protocol):
                 upgrade = wanted and parser.should_upgrade()
         if self._head_bytes > self.edge.max_head_bytes:
             request.check_size(self.edge.max_head_bytes)
+        # After a request that is the connection's last the parser refuses what follows.
+        self._left = request.length if keep_alive else 0
         self._new_head()
         # From here on it counts what comes with a body and is none of it.
         exchange = self._receiving = self._upgrade_exchange(request) if upgrade else exchange_for(self, request)
@@ -216,6 +225,7 @@ class EdgeProtocol(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self._head_bytes = max(0, self._head_bytes - FRAMING_RATIO * len(data))  # a large body is no credit
+        self._left -= len(data)
         self._pieces.append(data)
 
     def on_message_complete(self) -> None:
@@ -327,6 +337,12 @@ class EdgeProtocol(asyncio.Protocol):
             self._pieces = []
             if self._receiving is not None:
                 self._receiving.body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _long_body_end(self, rest: bytes) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self.on_message_complete()
+        if rest:
+            self._parser.feed_data(rest)
 
     def _new_head(self) -> None:
         """Begin to collect the head of the next request."""

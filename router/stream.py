@@ -102,6 +102,8 @@ class Stream:
             link.send_data(self.id, pending, at, count, END if self._sent_end else 0)
             at += count
         self._pending = pending[at:]
+        if at >= MAX_DATA_BYTES:
+            link.send_now()
 
     def _granted(self, count: int, link: "HostLink") -> None:
         self.window += count

@@ -4,6 +4,7 @@ It answers by path, so that a test can see every kind of frame reach the client,
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -130,6 +131,12 @@ class WireHost(asyncio.Protocol):
         }
         self.send(request.stream, Type.RESPONSE, status=200, head=b"\ncontent-type\napplication/json")
         await self.send_all(request, json.dumps(shown).encode(), True)
+
+    async def do_hash(self, request: Request) -> None:
+        """Answer with the SHA-256 of the body."""
+        await request.complete.wait()
+        digest = hashlib.sha256(request.body).hexdigest().encode()
+        self.send(request.stream, Type.RESPONSE, flags=END, status=200, head=b"", data=digest)
 
     async def do_echo(self, request: Request) -> None:
         self.send(
