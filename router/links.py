@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import TYPE_CHECKING, cast
 
 from isolates.wire import (
@@ -40,6 +41,8 @@ _GOAWAY = int(Type.GOAWAY)
 _BUSY = int(Type.BUSY)
 _pack = HEADER.pack
 _MAX_ID = 0xFFFFFFFF
+SOCKET_BYTES = 1 << 20
+"""What the kernel may keep of what is sent, if it allows so much: a body's read is to fit in at once."""
 FRAMES_PER_TURN = 256
 """Frames of one host that are looked at before other connections get their turn: about two milliseconds."""
 
@@ -223,6 +226,7 @@ class HostLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SOCKET_BYTES)
         if not self.expected:
             self.usable = not self.retired
             self._on_change(self)

@@ -32,6 +32,7 @@ from router.servers import Serving, serve
 from router.stats import DatabaseCounters
 from runtime import child
 from runtime.channel import Channel, inherited_socket
+from runtime.malloc import keep_memory
 
 STATS_SECONDS = 1.0
 
@@ -125,6 +126,7 @@ def run(make_data_plane: MakeDataPlane) -> None:
     child.end_on_sigterm()
     child.raise_open_files()
     child.log_to_stderr()
+    keep_memory()
     with contextlib.suppress(asyncio.CancelledError):
         uvloop.run(Worker(make_data_plane).run(inherited_socket()))
 
