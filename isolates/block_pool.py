@@ -37,7 +37,8 @@ class BlockPool:
         """The one used last is last: its memory may still be in the processor's caches."""
         self._taken: dict[int, Block] = {}
         self._lent: list[Block] = []
-        self._bytes = 0
+        self.held_bytes = 0
+        """Of all blocks."""
         self._next_number = 1
         self._patience = 0
         """So many bodies that find no free block shall come before V8 is asked to collect again."""
@@ -45,7 +46,7 @@ class BlockPool:
 
     def __repr__(self) -> str:
         counts = f"{len(self._free)} free, {len(self._taken)} taken, {len(self._lent)} lent"
-        return f"<BlockPool {self._bytes} bytes: {counts}>"
+        return f"<BlockPool {self.held_bytes} bytes: {counts}>"
 
     def take(self, size: int, now: float) -> int | None:
         """Return the number of a block for `size` bytes; None if there is none."""
@@ -82,7 +83,7 @@ class BlockPool:
 
     def trim(self, now: float) -> float:
         """Give free blocks back if none was taken of late; return when to be called again at the latest."""
-        if not self._bytes:
+        if not self.held_bytes:
             return math.inf
         idle_at = self._used + IDLE_SECONDS
         if now < idle_at:
@@ -117,20 +118,20 @@ class BlockPool:
 
     def _make(self, size: int) -> Block | None:
         """Return a new block if there is room for it, perhaps in place of free ones of other sizes."""
-        excess = self._bytes + size - MAX_BYTES
+        excess = self.held_bytes + size - MAX_BYTES
         if excess > sum(block.size for block in self._free):
             return None
-        while self._bytes + size > MAX_BYTES:
+        while self.held_bytes + size > MAX_BYTES:
             self._close(self._free.pop(0))
         try:
             block = Block(self._isolate, size)
         except MemoryError:
             return None
-        self._bytes += size
+        self.held_bytes += size
         return block
 
     def _close(self, block: Block) -> None:
-        self._bytes -= block.size
+        self.held_bytes -= block.size
         block.close()
 
     def _collect(self) -> bool:

@@ -73,7 +73,7 @@ def bodies_that_die_use_the_same_memory() -> None:
         bodies.run("for (let i = 0; i < 500; i++) if (!same(body(1e6, i % 200), i % 200)) return i; return 'ok'")
         == "ok"
     )
-    assert bodies.pool._bytes <= MAX_BYTES
+    assert bodies.pool.held_bytes <= MAX_BYTES
     assert bodies.run("return body(1e6, 1).byteLength") == "1000000"
 
 
@@ -99,7 +99,7 @@ def other_sizes_take_the_place_of_free_blocks() -> None:
     bodies.run(f"for (let i = 0; i < {MAX_BYTES // MB}; i++) body({MB}, 1)")
     bodies.tidy()
     assert bodies.run("return same(body(4e6, 3), 3) && same(body(2e5, 4), 4)") == "true"
-    assert bodies.pool._bytes <= MAX_BYTES
+    assert bodies.pool.held_bytes <= MAX_BYTES
 
 
 def moved_content_outlives_what_it_was_moved_from() -> None:
@@ -150,7 +150,7 @@ def idle_memory_is_given_back() -> None:
     assert bodies.pool.trim(NOW + IDLE_SECONDS / 2) == NOW + IDLE_SECONDS
     before = _resident()
     assert bodies.pool.trim(NOW + IDLE_SECONDS) == float("inf")
-    assert bodies.pool._bytes == MB
+    assert bodies.pool.held_bytes == MB
     assert _resident() < before - 5 * MB
     assert bodies.run("return same(kept, 6) && same(body(1e6, 7), 7)") == "true"
 
