@@ -23,6 +23,7 @@ class Call:
         "cancelled",
         "chunks",
         "credit",
+        "given_up",
         "head",
         "number",
         "parked_since",
@@ -47,6 +48,8 @@ class Call:
         self.aside = False
         """`work` runs on a thread that no longer leads."""
         self.cancelled = False
+        self.given_up = False
+        """Its statement does not end, which was answered."""
         self.answered = False
         """The ANSWER frame was sent."""
         self.credit = wire.WINDOW_BYTES

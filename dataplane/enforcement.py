@@ -112,17 +112,18 @@ class Enforcement:
             self._service.give_turn_back(stream)
 
     def give_up(self, now: float) -> bool:
-        """Answer a call whose statement does not end, if there is one; the process has to end then.
+        """Answer a call whose statement does not end, if there is another one; the process has to end then.
 
         SQLite looks at the clock between two steps of its virtual machine only, and one step may take hours: LIKE on a
         large text, for example.
         """
         for call in self._service.running:
             stream = call.stream
-            if call.aside and stream is not None and stream.out_of_control(now):
+            if call.aside and not call.given_up and stream is not None and stream.out_of_control(now):
                 seconds = self._limits.statement_seconds
                 log.error("a statement on database %s did not end after %g s", call.head.database_id, seconds)
                 message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
+                call.given_up = True
                 call.refuse(HttpError(503, "STATEMENT_TIMEOUT", message))
                 return True
         return False

@@ -98,6 +98,14 @@ class Drain(msgspec.Struct, tag="drain", frozen=True):
     grace_ms: int
 
 
+class Leave(msgspec.Struct, tag="leave", frozen=True):
+    """Another process takes the calls from now on: finish those under way, and exit."""
+
+
+class Stuck(msgspec.Struct, tag="stuck", frozen=True):
+    """A statement cannot be ended but with the process: start another one, then send `Leave`."""
+
+
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The worker accepts streams."""
 
@@ -148,6 +156,6 @@ class WorkerStats(msgspec.Struct, tag="worker_stats", frozen=True):
     """Those that were used since the last report; what was said of the others still holds."""
 
 
-ToWorker = WorkerSettings | Drop | Replace | Drain
+ToWorker = WorkerSettings | Drop | Replace | Leave | Drain
 FromSnapshot = SnapshotTaken | SnapshotFailed
-FromWorker = Ready | Dropped | Replaced | WorkerStats
+FromWorker = Ready | Dropped | Replaced | Stuck | WorkerStats

@@ -24,7 +24,19 @@ from dataplane import wire
 from dataplane.enforcement import Enforcement
 from dataplane.engine import load
 from dataplane.limits import Limits
-from dataplane.messages import Drain, Drop, Dropped, Ready, Replace, Replaced, ToWorker, WorkerSettings, WorkerStats
+from dataplane.messages import (
+    Drain,
+    Drop,
+    Dropped,
+    FromWorker,
+    Leave,
+    Ready,
+    Replace,
+    Replaced,
+    Stuck,
+    ToWorker,
+    WorkerSettings,
+)
 from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
@@ -34,8 +46,10 @@ from runtime.framing import FD, Decoder, encode
 
 TICK_SECONDS = 0.25
 STATS_SECONDS = 1.0
+SUCCESSOR_SECONDS = 5.0
+"""How long another process is waited for when a statement cannot be ended."""
 LEAVE_SECONDS = 2.0
-"""How long other calls are waited for when a statement cannot be ended."""
+"""How long other calls are waited for then."""
 EXIT_STATEMENT = 75
 """Exit status when a statement could not be ended."""
 HEAP_BYTES = 2 << 30
@@ -64,6 +78,8 @@ class Worker:
         self._for_calls = looking.patience()
         self._for_asides = looking.patience()
         self._exit_at: float | None = None
+        self._alone_until: float | None = None
+        """A statement cannot be ended: when to leave even if there is no other process."""
         self._leave_at: float | None = None
         for descriptor in (control.fileno(), self._listener.fileno(), self._wakeup):
             self._epoll.register(descriptor, select.EPOLLIN)
@@ -166,18 +182,28 @@ class Worker:
     def _tick(self, now: float) -> None:
         self._next_tick = now + TICK_SECONDS
         self.enforcement.tick(now)
-        if self._leave_at is None and self.enforcement.give_up(now):
+        if self.enforcement.give_up(now) and self._alone_until is None:
+            self._alone_until = now + SUCCESSOR_SECONDS
+            self._tell(Stuck())
+        if self._leave_at is None and self._alone_until is not None and now >= self._alone_until:
             self._leave(now)
         if self._leave_at is not None and (now >= self._leave_at or not self._peers):
             self._flush()
+            self._report(now)
             os._exit(EXIT_STATEMENT)
-        if now >= self._next_stats and (stats := self.service.reports.take(self.service.sessions)) is not None:
-            self._next_stats = now + STATS_SECONDS
-            self._tell(stats)
+        if now >= self._next_stats:
+            self._report(now)
         if self._exit_at is not None and (now >= self._exit_at or self._drained):
             self._flush()
+            self._report(now)
             self.steering.close()
             os._exit(0)
+
+    def _report(self, now: float) -> None:
+        """Tell what was used since the last time, if anything was."""
+        if (stats := self.service.reports.take(self.service.sessions)) is not None:
+            self._next_stats = now + STATS_SECONDS
+            self._tell(stats)
 
     @property
     def _drained(self) -> bool:
@@ -185,7 +211,7 @@ class Worker:
         return self.service.drained and not any(peer.has_output for peer in self._peers.values())
 
     def _leave(self, now: float) -> None:
-        """This process has to end soon: let what else is under way finish, and new calls wait for the next process.
+        """This process has to end soon: let what else is under way finish, and new calls go to the next process.
 
         An edge worker closes its connection when it has had its last answer on it.
         """
@@ -194,7 +220,7 @@ class Worker:
         for peer in self._peers.values():
             peer.send(0, [wire.encode(0, wire.Type.GOAWAY)])
 
-    def _tell(self, message: Ready | Dropped | Replaced | WorkerStats) -> None:
+    def _tell(self, message: FromWorker) -> None:
         self._write_control(encode(message))
 
     def _write_control(self, frames: bytes) -> None:
@@ -216,6 +242,10 @@ class Worker:
                     self.steering.drop(database_id, delete=delete, done=partial(self._tell, Dropped(database_id)))
                 case Replace(database_id, replacement, kept):
                     self.steering.replace(database_id, replacement, kept, partial(self._tell_replaced, database_id))
+                case Leave():
+                    if self._leave_at is None:
+                        self._leave(monotonic())
+                    self._next_tick = 0.0
                 case Drain(grace_ms):
                     self._exit_at = monotonic() + grace_ms / 1000
                     self._next_tick = 0.0

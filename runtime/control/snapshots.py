@@ -251,7 +251,7 @@ class Snapshots:
             [],
             FromSnapshot,
             answered,
-            lambda status: answered(SnapshotFailed(f"the process ended with status {status}")),
+            lambda _, status: answered(SnapshotFailed(f"the process ended with status {status}")),
             [work, str(source), str(target)],
         )
         try:

@@ -28,7 +28,7 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class Process:
-    """A running child. `on_exit` is called once with the exit status (negative: a signal)."""
+    """A running child. `on_exit` is called once, with it and the exit status (negative: a signal)."""
 
     def __init__(self, name: str, pid: int) -> None:
         self.name = name
@@ -52,7 +52,7 @@ class Process:
         fds: Sequence[int],
         types: Any,
         on_message: Callable[[Any], None],
-        on_exit: Callable[[int], None],
+        on_exit: Callable[["Process", int], None],
         arguments: Sequence[str] = (),
     ) -> "Process":
         """Start `python -m module`; `fds` become descriptors 4, 5, … in the child. Raises `OSError`."""
@@ -78,7 +78,7 @@ class Process:
         process.channel = await channel.Channel.open(ours, types, on_message, lambda: None, process._beat)
         return process
 
-    def _watch(self, on_exit: Callable[[int], None]) -> None:
+    def _watch(self, on_exit: Callable[["Process", int], None]) -> None:
         loop = asyncio.get_running_loop()
         self._pidfd = os.pidfd_open(self.pid)
 
@@ -90,7 +90,7 @@ class Process:
             os.close(self._pidfd)
             self._close()
             self._exited.set_result(os.waitstatus_to_exitcode(status))
-            on_exit(self._exited.result())
+            on_exit(self, self._exited.result())
 
         loop.add_reader(self._pidfd, reap)
 

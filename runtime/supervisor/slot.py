@@ -14,6 +14,7 @@ import msgspec
 from runtime.supervisor.backoff import Backoff
 from runtime.supervisor.process import Process
 from runtime.supervisor.pulse import ASK_SECONDS, MOST_UNANSWERED, Pulse
+from runtime.supervisor.succession import Succession
 
 READY_SECONDS = 30.0
 """A process that is not ready by then is ended and started again."""
@@ -29,7 +30,9 @@ class StartFailed(Exception):
 
 
 class Slot:
-    """One supervised process. `ready` is set while it can do its work."""
+    """One supervised process, two while another one takes over (`succeed`). `ready` is set while one can do the work,
+    `alone` while there is no other.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,8 @@ class Slot:
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()
+        self.alone = asyncio.Event()
+        self.alone.set()
         self.process: Process | None = None
         self.restarts = 0
         self._first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -63,6 +68,7 @@ class Slot:
         self._deadline: asyncio.TimerHandle | None = None
         self._asking: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._succession: Succession | None = None
 
     def __repr__(self) -> str:
         return f"<Slot {self.name} {self.state} restarts={self.restarts}>"
@@ -115,6 +121,8 @@ class Slot:
         if self._deadline is not None:
             self._deadline.cancel()
         log.debug("%s is ready (pid %s)", self.name, self.pid)
+        if self._succession is not None:
+            self._succession.hand_over()
         self.ready.set()
         if not self._first_ready.done():
             self._first_ready.set_result(None)
@@ -123,6 +131,19 @@ class Slot:
             pulse = Pulse()
             self.process.on_beat = pulse.answered
             self._ask(self.process, pulse)
+
+    def succeed(self, farewell: msgspec.Struct, seconds: float) -> None:
+        """Have another process take over from the present one.
+
+        It is started beside that, which is sent `farewell` as soon as the other is ready, and killed `seconds` later.
+        """
+        if self._stopping or self._succession is not None or self.process is None or not self.ready.is_set():
+            return
+        log.info("%s is replaced (pid %s)", self.name, self.pid)
+        self._succession = Succession(self.process, farewell, seconds)
+        self.alone.clear()
+        self.restarts += 1
+        self.start()
 
     def kill(self) -> None:
         """End the process now; unless `stop` was called, it is started again."""
@@ -133,6 +154,8 @@ class Slot:
         """End the process now, for good."""
         self._stopping = True
         self.kill()
+        if self._succession is not None:
+            self._succession.old.kill()
 
     async def stop(self, message: msgspec.Struct | None, seconds: float) -> None:
         """End for good: send `message` (a Drain), wait up to `seconds`, then kill."""
@@ -141,6 +164,8 @@ class Slot:
             self._pending.cancel()
         if self._starting is not None:
             await self._starting
+        if self._succession is not None:
+            self._succession.old.kill()
         process = self.process
         if process is None or not process.running:
             return
@@ -176,18 +201,37 @@ class Slot:
         process.channel.beat()
         self._asking = asyncio.get_running_loop().call_later(ASK_SECONDS, self._ask, process, pulse)
 
-    def _exited(self, status: int) -> None:
+    def _exited(self, process: Process, status: int) -> None:
+        succession = self._succession
+        if succession is not None and process is succession.old:
+            self._succeeded(succession)
+            return
         if self._deadline is not None:
             self._deadline.cancel()
         if self._asking is not None:
             self._asking.cancel()
-        was_ready = self.ready.is_set()
-        self.ready.clear()
         if not self._stopping:
             log.warning("%s ended with status %d", self.name, status)
+        if succession is None or succession.handed_over:
+            self._down()
+        self._again()
+
+    def _succeeded(self, succession: Succession) -> None:
+        """The old process is gone, as it should when the other one has taken over."""
+        succession.ended()
+        self._succession = None
+        self.alone.set()
+        if succession.handed_over:
+            self._on_down()
+        else:
+            self._down()
+
+    def _down(self) -> None:
+        """Nobody does the work."""
+        was_ready = self.ready.is_set()
+        self.ready.clear()
         if was_ready:
             self._on_down()
-        self._again()
 
     def _again(self) -> None:
         if self._stopping:

@@ -29,6 +29,8 @@ DROP_SECONDS = 10.0
 EMPTY_SECONDS = 30.0
 REPLACE_SECONDS = 45.0
 """Longer than a statement may run, since those of the database have to end first."""
+LEAVE_SECONDS = 5.0
+"""How long a database worker may take to end when another one has taken over. It gives itself less."""
 
 log = logging.getLogger("brrrd.supervisor")
 
@@ -181,6 +183,7 @@ class Supervisor:
         slot = self.databases[routes.worker_of(database_id, len(self.databases))]
         async with asyncio.timeout(DROP_SECONDS):
             await slot.ready.wait()
+            await slot.alone.wait()
             future = self._dropping.get(database_id)
             if future is None or future.done():
                 future = self._dropping[database_id] = asyncio.get_running_loop().create_future()
@@ -210,6 +213,7 @@ class Supervisor:
         slot = self.databases[routes.worker_of(database_id, len(self.databases))]
         async with asyncio.timeout(REPLACE_SECONDS):
             await slot.ready.wait()
+            await slot.alone.wait()
             future = self._replacing[database_id] = asyncio.get_running_loop().create_future()
             slot.send(dataplane.Replace(database_id, replacement, kept))
             error: str | None = await future
@@ -385,5 +389,7 @@ class Supervisor:
             replaced = self._replacing.pop(message.database_id, None)
             if replaced is not None and not replaced.done():
                 replaced.set_result(message.error)
+        elif isinstance(message, dataplane.Stuck):
+            self.databases[index].succeed(dataplane.Leave(), LEAVE_SECONDS)
         else:
             self._telemetry.database_stats(index, message)

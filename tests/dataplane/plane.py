@@ -26,7 +26,9 @@ from dataplane.messages import (
     Drop,
     Dropped,
     FromWorker,
+    Leave,
     Ready,
+    Stuck,
     WorkerSettings,
     WorkerStats,
 )
@@ -104,6 +106,18 @@ class WorkerProcess:
     async def restart(self) -> None:
         """What the supervisor does after a death: a new process takes over the listening socket."""
         await self.start()
+
+    async def succeed(self) -> int:
+        """What the supervisor does when a statement cannot be ended; returns the exit status of the process before."""
+        await self.expect(Stuck)
+        old, channel, closed = self.process, self.channel, self.closed
+        await self.start()
+        channel.send(Leave())
+        async with asyncio.timeout(60):
+            await closed.wait()
+            status = await asyncio.to_thread(old.wait)
+        channel.close()
+        return status
 
     async def drop(self, database_id: str, *, delete: bool) -> None:
         self.channel.send(Drop(database_id, delete))

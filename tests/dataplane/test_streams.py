@@ -3,12 +3,15 @@
 import asyncio
 import time
 
+import httpx
 import pytest
 
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
 CLOSE = {"type": "close"}
+STUCK = "SELECT hex(zeroblob(20000000)) LIKE '%' || hex(zeroblob(20000)) || '1'"
+"""One step of SQLite's virtual machine, of minutes."""
 
 
 async def test_a_transaction_spans_requests_and_is_seen_by_nobody_else(plane: Plane) -> None:
@@ -191,9 +194,7 @@ async def test_last_insert_rowid_does_not_reach_the_next_stream(plane: Plane) ->
     assert (await plane.execute("SELECT 1"))["last_insert_rowid"] == "0"
 
 
-async def test_a_statement_that_cannot_be_ended_costs_the_worker_and_its_caller_learns_why(
-    hasty_plane: Plane,
-) -> None:
+async def test_a_statement_that_cannot_be_ended_costs_the_process_and_nobody_else_notices(hasty_plane: Plane) -> None:
     statuses: list[int] = []
     over = asyncio.Event()
 
@@ -204,18 +205,36 @@ async def test_a_statement_that_cannot_be_ended_costs_the_worker_and_its_caller_
             )
             statuses.append(answer.status_code)
 
+    async def cut_off() -> None:
+        """A cursor whose answer has begun."""
+        steps = [{"stmt": {"sql": "SELECT hex(zeroblob(200000))"}}, {"stmt": {"sql": STUCK}}]
+        bearer = {"authorization": f"Bearer {hasty_plane.tokens[MAIN]}"}
+        with pytest.raises(httpx.RemoteProtocolError):
+            async with hasty_plane.http.stream(
+                "POST", f"/v1/{MAIN}/v3/cursor", json={"batch": {"steps": steps}}, headers=bearer
+            ) as response:
+                assert response.status_code == 200
+                await response.aread()
+
     neighbours = [asyncio.create_task(neighbour()) for _ in range(2)]
-    stuck = "SELECT hex(zeroblob(20000000)) LIKE '%' || hex(zeroblob(20000)) || '1'"
-    response = await hasty_plane.post("v3/pipeline", {"requests": [execute(stuck), CLOSE]})
+    cursor = asyncio.create_task(cut_off())
+    response = await hasty_plane.post("v3/pipeline", {"requests": [execute(STUCK), CLOSE]})
     assert (response.status_code, response.json()["code"]) == (503, "STATEMENT_TIMEOUT")
     assert "0.5 s, the limit for one statement" in response.json()["message"]
+    assert await hasty_plane.worker.succeed() == 75
+    assert await hasty_plane.values("SELECT 1") == [[1]]
+    over.set()
+    await asyncio.gather(*neighbours)
+    assert set(statuses) == {200}
+    await cursor
+
+
+async def test_a_worker_with_a_statement_that_cannot_be_ended_leaves_though_no_other_comes(hasty_plane: Plane) -> None:
+    await hasty_plane.post("v3/pipeline", {"requests": [execute(STUCK), CLOSE]})
     assert await hasty_plane.worker.exited() == 75
     hasty_plane.worker.channel.close()
     await hasty_plane.worker.restart()
     assert await hasty_plane.values("SELECT 1") == [[1]]
-    over.set()
-    await asyncio.gather(*neighbours)
-    assert set(statuses) == {200}  # they have waited for the new process
 
 
 async def test_more_slow_statements_than_a_database_may_run_wait_and_harm_no_other(hasty_plane: Plane) -> None:

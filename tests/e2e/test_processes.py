@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -65,6 +66,63 @@ def test_a_killed_process_is_replaced(healing: tuple[Node, dict[str, str]], kind
 
     took = eventually(PATIENCE_SECONDS, healed)
     print(f"{kind} healed in {took:.2f} s (nominal {NOMINAL_HEAL_SECONDS} s)")
+
+
+STUCK = "select hex(zeroblob(20000000)) like '%' || hex(zeroblob(20000)) || '1'"
+"""One step of SQLite's virtual machine, of minutes."""
+
+
+@pytest.fixture
+def stuck(start_node: Callable[..., Node]) -> Iterator[tuple[Node, dict[str, str]]]:
+    """A node whose one database worker has to be replaced soon: one of its statements cannot be ended."""
+    node = start_node("--workers", "1", "--database-workers", "1", "--statement-ms", "300")
+    database = stand_up(node)
+    noisy = node.create_database("noisy")
+    outcome: list[str] = []
+
+    def run() -> None:
+        try:
+            node.sql(noisy, STUCK)
+        except (AssertionError, httpx.HTTPError) as error:
+            outcome.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield node, database
+    thread.join()
+    assert len(outcome) == 1
+
+
+def test_a_database_worker_is_replaced_without_a_gap(stuck: tuple[Node, dict[str, str]]) -> None:
+    node, database = stuck
+    (before,) = node.processes("database")
+
+    def replaced() -> bool:
+        assert node.sql(database, "insert into t values (2)", "select 1")
+        (worker,) = [
+            one for one in node.control("GET", "/v1/status").json()["processes"] if one["name"] == "database-0"
+        ]
+        # Up to now, and not only in the end, it is called ready.
+        assert worker["state"] == "ready"
+        return bool(worker["restarts"]) and not before.is_alive()
+
+    eventually(PATIENCE_SECONDS, replaced)
+    node.control("DELETE", f"/v1/databases/{database['database_id']}").raise_for_status()
+
+
+@pytest.mark.parametrize("victim", ["the new process", "the old process"])
+def test_a_database_worker_that_dies_while_another_one_takes_over(
+    stuck: tuple[Node, dict[str, str]], victim: str
+) -> None:
+    node, database = stuck
+    (before,) = node.processes("database")
+    eventually(PATIENCE_SECONDS, lambda: len(node.processes("database")) == 2, every=0.002)
+    for process in node.processes("database"):
+        if (process.pid == before.pid) == (victim == "the old process"):
+            process.kill()
+    eventually(PATIENCE_SECONDS, lambda: not before.is_alive())
+    eventually(PATIENCE_SECONDS, lambda: is_whole(node, database))
+    assert len(node.processes("database")) == 1
 
 
 def test_no_process_outlives_a_killed_supervisor(start_node: Callable[..., Node]) -> None:
