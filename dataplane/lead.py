@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from dataplane.calls import Call
+from dataplane.priority import MUTE_NICE, NICE
 from dataplane.streams import Stream
 
 SLOW_SECONDS = 0.002
@@ -22,11 +23,11 @@ WATCH_SECONDS = 0.02
 
 
 class Lead:
-    """The current call of the leading thread. `give_away` makes another thread lead, and says whether the one before
-    is to get less of the processor; it returns False if there is no other.
+    """The current call of the leading thread. `give_away` makes another thread lead, and is told what is added to the
+    nice value of the one before; it returns False if there is no other.
     """
 
-    def __init__(self, give_away: Callable[[bool], bool]) -> None:
+    def __init__(self, give_away: Callable[[int], bool]) -> None:
         self._give_away = give_away
         self._current: Call | None = None
         self._lock = threading.Lock()
@@ -99,7 +100,7 @@ class Lead:
             call = self._current
             if call is not None:
                 if time.monotonic() - call.started >= WATCH_SECONDS:
-                    self._step_aside(call)
+                    self._step_aside(call, MUTE_NICE)
             elif self._begun == self._begun_when_last_seen:
                 # In this order: either `begin` sees that we sleep, or we see that it counted.
                 self._watcher_sleeps = True
@@ -109,8 +110,8 @@ class Lead:
                 self._news.clear()
             self._begun_when_last_seen = self._begun
 
-    def _step_aside(self, call: Call) -> None:
-        """Let another thread lead; `call` goes on on the one that led so far."""
+    def _step_aside(self, call: Call, nice: int = NICE) -> None:
+        """Let another thread lead; `call` goes on on the one that led so far, with less of the processor."""
         with self._lock:
             if self._current is not call:
                 return
@@ -121,7 +122,7 @@ class Lead:
             if stream is not None:
                 stream.database.aside += 1
             # What others of its database wait for is not held up further.
-            if not self._give_away(stream is None or not stream.has_turn):
+            if not self._give_away(0 if stream is not None and stream.has_turn else nice):
                 call.aside = False
                 self._current = call
                 if stream is not None:

@@ -35,12 +35,12 @@ class Relay:
 
     def run(self) -> None:
         """Let a first thread lead; never returns."""
-        self.give_away(False)
+        self.give_away(0)
         threading.Event().wait()
 
-    def give_away(self, niced: bool) -> bool:
-        """Let another thread lead from now on, and lower the priority of the one that leads if `niced`; False if there
-        are too many already. Only for the leader's thread, by itself or by who watches it.
+    def give_away(self, nice: int) -> bool:
+        """Let another thread lead from now on, and add to the nice value of the one that leads; False if there are too
+        many already. Only for the leader's thread, by itself or by who watches it.
         """
         with self._guard:
             if not self._waiting:
@@ -53,7 +53,7 @@ class Relay:
         self._turn.release()
         if loser:
             # After the new thread was started, which inherits the priority of the one that starts it.
-            priority.lower(loser, priority.NICE if niced else 0)
+            priority.lower(loser, nice)
         return True
 
     def _serve(self) -> None:
