@@ -9,9 +9,10 @@ from time import monotonic
 from typing import Any
 
 from dataplane import hrana
+from dataplane.answers import NextBaton, holds
 from dataplane.connection import NeedsTurn
 from dataplane.errors import HttpError, SqlError
-from dataplane.execution import Need, NextBaton, Work, holds, in_turn, prepare, run
+from dataplane.execution import Need, Work, in_turn, prepare, run
 from dataplane.streams import Stream
 
 _CHUNK_BYTES = 64 << 10

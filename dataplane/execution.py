@@ -1,8 +1,10 @@
-"""Running what a request asks for, on a stream.
+"""Running one statement on a stream.
 
-Everything here is a generator, because a call may have to wait: for the database's turn to write, or for the client to
-read what was sent. It yields what it needs next (`Need`, or bytes of the answer's body) and is resumed when it has it.
-Between two yields it runs SQL and may be on any thread, so it touches nothing but its stream.
+For `dataplane.answers` and `dataplane.cursors`, whose requests consist of statements. `run` and what waits with it are
+generators, because a statement may have to wait: for the database's turn to write, or for the client to read what was
+sent. It yields what it needs next (`Need`, or bytes of the answer's body) and is resumed when it has it. Between two
+yields it runs SQL and may be on any thread, so it touches nothing but its stream. Must never know which request, or
+which version of the protocol, a statement is of.
 """
 
 from collections.abc import Callable, Generator
@@ -14,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from dataplane import hrana
 from dataplane.cells import Value
 from dataplane.connection import Connection, NeedsTurn
-from dataplane.errors import HttpError, SqlError
+from dataplane.errors import SqlError
 from dataplane.statement import Statement
 from dataplane.streams import Stream
 from dataplane.values import from_wire
@@ -37,8 +39,6 @@ class Need(Enum):
 
 
 Work: TypeAlias = Generator[Need | bytes | list[Any], None, Any]
-NextBaton: TypeAlias = Callable[[Stream], str]
-"""Makes the baton for the next use of a stream."""
 Sink: TypeAlias = Callable[[list[Any], int], list[Any] | None]
 """Takes rows in the stream's format and the bytes of their texts and blobs; may return entries of a cursor that are to
 be sent."""
@@ -217,7 +217,7 @@ def in_turn(stream: Stream, compile: Callable[[], T]) -> Generator[Need, None, T
         connection.may_write = False
 
 
-def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
+def execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     """Run one statement and return the protocol's StmtResult."""
     try:
         connection, statement, values = prepare(stream, stmt)
@@ -240,184 +240,3 @@ def _execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     sink = None if stmt.want_rows is False else keep
     result = yield from run(stream, connection, statement, values, sink)
     return {"cols": statement.columns, "rows": form.result_rows(blocks), **result}
-
-
-def holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool], connection: Connection) -> bool:
-    """Return whether a batch step is to run, given which earlier steps ran and which failed."""
-    match condition:
-        case None:
-            return True
-        case hrana.IfOk(step):
-            return ok[step]
-        case hrana.IfError(step):
-            return failed[step]
-        case hrana.IfNot(cond):
-            return not holds(cond, ok, failed, connection)
-        case hrana.IfAnd(conds):
-            return all(holds(cond, ok, failed, connection) for cond in conds)
-        case hrana.IfOr(conds):
-            return any(holds(cond, ok, failed, connection) for cond in conds)
-        case _:
-            return connection.autocommit
-
-
-def _batch(stream: Stream, batch: hrana.Batch) -> Work:
-    connection = stream.open()
-    ok: list[bool] = []
-    failed: list[bool] = []
-    results: list[Any] = []
-    errors: list[Any] = []
-    for step in batch.steps:
-        result = error = None
-        if holds(step.condition, ok, failed, connection):
-            try:
-                result = yield from _execute(stream, step.stmt)
-            except SqlError as problem:
-                error = problem.document()
-        ok.append(result is not None)
-        failed.append(error is not None)
-        results.append(result)
-        errors.append(error)
-    return {"step_results": results, "step_errors": errors, "replication_index": None}
-
-
-def _sequence(stream: Stream, sql: str) -> Work:
-    """Run all statements of a text, without their rows; the first error ends it."""
-    connection = stream.open()
-    text = connection.encode(sql)
-    position = 0
-    while True:
-        try:
-            statement, position = connection.prepare_next(text, position)
-        except NeedsTurn:
-            statement, position = yield from in_turn(stream, partial(connection.prepare_next, text, position))
-        if statement is None:
-            return None
-        try:
-            yield from run(stream, connection, statement, [], None)
-        finally:
-            connection.discard(statement)
-
-
-def _describe(stream: Stream, sql: str) -> dict[str, Any]:
-    try:
-        statement = stream.open().prepare(sql)
-    except NeedsTurn:
-        return {"params": [], "cols": [], "is_explain": False, "is_readonly": False}
-    return {
-        "params": [{"name": name} for name in statement.params],
-        "cols": statement.columns,
-        "is_explain": statement.is_explain,
-        "is_readonly": statement.readonly,
-    }
-
-
-def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
-    """Run one request of a pipeline and return its response. `SqlError` is for it, `ValueError` for the whole call."""
-    match request:
-        case hrana.Execute(stmt):
-            return {"type": "execute", "result": (yield from _execute(stream, stmt))}
-        case hrana.RunBatch(batch):
-            hrana.check_conditions(batch, version=version)
-            return {"type": "batch", "result": (yield from _batch(stream, batch))}
-        case hrana.Sequence(sql, sql_id):
-            yield from _sequence(stream, hrana.statement_sql(sql, sql_id, stream.stored.texts))
-            return {"type": "sequence"}
-        case hrana.Describe(sql, sql_id):
-            result = _describe(stream, hrana.statement_sql(sql, sql_id, stream.stored.texts))
-            return {"type": "describe", "result": result}
-        case hrana.StoreSql(number, text):
-            stream.stored.add(number, text)
-            return {"type": "store_sql"}
-        case hrana.CloseSql(number):
-            stream.stored.remove(number)
-            return {"type": "close_sql"}
-        case hrana.GetAutocommit():
-            if version < 3:
-                raise ValueError("get_autocommit is only known in version 3")
-            return {"type": "get_autocommit", "is_autocommit": stream.open().autocommit}
-        case hrana.Close():
-            stream.closing = True
-            return {"type": "close"}
-
-
-def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: NextBaton, blocked: str | None) -> Work:
-    """Run a pipeline; returns the body of the answer. Raises `HttpError`."""
-    results: list[dict[str, Any]] = []
-    for request in body.requests:
-        try:
-            if stream.closing:
-                raise ValueError("The stream was closed by an earlier request of this pipeline")
-            if blocked is not None and not isinstance(request, hrana.Close):
-                raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
-            response = yield from _answer(stream, request, version)
-        except SqlError as error:
-            results.append({"type": "error", "error": error.document()})
-        except ValueError as error:
-            raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
-        else:
-            results.append({"type": "ok", "response": response})
-    baton = None if stream.closing else next_baton(stream)
-    return stream.format.pipeline(baton, results)
-
-
-def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str | None) -> Work:
-    """Run the old stateless execute or batch; returns the body of the answer. Raises `HttpError`."""
-    stream.closing = True
-    try:
-        if blocked is not None:
-            raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
-        if isinstance(body, hrana.ExecuteV1):
-            result = yield from _execute(stream, body.stmt)
-        else:
-            hrana.check_conditions(body.batch, version=2)
-            result = yield from _batch(stream, body.batch)
-    except SqlError as error:
-        busy = error.code in ("TRANSACTION_TIMEOUT", "SQLITE_BUSY")
-        status = 503 if busy else 400 if error.code.startswith(("SQL_", "ARGS_", "BLOCKED")) else 500
-        if error.code == "ARGS_BOTH_POSITIONAL_AND_NAMED":
-            status = 501
-        raise HttpError(status, error.code, str(error)) from None
-    except ValueError as error:
-        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
-    return hrana.encode({"result": result})
-
-
-def legacy(stream: Stream, body: hrana.Legacy, blocked: str | None) -> Work:
-    """Run the first protocol's statements; returns the body of the answer. Raises `HttpError`.
-
-    As with libsql-server, the first failure ends it and rolls an open transaction back; what follows is null.
-    """
-    stream.closing = True
-    answers: list[Any] = [None] * len(body.statements)
-    for number, given in enumerate(body.statements):
-        try:
-            if blocked is not None:
-                raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
-            result = yield from _execute(stream, hrana.legacy_stmt(given))
-        except SqlError as error:
-            answers[number] = {"error": error.document()}
-            break
-        except ValueError as error:
-            raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
-        columns = [column.name for column in result.pop("cols")]
-        counts = {name: result[name] for name in ("rows_read", "rows_written", "query_duration_ms")}
-        answers[number] = {"results": {"columns": columns, "rows": result["rows"], **counts}}
-    return hrana.encode(answers)
-
-
-def socket_answer(stream: Stream, message: hrana.SocketMessage, version: int, blocked: str | None) -> Work:
-    """Run one request of a WebSocket; returns the encoded server message."""
-    document: dict[str, Any]
-    try:
-        if blocked is not None:
-            raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
-        response = yield from _answer(stream, hrana.without_stream(message.request), version)
-    except SqlError as error:
-        document = {"type": "response_error", "request_id": message.request_id, "error": error.document()}
-    except ValueError as error:
-        problem = {"message": str(error), "code": "PROTOCOL_ERROR"}
-        document = {"type": "response_error", "request_id": message.request_id, "error": problem}
-    else:
-        document = {"type": "response_ok", "request_id": message.request_id, "response": response}
-    return stream.format.server_message(document)

@@ -1,7 +1,7 @@
 """The two encodings of Hrana behind one interface, so that running a request does not depend on how it was written.
 
-Used by `dataplane.execution`, `dataplane.service` and `dataplane.sessions`. Answers are plain dictionaries in both;
-only rows are encoded as soon as some are read, because there may be many.
+Used by `dataplane.execution`, `dataplane.answers`, `dataplane.cursors`, `dataplane.service` and `dataplane.sessions`.
+Answers are plain dictionaries in both; only rows are encoded as soon as some are read, because there may be many.
 """
 
 from collections.abc import Callable

@@ -6,18 +6,19 @@ Used by `dataplane.service`.
 from collections.abc import Callable
 from typing import TypeAlias
 
-from dataplane import cursors, execution, hrana, wire
+from dataplane import answers, cursors, hrana, wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
 from dataplane.dump import dump
 from dataplane.errors import HttpError
+from dataplane.execution import Work
 from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
 
-Plan: TypeAlias = Callable[[Call, bytes, Admission], execution.Work]
+Plan: TypeAlias = Callable[[Call, bytes, Admission], Work]
 """Makes the work of a call from its body."""
 
 
-def work_of(call: Call, body: bytes, admission: Admission) -> execution.Work:
+def work_of(call: Call, body: bytes, admission: Admission) -> Work:
     """Return what answers `call`. Raises `HttpError` or `DECODE_ERRORS`."""
     plan = _PLANS.get(call.route)
     if plan is None:
@@ -28,16 +29,16 @@ def work_of(call: Call, body: bytes, admission: Admission) -> execution.Work:
 def _pipeline(form: Format, version: int) -> Plan:
     decode = form.decode_pipeline
 
-    def plan(call: Call, body: bytes, admission: Admission) -> execution.Work:
+    def plan(call: Call, body: bytes, admission: Admission) -> Work:
         pipeline = decode(body)
         stream = admission.attach(call, pipeline.baton, form)
-        return execution.pipeline(stream, pipeline, version, admission.next_baton, call.head.blocked)
+        return answers.pipeline(stream, pipeline, version, admission.next_baton, call.head.blocked)
 
     return plan
 
 
 def _cursor(form: Format) -> Plan:
-    def plan(call: Call, body: bytes, admission: Admission) -> execution.Work:
+    def plan(call: Call, body: bytes, admission: Admission) -> Work:
         cursor = form.decode_cursor(body)
         stream = admission.attach(call, cursor.baton, form)
         return cursors.cursor(stream, cursor, admission.next_baton, call.head.blocked)
@@ -46,19 +47,19 @@ def _cursor(form: Format) -> Plan:
 
 
 def _one_shot(decode: Callable[[bytes], hrana.ExecuteV1 | hrana.BatchV1]) -> Plan:
-    def plan(call: Call, body: bytes, admission: Admission) -> execution.Work:
+    def plan(call: Call, body: bytes, admission: Admission) -> Work:
         request = decode(body)
-        return execution.one_shot(admission.attach(call, None), request, call.head.blocked)
+        return answers.one_shot(admission.attach(call, None), request, call.head.blocked)
 
     return plan
 
 
-def _legacy(call: Call, body: bytes, admission: Admission) -> execution.Work:
+def _legacy(call: Call, body: bytes, admission: Admission) -> Work:
     statements = hrana.decode_legacy(body)
-    return execution.legacy(admission.attach(call, None, LEGACY), statements, call.head.blocked)
+    return answers.legacy(admission.attach(call, None, LEGACY), statements, call.head.blocked)
 
 
-def _dump(call: Call, body: bytes, admission: Admission) -> execution.Work:
+def _dump(call: Call, body: bytes, admission: Admission) -> Work:
     return dump(admission.attach(call, None), rowids=body == wire.PRESERVE_ROWIDS, blocked=call.head.blocked)
 
 

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dataplane import execution, hrana, wire
+from dataplane import answers, hrana, wire
 from dataplane.calls import Call
 from dataplane.cursors import SocketCursor
 from dataplane.errors import HttpError, SqlError
-from dataplane.execution import Need
+from dataplane.execution import Need, Work
 from dataplane.formats import DECODE_ERRORS, Format
 from dataplane.peers import Peer
 from dataplane.stored_sql import StoredSql, StoredTotal
@@ -52,7 +52,7 @@ class SocketCall(Call):
 
     __slots__ = ("_owner", "_request_id")
 
-    def __init__(self, owner: "SocketStream", request_id: int, work: execution.Work) -> None:
+    def __init__(self, owner: "SocketStream", request_id: int, work: Work) -> None:
         session = owner.session
         super().__init__(session.peer, session.number, 0, session.head)
         self.stream = owner.stream
@@ -124,7 +124,7 @@ class SocketStream:
                 return False
         return True
 
-    def _work(self, message: hrana.SocketMessage) -> execution.Work | None:
+    def _work(self, message: hrana.SocketMessage) -> Work | None:
         """Return what answers the request, or answer it and return None. Raises `SqlError` or `HttpError`."""
         session, request = self.session, message.request
         if isinstance(request, hrana.CloseStream):
@@ -154,7 +154,7 @@ class SocketStream:
                 raise HttpError(400, "CURSOR_CLOSED", f"There is no open cursor {request.cursor_id}")
             return self._encoded(message.request_id, cursor.fetch(request.max_count))
         stream.answer_bytes = 0
-        return execution.socket_answer(stream, message, session.version, blocked)
+        return answers.socket_answer(stream, message, session.version, blocked)
 
     def _encoded(
         self, request_id: int, work: Generator[Need, None, dict[str, Any]]
