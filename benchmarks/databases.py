@@ -155,7 +155,7 @@ def engine_rates(folder: Path, loads: Sequence[Load], seconds: float) -> dict[st
 
 
 def _run(connection: Connection, sql: str) -> None:
-    statement = connection.prepare(sql)
+    statement = connection.statements.prepare(sql)
     rows: list[Any] = []
     more = statement.step()
     while more:

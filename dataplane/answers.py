@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from dataplane import hrana
-from dataplane.connection import Connection, NeedsTurn
+from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError
 from dataplane.execution import Work, execute, in_turn, run
+from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
 
 NextBaton: TypeAlias = Callable[[Stream], str]
@@ -61,24 +62,25 @@ def _batch(stream: Stream, batch: hrana.Batch) -> Work:
 def _sequence(stream: Stream, sql: str) -> Work:
     """Run all statements of a text, without their rows; the first error ends it."""
     connection = stream.open()
-    text = connection.encode(sql)
+    statements = connection.statements
+    text = statements.encode(sql)
     position = 0
     while True:
         try:
-            statement, position = connection.prepare_next(text, position)
+            statement, position = statements.prepare_next(text, position)
         except NeedsTurn:
-            statement, position = yield from in_turn(stream, partial(connection.prepare_next, text, position))
+            statement, position = yield from in_turn(stream, partial(statements.prepare_next, text, position))
         if statement is None:
             return None
         try:
             yield from run(stream, connection, statement, [], None)
         finally:
-            connection.discard(statement)
+            statements.discard(statement)
 
 
 def _describe(stream: Stream, sql: str) -> dict[str, Any]:
     try:
-        statement = stream.open().prepare(sql)
+        statement = stream.open().statements.prepare(sql)
     except NeedsTurn:
         return {"params": [], "cols": [], "is_explain": False, "is_readonly": False}
     return {

@@ -1,6 +1,6 @@
 """What is seen of a statement while SQLite compiles it: the state behind the authorizer's answers.
 
-One per compilation, and one for what is compiled while statements run, made by `dataplane.connection`.
+One per compilation, and one for what is compiled while statements run, made by `dataplane.statements`.
 `dataplane.guard` decides single actions; here is what takes more than one of them to tell.
 """
 

@@ -1,6 +1,6 @@
-"""One connection to a database file: opening, compiling with a cache, errors, transactions.
+"""One connection to a database file: opening, limits, hooks, errors, transactions.
 
-Used by the database worker, by one thread at a time. Must never know of HTTP,
+Used by the database worker, by one thread at a time; `dataplane.statements` compiles for it. Must never know of HTTP,
 Hrana or streams. Settings that every connection has: WAL, foreign keys on, schema not trusted, defensive mode, and the
 authorizer of `dataplane.guard`. A commit writes the WAL but does not wait for the disk (`synchronous=NORMAL`): before
 it is acknowledged, `dataplane.commits` syncs the WAL, once for all commits that wait for it.
@@ -9,26 +9,22 @@ it is acknowledged, `dataplane.commits` syncs the WAL, once for all commits that
 import ctypes as c
 import logging
 import os
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataplane import functions, guard, priority, vectors
-from dataplane.compilation import Compilation, Running
+from dataplane import functions, priority
 from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
 from dataplane.errors import SqlError, code_names
-from dataplane.statement import Statement, first_word, second_word
+from dataplane.statements import Statements
 
 _OPEN_READWRITE_CREATE = 0x6
-_PREPARE_PERSISTENT = 1
 _DBCONFIG_DEFENSIVE = 1010
 _ERROR = 1
 _BUSY = 5
 _AUTH = 23
 _PASSIVE = 0
 
-CACHED_STATEMENTS = 100
 CHECKPOINT_FRAMES = 1000
 """A WAL of so many frames is due for a checkpoint, as SQLite has it."""
 _MOST_PAGES = 0xFFFFFFFE
@@ -56,13 +52,6 @@ PRAGMA temp.max_page_count=16384;
 """
 _TEMP_MIB = 64
 """What that is for temporary tables and indexes of one connection, which are in memory."""
-
-
-class NeedsTurn(SqlError):
-    """The statement changes the file while it is compiled: `Connection.may_write` has to be set meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__("SQLITE_BUSY", "The statement has to be compiled in its turn to write")
 
 
 class Connection:
@@ -93,15 +82,9 @@ class Connection:
         """The engine knows of a largest size."""
         self._max_bytes = max_bytes
         self._max_row_bytes = max_row_bytes
-        self._max_sql_bytes = max_sql_bytes
-        self.may_write = True
-        """What changes the file while it is compiled may be compiled: its stream, if it has one, has the turn."""
-        self._running = Running()
-        self._compilation: Compilation = self._running
-        self._statements: OrderedDict[str, Statement] = OrderedDict()
-        self._let_gone: list[Statement] = []
-        """No longer among those, but in use."""
-        self._authorize = AUTHORIZER(self._on_authorize)
+        self.max_sql_bytes = max_sql_bytes
+        """Of one text."""
+        self.statements = Statements(self)
         self._progress = PROGRESS(self._on_progress)
         self._committed = WAL_HOOK(self._on_committed)
         self._reports = True
@@ -117,7 +100,7 @@ class Connection:
             raise
 
     def __repr__(self) -> str:
-        return f"<Connection {self.path} [{len(self._statements)} statements]>"
+        return f"<Connection {self.path} [{len(self.statements)} statements]>"
 
     def _configure(self, read_only: bool) -> None:
         engine, handle = self.engine, self.handle
@@ -129,33 +112,33 @@ class Connection:
             self.run(b"PRAGMA query_only=ON")
         engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
         functions.install(handle)
-        engine.set_authorizer(handle, self._authorize, None)
+        engine.set_authorizer(handle, self.statements.authorizer, None)
         engine.wal_hook(handle, self._committed, None)
         self._report()
         self.pristine = True
 
     def limit(self, max_bytes: int, max_row_bytes: int, max_sql_bytes: int) -> None:
         """Set other limits than those that it was opened with. Raises `SqlError`."""
-        self._max_bytes, self._max_row_bytes, self._max_sql_bytes = max_bytes, max_row_bytes, max_sql_bytes
+        self._max_bytes, self._max_row_bytes, self.max_sql_bytes = max_bytes, max_row_bytes, max_sql_bytes
         pristine = self.pristine
         self.engine.set_authorizer(self.handle, AUTHORIZER(), None)  # it refuses this pragma
         try:
             self._set_limits()
         finally:
-            self.engine.set_authorizer(self.handle, self._authorize, None)
+            self.engine.set_authorizer(self.handle, self.statements.authorizer, None)
             self.pristine = pristine
 
     def _set_limits(self) -> None:
         engine, handle = self.engine, self.handle
         engine.limit(handle, _LIMIT_LENGTH, self._max_row_bytes)
-        engine.limit(handle, _LIMIT_SQL_LENGTH, self._max_sql_bytes + 1)  # it counts the final NUL; see `encode`
+        engine.limit(handle, _LIMIT_SQL_LENGTH, self.max_sql_bytes + 1)  # it counts the final NUL; see `encode`
         if self._max_bytes or self._bounded:
             pages = max(1, self._max_bytes // self._page_size()) if self._max_bytes else _MOST_PAGES
             self.run(b"PRAGMA max_page_count=%d" % pages)
             self._bounded = bool(self._max_bytes)
 
     def _page_size(self) -> int:
-        statement = self.prepare("PRAGMA page_size")
+        statement = self.statements.prepare("PRAGMA page_size")
         try:
             statement.step()
             (size,) = statement.row(1)
@@ -163,18 +146,6 @@ class Connection:
             statement.reset()
         assert isinstance(size, int)
         return size
-
-    def _on_authorize(self, _: Any, action: int, first: bytes, second: bytes, _database: bytes, trigger: bytes) -> int:
-        compilation = self._compilation
-        answer = compilation.see(
-            action,
-            first.decode("utf-8", "replace") if first is not None else None,
-            second.decode("utf-8", "replace") if second is not None else None,
-            in_trigger=trigger is not None,
-        )
-        if compilation.changes_session:
-            self.session_changed = True
-        return answer
 
     def _report(self) -> None:
         self._reports = True
@@ -229,9 +200,10 @@ class Connection:
         if handle is None:
             return SqlError("SQLITE_NOMEM", "SQLite error: out of memory")
         primary, extended = code_names(engine.extended_errcode(handle) if code & 0xFF == code else code)
-        refusal, self._compilation.refusal = self._compilation.refusal, None
-        if self._running.outdated:
-            return self._schema_changed()
+        refusal = self.statements.take_refusal()
+        outdated = self.statements.take_outdated()
+        if outdated is not None:
+            return outdated
         if code & 0xFF in (_AUTH, _ERROR) and refusal:  # a function that is refused makes the latter
             return SqlError("SQL_PARSE_ERROR", f"SQL not allowed: {refusal}", "SQLITE_AUTH")
         message = engine.errmsg(handle).decode("utf-8", "replace")
@@ -245,149 +217,6 @@ class Connection:
             database = f"of one database is {self._max_bytes >> 20} MiB, " if self._max_bytes else ""
             where = f" (the limit {database}of the temporary tables of one stream {_TEMP_MIB} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
-
-    def _schema_changed(self) -> SqlError:
-        """Return the error of a statement that would do what was not looked at when it was compiled."""
-        table, self._running.outdated = self._running.outdated, None
-        while self._statements:
-            self._let_go(self._statements.popitem()[1])
-        message = f"SQLite error: there is a trigger now that changes {table}: run the statement again"
-        return SqlError("SQLITE_SCHEMA", message)
-
-    def begin(self, statement: Statement) -> None:
-        """Call before `statement` runs, in the turn to write if it writes. Raises `SqlError`."""
-        for table in statement.shadows:
-            if self._finds(vectors.is_kept_by_index(table)):
-                message = f"SQL not allowed: a vector index keeps itself in {table}"
-                raise SqlError("SQL_PARSE_ERROR", message, "SQLITE_AUTH")
-        self._running.begin(statement.shadows)
-
-    def prepare(self, sql: str) -> Statement:
-        """Return the one statement in `sql`, compiled, from the cache if possible. Raises `SqlError`."""
-        statement = self._statements.get(sql)
-        if statement is not None:
-            # What was seen of a CREATE when it was compiled does not hold any more.
-            if statement.keyword != "CREATE" and not statement.in_use:
-                self._statements.move_to_end(sql)
-                return statement
-            self._let_go(self._statements.pop(sql))
-        text = self.encode(sql)
-        statement, end = self._compile(text, 0)
-        if statement is None:
-            raise SqlError("SQL_NO_STATEMENT", "The SQL text contains no statement")
-        if text[end:].strip(b" \t\r\n;"):
-            try:
-                more, _ = self.prepare_next(text, end)
-            except SqlError:
-                more = statement
-            if more is not None:
-                self.discard(statement)
-                if more is not statement:
-                    self.discard(more)
-                raise SqlError("SQL_MANY_STATEMENTS", "The SQL text contains more than one statement")
-        self._statements[sql] = statement
-        if len(self._statements) > CACHED_STATEMENTS:
-            _, oldest = self._statements.popitem(last=False)
-            self._let_go(oldest)
-        return statement
-
-    def _let_go(self, statement: Statement) -> None:
-        """Free a statement as soon as it is not in use."""
-        self._let_gone.append(statement)
-        for other in self._let_gone:
-            if not other.in_use:
-                self.discard(other)
-        self._let_gone = [other for other in self._let_gone if other.in_use]
-
-    def prepare_next(self, text: bytes, start: int) -> tuple[Statement | None, int]:
-        """Compile the next statement of a text of many, from byte `start`; return it and where the rest begins.
-
-        None: only blanks and comments were left. The statement is the caller's: pass it to `discard` when done.
-        """
-        statement: Statement | None = None
-        while statement is None and start < len(text):
-            statement, start = self._compile(text, start)
-        return statement, start
-
-    def discard(self, statement: Statement) -> None:
-        """Free a statement."""
-        self.engine.finalize(statement.handle)
-
-    def encode(self, sql: str) -> bytes:
-        """Return `sql` as `prepare_next` wants it. Raises `SqlError` if it is too long or SQLite would cut it short."""
-        text = sql.encode("utf-8", "surrogatepass")
-        if len(text) > self._max_sql_bytes:
-            limit = self._max_sql_bytes
-            raise SqlError(
-                "SQL_INPUT_ERROR", f"The SQL text has {len(text):,} bytes, the limit is {limit:,}: bind values"
-            )
-        if b"\0" in text:
-            raise SqlError(
-                "SQL_PARSE_ERROR", f"The SQL text contains a NUL (at offset {text.index(0)}): bind the value"
-            )
-        return text
-
-    def _compile(self, text: bytes, start: int) -> tuple[Statement | None, int]:
-        try:
-            return self._compile_and_see(text, start)
-        finally:
-            self._compilation = self._running
-
-    def _compile_and_see(self, text: bytes, start: int) -> tuple[Statement | None, int]:
-        handle, tail = c.c_void_p(), c.c_void_p()
-        buffer = c.c_char_p(text)
-        address = c.cast(buffer, c.c_void_p).value
-        assert address is not None
-        keyword = first_word(text, start)
-        what = second_word(text, start) if keyword in ("CREATE", "DROP") else ""
-        # The length includes the final NUL of the bytes object, which spares SQLite a copy.
-        arguments = (address + start, len(text) - start + 1, _PREPARE_PERSISTENT, c.byref(handle), c.byref(tail))
-
-        def attempt(*, may_write: bool = False) -> int:
-            self._compilation = Compilation(keyword, what, may_write=may_write)
-            return int(self.engine.prepare_v3(self.handle, *arguments))
-
-        code = attempt()
-        if code == _ERROR and not self._compilation.writes_at_once:
-            # SQLite compiles by the schema it has read last, and notices for a few errors only that another
-            # connection has changed it since. Looking into the file makes it read the schema again if so.
-            self.engine.exec(self.handle, b"SELECT 1 FROM main.sqlite_schema LIMIT 1", None, None, None)
-            code = attempt()
-        if code and self._compilation.writes_at_once:
-            self._make_way(self._compilation.vector_index, explained=keyword == "EXPLAIN")
-            code = attempt(may_write=True)
-        compilation = self._compilation
-        if code:
-            raise self.error(code)
-        end = (tail.value or address + len(text)) - address
-        if handle.value is None:
-            return None, end
-        if compilation.tells_path:
-            self.engine.finalize(handle)
-            hidden = guard.LIST_WITHOUT_PATHS
-            self.engine.prepare_v3(self.handle, hidden, len(hidden), _PREPARE_PERSISTENT, c.byref(handle), None)
-            keyword = "SELECT"
-            assert handle.value is not None
-        shadows = frozenset(compilation.shadows)
-        return Statement(self, handle.value, keyword, writes=compilation.writes, shadows=shadows), end
-
-    def _make_way(self, index: str | None, *, explained: bool) -> None:
-        """See to it that a vector index may go, or come (`index`) and starts from nothing. Raises `SqlError`."""
-        if explained:
-            raise SqlError("SQL_PARSE_ERROR", "SQL not allowed: vector indexes that come or go cannot be explained")
-        if not self.may_write:
-            raise NeedsTurn
-        if index is not None:
-            vectors.make_way(index, self._finds, self.run)
-
-    def _finds(self, sql: str) -> bool:
-        """Return whether a query has a row. Raises `SqlError`."""
-        statement, _ = self._compile(self.encode(sql), 0)
-        assert statement is not None
-        try:
-            return statement.step()
-        finally:
-            self.discard(statement)
 
     def run(self, sql: bytes) -> None:
         """Run statements without parameters and drop their rows. Raises `SqlError`."""
@@ -436,9 +265,6 @@ class Connection:
         """Roll back, free everything, close the file."""
         if self.handle is None:
             return
-        for statement in (*self._statements.values(), *self._let_gone):
-            self.discard(statement)
-        self._statements.clear()
-        self._let_gone.clear()
+        self.statements.clear()
         self.engine.close_v2(self.handle)
         self.handle = None

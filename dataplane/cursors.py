@@ -10,9 +10,9 @@ from typing import Any
 
 from dataplane import hrana
 from dataplane.answers import NextBaton, holds
-from dataplane.connection import NeedsTurn
 from dataplane.errors import HttpError, SqlError
 from dataplane.execution import Need, Work, in_turn, prepare, run
+from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
 
 _CHUNK_BYTES = 64 << 10

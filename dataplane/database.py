@@ -119,7 +119,7 @@ class Database:
             max_sql_bytes=limits.max_sql_bytes,
         )
         connection.limited_by = limits
-        connection.may_write = False
+        connection.statements.may_write = False
         return connection
 
     def _create_directory(self) -> None:

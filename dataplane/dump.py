@@ -111,8 +111,8 @@ def _copy(address: int, size: int) -> bytes:
 
 def _rows(stream: Stream, connection: Connection, sql: str) -> Generator[tuple[list[Any], Statement], None, None]:
     """Run a query; each row with its statement, which still stands on it."""
-    text = connection.encode(sql)
-    statement, _ = connection.prepare_next(text, 0)
+    text = connection.statements.encode(sql)
+    statement, _ = connection.statements.prepare_next(text, 0)
     assert statement is not None
     stream.begin_statement()
     count = 0
@@ -124,4 +124,4 @@ def _rows(stream: Stream, connection: Connection, sql: str) -> Generator[tuple[l
                 stream.check_clock(monotonic())
     finally:
         stream.rows_read += statement.counters()[0]
-        connection.discard(statement)
+        connection.statements.discard(statement)

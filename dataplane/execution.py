@@ -15,9 +15,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from dataplane import hrana
 from dataplane.cells import Value
-from dataplane.connection import Connection, NeedsTurn
+from dataplane.connection import Connection
 from dataplane.errors import SqlError
 from dataplane.statement import Statement
+from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
 from dataplane.values import from_wire
 
@@ -102,7 +103,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     changes = 0 if readonly else connection.total_changes
     statement.in_use = True
     try:
-        connection.begin(statement)
+        connection.statements.begin(statement)
         if values:
             statement.bind(values)
         more = statement.step()
@@ -192,7 +193,7 @@ def prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, li
     if sql is None or stmt.sql_id is not None:
         sql = hrana.statement_sql(sql, stmt.sql_id, stream.stored.texts)
     connection = stream.connection or stream.open()
-    statement = connection.prepare(sql)
+    statement = connection.statements.prepare(sql)
     return connection, statement, _arguments(statement, stmt)
 
 
@@ -205,7 +206,7 @@ def in_turn(stream: Stream, compile: Callable[[], T]) -> Generator[Need, None, T
         raise SqlError("SQLITE_READONLY", "This token may only read, and the statement would write")
     if not stream.has_turn:
         yield Need.TURN
-    connection.may_write = True
+    connection.statements.may_write = True
     try:
         return compile()
     except (SqlError, ValueError):
@@ -214,7 +215,7 @@ def in_turn(stream: Stream, compile: Callable[[], T]) -> Generator[Need, None, T
             yield Need.NO_TURN
         raise
     finally:
-        connection.may_write = False
+        connection.statements.may_write = False
 
 
 def execute(stream: Stream, stmt: hrana.Stmt) -> Work:

@@ -1,4 +1,4 @@
-"""A prepared statement: parameters in, rows out. Made and owned by `dataplane.connection`."""
+"""A prepared statement: parameters in, rows out. Made and owned by `dataplane.statements`."""
 
 import ctypes as c
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Statement:
-    """A compiled statement; `bind`, `step` until False, then `reset`. Owned by its `Connection`."""
+    """A compiled statement; `bind`, `step` until False, then `reset`. Owned by its connection's `Statements`."""
 
     __slots__ = (
         "_columns",
@@ -67,7 +67,7 @@ class Statement:
         self.plain = self.readonly and keyword == "SELECT"
         """It leaves no trace: neither in the file nor in the state of the connection."""
         self.shadows = shadows
-        """Tables that it changes and that may be what vector indexes keep themselves in: see `Connection.begin`."""
+        """Tables that it changes and that may be what vector indexes keep themselves in: see `Statements.begin`."""
         count = engine.bind_parameter_count(handle)
         names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]
         self.params: list[str | None] = [name and name.decode() for name in names]

@@ -2,7 +2,7 @@
 
 An index `i` has the table `i_shadow`, and all of them share `libsql_vector_meta_shadow`. The engine makes these while
 CREATE INDEX is compiled, takes tables that exist already, and reads beyond its memory if their contents are not its
-own. So only the engine may change them. Used by `dataplane.connection`.
+own. So only the engine may change them. Used by `dataplane.statements`.
 """
 
 from collections.abc import Callable

@@ -32,7 +32,7 @@ def connection(tmp_path: Path) -> Iterator[Connection]:
 
 
 def run(connection: Connection, sql: str, *values: cells.Value) -> None:
-    statement = connection.prepare(sql)
+    statement = connection.statements.prepare(sql)
     statement.bind(values)
     statement.step()
     statement.reset()
@@ -40,7 +40,7 @@ def run(connection: Connection, sql: str, *values: cells.Value) -> None:
 
 def read(connection: Connection, sql: str, form: cells.Form) -> list[tuple[Any, ...]]:
     """Read all rows from memory."""
-    statement = connection.prepare(sql)
+    statement = connection.statements.prepare(sql)
     rows: list[tuple[Any, ...]] = []
     more = statement.step()
     while more:
@@ -50,7 +50,7 @@ def read(connection: Connection, sql: str, form: cells.Form) -> list[tuple[Any, 
 
 
 def read_publicly(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
-    statement = connection.prepare(sql)
+    statement = connection.statements.prepare(sql)
     rows = []
     while statement.step():
         rows.append(tuple(statement.row(statement.width)))
@@ -134,7 +134,7 @@ def test_columns_whose_types_vary_without_end_stay_bounded(connection: Connectio
 
 def test_large_values_end_a_block_early(connection: Connection) -> None:
     store(connection, [[b"x" * 100_000] for _ in range(10)])
-    statement = connection.prepare("SELECT c0 FROM t")
+    statement = connection.statements.prepare("SELECT c0 FROM t")
     rows: list[Any] = []
     assert statement.step()
     assert statement.fill(rows, cells.PLAIN)

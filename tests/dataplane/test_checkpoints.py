@@ -65,7 +65,7 @@ def change(connection: Connection, commits: int) -> int:
         on_commit(frames)
 
     connection.on_commit = watch
-    statement = connection.prepare("UPDATE t SET n = n + 1 WHERE id = ?")
+    statement = connection.statements.prepare("UPDATE t SET n = n + 1 WHERE id = ?")
     for number in range(commits):
         statement.bind([number * 997 % ROWS + 1])
         statement.step()
@@ -75,7 +75,7 @@ def change(connection: Connection, commits: int) -> int:
 
 
 def value(connection: Connection, sql: str) -> object:
-    statement = connection.prepare(sql)
+    statement = connection.statements.prepare(sql)
     rows: list[tuple[object, ...]] = []
     statement.step()
     statement.fill(rows, PLAIN)

@@ -30,16 +30,16 @@ def rebuilt(text: str) -> sqlite3.Connection:
 def in_engine(text: str, path: Path, query: str) -> list[list[Any]]:
     connection = Connection(path)
     try:
-        data = connection.encode(text)
+        data = connection.statements.encode(text)
         position = 0
         while True:
-            statement, position = connection.prepare_next(data, position)
+            statement, position = connection.statements.prepare_next(data, position)
             if statement is None:
                 break
             while statement.step():
                 pass
-            connection.discard(statement)
-        found = connection.prepare(query)
+            connection.statements.discard(statement)
+        found = connection.statements.prepare(query)
         rows = []
         while found.step():
             rows.append(found.row(found.width))

@@ -12,7 +12,7 @@ import pytest
 import wsproto
 from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
 
-from dataplane.connection import CACHED_STATEMENTS
+from dataplane.statements import CACHED_STATEMENTS
 from dataplane.tokens import new_query_token
 from tests.dataplane.plane import KEY, MAIN, Plane, execute
 from tests.dataplane.test_clients import run
