@@ -9,6 +9,9 @@ third of it in the kernel's `write`.
 
 Requests are answered in their order. While one waits for its turn nothing more is read. RFC 9112 throughout; the parser
 refuses what it must refuse (both framings, bare line feeds, folded headers).
+
+One class, longer than a file should be: the parser's callbacks, the turns of the requests and the client's deadlines
+are about the same few fields of one connection, and between two objects every header would pay for a call more.
 """
 
 import asyncio
