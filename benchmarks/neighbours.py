@@ -46,10 +46,15 @@ class Disturbance(NamedTuple):
 
 _ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
 _ENDLESS_STEP = "SELECT hex(zeroblob(30000000)) LIKE '%' || hex(zeroblob(2000)) || 'z%'"
+_BULK = (
+    "INSERT INTO log (text) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) "
+    "SELECT hex(i) FROM n"
+)
 DISTURBANCES = (
     Disturbance("runaway", "2 endless queries", 2, _ENDLESS),
     Disturbance("step", "one endless step", 1, _ENDLESS_STEP),
     Disturbance("rows", "4 clients of 10,000-row results", 4, "SELECT id, name, price FROM items"),
+    Disturbance("bulk", "2 writers of 300,000 rows at once", 2, _BULK),
     Disturbance("writes", "4 writers", 4, "INSERT INTO log (text) VALUES ('a line of some length')"),
 )  # fmt: skip
 
