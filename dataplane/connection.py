@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataplane import functions, priority
+from dataplane import functions
 from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
 from dataplane.errors import SqlError, code_names
 from dataplane.statements import Statements
+from runtime import priority
 
 _OPEN_READWRITE_CREATE = 0x6
 _DBCONFIG_DEFENSIVE = 1010

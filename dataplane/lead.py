@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 from dataplane.calls import Call
-from dataplane.priority import MUTE_NICE, NICE
 from dataplane.streams import Stream
+from runtime.priority import MUTE_NICE, NICE
 
 SLOW_SECONDS = 0.002
 """What takes longer goes on aside."""

@@ -5,7 +5,7 @@ When a piece turns out to be slow, its own thread (called back from inside SQLit
 that watches it gives the lead to another thread, and the piece is finished aside; libSQL runs without the GIL, so the
 two really run side by side. A thread that has lost the lead gets less of the processor than all that lead, edge workers
 and others included, the least if no other writers wait for what it does, and ends with its piece: a process may lower
-its threads' priority (`dataplane.priority`), but not raise it again. All state belongs to whoever leads.
+its threads' priority (`runtime.priority`), but not raise it again. All state belongs to whoever leads.
 """
 
 import logging
@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from dataplane import priority
+from runtime import priority
 
 MAX_THREADS = 256
 log = logging.getLogger("brrrd.dataplane")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
-from isolates import wire
+from isolates import wire, yields
 from isolates.cpu_limits import cpu_limits
 from isolates.fires import Fires
 from isolates.link import Link
@@ -91,9 +91,10 @@ class Host:
         self._drain_until: float | None = None
         self._last_busy = 0.0
         self._limits = Limits()
-        self._prepare(self._limits.memory_mb)
-        if stands_by:
-            self._rehearse()
+        with yields.yielding():
+            self._prepare(self._limits.memory_mb)
+            if stands_by:
+                self._rehearse()
         self._sandbox.approach()
 
     def __repr__(self) -> str:
@@ -149,6 +150,7 @@ class Host:
             cpu=cpu_limits(load.limits.cpu_ms, self._ring, self._platform.operations.crypto, self._on_cpu_limit),
         )
         self._watchdog.start()
+        yields.Yields(lambda: self._ring.busy_since).start()
         Relief(
             descriptor=self._link.descriptor, busy_since=lambda: self._ring.busy_since, relieve=self._on_blocked
         ).start()

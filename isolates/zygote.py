@@ -19,6 +19,7 @@ from collections import deque
 from pathlib import Path
 from typing import NoReturn
 
+from isolates import yields
 from isolates.host import EXIT_BROKEN, Host
 from isolates.messages import Exited, Fork, Forked, FromZygote, ToZygote, ZygoteReady
 from isolates.platform_isolate import Origin
@@ -159,6 +160,7 @@ def main() -> None:
     arguments = parser.parse_args()
     die_with_parent(os.getppid())
     default_signals()
+    yields.prepare()
     # Apps see UTC wherever the node runs; and V8 would look for the machine's zone in files that hosts cannot open.
     os.environ["TZ"] = "UTC"
     try:

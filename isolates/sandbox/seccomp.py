@@ -40,6 +40,7 @@ ALLOWED: dict[str, int] = {
     # waiting
     **{"epoll_pwait": 281, "epoll_ctl": 233, "epoll_create1": 291, "poll": 7, "ppoll": 271, "select": 23},
     **{"pselect6": 270, "nanosleep": 35, "clock_nanosleep": 230, "sched_yield": 24, "restart_syscall": 219},
+    **{"setitimer": 38, "rt_sigtimedwait": 128},
     # memory
     **{"mmap": 9, "munmap": 11, "mprotect": 10, "mremap": 25, "madvise": 28, "brk": 12, "mincore": 27},
     **{"pkey_mprotect": 329, "pkey_alloc": 330, "pkey_free": 331, "membarrier": 324},

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dataplane import priority
 from dataplane.front import DataPlane
+from runtime import priority
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 from tests.node_server import eventually
 

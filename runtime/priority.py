@@ -1,10 +1,11 @@
 """How much of a busy processor a thread gets, and how soon it lets others have it.
 
-For threads that run a slow statement beside the one that leads (`dataplane.relay`). Lowering a thread's priority is not
-enough: one that computes is only asked to make way where the kernel takes an interrupt, which may be no sooner than at
-its next tick, 4 ms later. So such a thread asks by itself, between two steps of SQLite's virtual machine
-(`Connection.give_way`), and what it is then charged for is made small, or it would get next to nothing: Linux 6.18
-takes one slice away from who yields. Linux before 6.12 knows no slices of a thread's own and gives it somewhat more.
+For threads that run a slow statement beside the one that leads (`dataplane.relay`), and for isolate hosts. Lowering a
+thread's priority is not enough: one that computes is only asked to make way where the kernel takes an interrupt, which
+may be no sooner than at its next tick, 4 ms later. So such a thread yields: between two steps of SQLite's virtual
+machine (`Connection.give_way`), or in the midst of JavaScript (`isolates.yields`). What it is then charged for is made
+small, or it would get next to nothing: Linux 6.18 takes one slice away from who yields. Linux before 6.12 knows no
+slices of a thread's own and gives it somewhat more. A leaf module: it imports nothing else of brrrd.
 """
 
 import ctypes as c
@@ -42,8 +43,11 @@ YIELD = c.cast(_libc.sched_yield, c.c_void_p).value or 0
 """Address of sched_yield(2): takes nothing, returns 0."""
 
 
-def lower(thread: int, by: int) -> None:
-    """Add to a thread's nice value, which cannot be undone, and make its slices short. `thread` is its native id."""
+def lower(thread: int, by: int = 0) -> None:
+    """Add to a thread's nice value, which cannot be undone, and make its slices short. `thread` is its native id.
+
+    Or 0, for the calling thread. Threads that it starts and processes that it forks inherit both.
+    """
     nice = min(19, os.getpriority(os.PRIO_PROCESS, thread) + by)
     attributes = _SchedAttr(c.sizeof(_SchedAttr), flags=_KEEP_POLICY, nice=nice, runtime=SLICE_NANOSECONDS)
     if _libc.syscall(_SYS_SCHED_SETATTR, thread, c.byref(attributes), 0) and by:

@@ -1,0 +1,61 @@
+"""Long turns of JavaScript make way for others now and then, and only they."""
+
+import subprocess
+import sys
+
+import pytest
+
+from isolates.messages import Limits, Log
+from isolates.yields import LONG_SECONDS, is_long
+from tests.isolates.driver import Host
+
+SPINNING = """
+export default ({ url }) => {
+  log('at work');
+  host.call(1);
+  if (url.endsWith('/long')) for (const until = Date.now() + 300; Date.now() < until;);
+  return 'done';
+};"""
+TURNS = """
+import signal, time
+from isolates import yields
+
+def interval():
+    return signal.getitimer(signal.ITIMER_REAL)[1]
+
+turn = None
+yields.prepare()
+yields.Yields(lambda: turn).start()
+until = time.process_time() + 0.1
+while time.process_time() < until:
+    turn = time.monotonic()
+    assert interval() == 0, 'short turns'
+turn = time.monotonic()
+while interval() == 0:
+    pass
+turn = None
+while interval() > 0:
+    time.sleep(0.01)
+print('as it should')
+"""
+
+
+@pytest.mark.parametrize(
+    ("busy_since", "now", "is_it"),
+    [(None, 10.0, False), (10.0, 10.0, False), (10.0, 10.0 + 2 * LONG_SECONDS, True), (9.0, 10.0, True)],
+)
+def test_a_turn_is_long_from_some_time_on(busy_since: float | None, now: float, is_it: bool) -> None:
+    assert is_long(busy_since, now) is is_it
+
+
+def test_the_timer_runs_during_long_turns_only() -> None:
+    done = subprocess.run([sys.executable, "-c", TURNS], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("as it should\n", "")
+
+
+def test_a_confined_host_yields_and_goes_on(host: Host) -> None:
+    edge = host.serve(SPINNING, limits=Limits(wall_ms=60_000))
+    edge.request(1, "http://a/long")
+    host.end.expect(Log)
+    assert edge.frame().data == b"done"
+    assert edge.ask(stream=2) == "done"
