@@ -488,6 +488,24 @@ def test_given_up_background_work_has_its_timers_and_fetches_ended() -> None:
         assert platform.logs == []
 
 
+@pytest.mark.parametrize(
+    ("stream", "replaced"),
+    [
+        ("new ReadableStream({ pull(c) { c.enqueue(new Uint8Array([111, 107])); c.close(); } })", True),
+        ("Object.create(ReadableStream.prototype)", False),
+    ],
+    ids=["with getReader replaced", "forged"],
+)
+def test_an_answer_ends_whatever_the_app_makes_of_streams(stream: str, replaced: bool) -> None:
+    app = f"""
+    if ({str(replaced).lower()}) ReadableStream.prototype.getReader = () => {{ throw new Error('mine'); }};
+    return {{ default: {{ fetch: () => new Response({stream}) }} }};"""
+    with Platform(app) as platform:
+        answer = platform.fetch("http://app.test/")
+        assert answer.ended
+        assert (answer.body == b"ok") is replaced
+
+
 def test_console_lines_carry_level_and_request_id() -> None:
     app = """console.debug('at load'); return { default: { fetch() {
       console.log('%s is %d', 'x', 4.5, { a: { b: { c: {} } } }, [1, , 'two'], new Map([[1, new Set([2])]]));

@@ -38,6 +38,11 @@ export { ReadableStream, TransformStream, WritableStream };
 
 export type Reader = InstanceType<typeof ReadableStreamDefaultReader>;
 
+/** `stream.getReader()`, whatever an app makes of that. @throws TypeError when the stream has a reader. */
+export function readerOf(stream: ReadableStream<unknown>): Reader {
+  return new ReadableStreamDefaultReader(stream) as unknown as Reader;
+}
+
 /** `reader.read()`, whatever an app makes of that. */
 export const readFrom = uncurryThis(ReadableStreamDefaultReader.prototype.read) as unknown as (
   reader: Reader,
@@ -88,7 +93,7 @@ function readWith(stream: ReadableStream<unknown>, steps: ReadSteps): void {
  * rejects. No object is resolved with, as `Object.prototype.then` of app code would be asked about it.
  */
 export async function readChunks(stream: ReadableStream<unknown>, take: (chunk: unknown) => void): Promise<void> {
-  const reader = stream.getReader();
+  const reader = readerOf(stream);
   let open = true;
   while (open) {
     let chunk: unknown;
@@ -109,7 +114,7 @@ export async function readChunks(stream: ReadableStream<unknown>, take: (chunk: 
     try {
       take(chunk);
     } catch (error) {
-      reader.cancel(error).catch(() => {});
+      cancelReader(reader, error).catch(() => {});
       throw error;
     }
   }

@@ -75,6 +75,10 @@ cases['structuredClone refusals and transfer'] = () => {
   const moved = structuredClone({ view: new Uint8Array(buffer) }, { transfer: [buffer] });
   same([buffer.byteLength, [...moved.view]], [0, [1, 2, 3]]);
   throws(() => structuredClone(1, { transfer: [buffer] }), 'DataCloneError');
+  for (const Stream of [ReadableStream, WritableStream, TransformStream]) {
+    const forged = Object.create(Stream.prototype);
+    throws(() => structuredClone(forged, { transfer: [forged] }), 'DataCloneError');
+  }
   const kept = new ArrayBuffer(4);
   throws(() => structuredClone({ kept, f() {} }, { transfer: [kept] }), 'DataCloneError');
   equal(kept.byteLength, 4);

@@ -22,8 +22,10 @@ type Copy = (value: unknown) => unknown;
 const { ReadableStreamDefaultReader, WritableStreamDefaultWriter } = streamInterfaces;
 type Writer = InstanceType<typeof WritableStreamDefaultWriter>;
 
-const readableLocked = lockedOf(ReadableStream.prototype);
-const writableLocked = lockedOf(WritableStream.prototype);
+const readableLocked = accessor<boolean>(ReadableStream.prototype, 'locked');
+const writableLocked = accessor<boolean>(WritableStream.prototype, 'locked');
+const readableSide = accessor<Stream>(TransformStream.prototype, 'readable');
+const writableSide = accessor<Stream>(TransformStream.prototype, 'writable');
 const write = uncurryThis(WritableStreamDefaultWriter.prototype.write) as unknown as (
   writer: Writer,
   chunk: unknown,
@@ -37,27 +39,34 @@ const whenClosed = uncurryThis(
   ObjectGetOwnPropertyDescriptor(WritableStreamDefaultWriter.prototype, 'closed')!.get as () => Promise<void>,
 ) as unknown as (writer: Writer) => Promise<void>;
 
-function lockedOf(prototype: object): (stream: Stream) => boolean {
-  return uncurryThis(ObjectGetOwnPropertyDescriptor(prototype, 'locked')!.get as () => boolean) as unknown as (
+/** An accessor of the platform's, which throws a TypeError for an object that merely inherits from the prototype. */
+function accessor<T>(prototype: object, name: string): (stream: Stream) => T {
+  return uncurryThis(ObjectGetOwnPropertyDescriptor(prototype, name)!.get as () => T) as unknown as (
     stream: Stream,
-  ) => boolean;
+  ) => T;
 }
 
 export function isTransferableStream(value: unknown): value is Stream {
-  return isReadableStream(value) || value instanceof WritableStream || value instanceof TransformStream;
+  if (!isReadableStream(value) && !(value instanceof WritableStream) && !(value instanceof TransformStream))
+    return false;
+  try {
+    isLockedStream(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** What a stream consists of besides itself: the two sides of a TransformStream. */
 export function sidesOf(stream: Stream): Stream[] {
-  if (!(stream instanceof TransformStream)) return [];
-  const { _readable, _writable } = stream as unknown as { _readable: Stream; _writable: Stream };
-  return [_readable, _writable];
+  return stream instanceof TransformStream ? [readableSide(stream), writableSide(stream)] : [];
 }
 
-/** A stream with a reader, a writer or a pipe cannot be transferred. */
+/** A stream with a reader, a writer or a pipe cannot be transferred. @throws TypeError when it is none. */
 export function isLockedStream(stream: Stream): boolean {
   if (isReadableStream(stream)) return readableLocked(stream);
-  return stream instanceof WritableStream ? writableLocked(stream) : sidesOf(stream).some(isLockedStream);
+  if (stream instanceof WritableStream) return writableLocked(stream);
+  return isLockedStream(readableSide(stream)) || isLockedStream(writableSide(stream));
 }
 
 /** The stream that stands for `stream`, which is not locked, from now on. `copy` is the structured clone. */

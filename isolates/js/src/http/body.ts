@@ -15,11 +15,13 @@ import {
   stringSlice,
 } from '../primordials.ts';
 import {
+  cancelReader,
   isByteStream,
   isDisturbed,
   isReadableStream,
   readChunks,
   ReadableStream,
+  readerOf,
   TransformStream,
 } from '../streams.ts';
 import { structuredClone } from '../clone/structured_clone.ts';
@@ -123,7 +125,7 @@ export function markUsed(body: Body): void {
 
 /** What was consumed shows as disturbed, at its end, and locked, as if it had been read from. */
 function exhaust(stream: ReadableStream<unknown>): void {
-  void stream.getReader().cancel();
+  void cancelReader(readerOf(stream), undefined);
 }
 
 /** Bytes of the body where that is known, else -1. */

@@ -3,7 +3,7 @@
 import { utf8Length } from '../encoding/utf8.ts';
 import { giveBack } from '../http/body_buffers.ts';
 import { charCodeAt, max, min, stringSlice } from '../primordials.ts';
-import { cancelReader, type ReadableStream, type Reader, readFrom } from '../streams.ts';
+import { cancelReader, type ReadableStream, type Reader, readerOf, readFrom } from '../streams.ts';
 import { isUint8Array } from '../webidl.ts';
 import { DATA, END, MAX_DATA_BYTES, sendData, sendHeadAndText, WINDOW_BYTES } from './output.ts';
 
@@ -84,9 +84,9 @@ export class Outgoing {
   /** Reads `stream` to its end and sends what it gives; above `most` bytes the body fails with `BodyTooLarge`. */
   async sendStream(stream: ReadableStream<unknown>, most: number = Infinity): Promise<void> {
     let left = most;
-    const reader = stream.getReader() as unknown as Reader;
-    this.#reader = reader;
     try {
+      // It throws for an object that merely inherits from a stream.
+      const reader = (this.#reader = readerOf(stream));
       for (;;) {
         const { done, value } = await readFrom(reader);
         if (this.#closed) return;
@@ -107,7 +107,7 @@ export class Outgoing {
     } catch (error) {
       if (this.#closed) return;
       this.#end();
-      cancelReader(reader, error).catch(ignore);
+      if (this.#reader !== null) cancelReader(this.#reader, error).catch(ignore);
       this.#owner.bodyFailed(error);
       return;
     }
