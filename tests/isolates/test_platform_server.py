@@ -488,6 +488,36 @@ def test_given_up_background_work_has_its_timers_and_fetches_ended() -> None:
         assert platform.logs == []
 
 
+@pytest.mark.parametrize("registers", [False, True], ids=["nothing", "work for waitUntil"])
+def test_a_request_past_its_deadline_has_its_timers_and_fetches_ended(registers: bool) -> None:
+    app = """
+    let [finish, ended] = [null, 0];
+    return { default: { fetch(request, env, ctx) {
+      if (request.url.endsWith('/finish')) finish();
+      if (!request.url.endsWith('/work')) return new Response(ended);
+      setInterval(() => ended++, 1000);
+      if (REGISTERS) ctx.waitUntil(new Promise((resolve) => finish = resolve));
+      return fetch('http://slow.test/');
+    } } };""".replace("REGISTERS", str(registers).lower())
+    with Platform(app, wall_ms=5000) as platform:
+        platform.turn(request(100, "http://app.test/work"))
+        turns(platform, 10)
+        ticks = int(platform.fetch("http://app.test/").body)
+        assert ticks == (10 if registers else 4), ticks
+        if registers:
+            assert [frame.type for frame in platform.sent] == [Type.REQUEST]
+            ticks = int(platform.fetch("http://app.test/finish").body)
+        turns(platform, 10)
+        assert int(platform.fetch("http://app.test/").body) == ticks
+        asked, cancelled = platform.sent
+        assert (cancelled.type, cancelled.stream) == (Type.CANCEL, asked.stream)
+
+
+def turns(platform: Platform, count: int) -> None:
+    for _ in range(count):
+        platform.turn(advance_ms=1100)
+
+
 @pytest.mark.parametrize(
     ("stream", "replaced"),
     [

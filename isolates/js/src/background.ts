@@ -33,6 +33,8 @@ export class Background {
   #pending = 0;
   #timer = 0;
   #held = false;
+  /** The request was cut off: once this is done, so is all of it. */
+  #cut = false;
 
   constructor(origin: Origin) {
     this.#origin = origin;
@@ -48,6 +50,12 @@ export class Background {
   responseEnded(): void {
     if (this.#held) return;
     if (this.#pending > 0 && this.#timer === 0) this.#timer = setInternalTimer(() => this.#giveUp(), BACKGROUND_MS);
+  }
+
+  /** The request was cut off. What else it does ends now, or with the last of this work, which may need it. */
+  cutOff(): void {
+    if (this.#pending > 0) this.#cut = true;
+    else giveUp(this.#origin);
   }
 
   /** A WebSocket took the place of the response: the time is limited once `letGo` tells that it is over. */
@@ -69,7 +77,9 @@ export class Background {
     }
     if (this.#pending === 0) return; // given up
     countBackground(-1);
-    if (--this.#pending > 0 || this.#timer === 0) return;
+    if (--this.#pending > 0) return;
+    if (this.#cut) giveUp(this.#origin);
+    if (this.#timer === 0) return;
     clearTimer(this.#timer);
     this.#timer = 0;
   }

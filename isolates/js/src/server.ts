@@ -5,7 +5,7 @@
  * when it is needed: a promise puts the exchange into its connection's table and into the list of deadlines.
  */
 
-import { Background } from './background.ts';
+import { Background, giveUp } from './background.ts';
 import { turnStart } from './clock.ts';
 import { setContinuation, type Flow, type Origin, type Stores } from './continuation.ts';
 import { DOMException } from './dom_exception.ts';
@@ -152,6 +152,12 @@ class Exchange implements Answerable, Entry, Flow, Origin, SignalSource {
     const background = (this.#background ??= new Background(this));
     background.add(promise);
     if (this.closed) background.responseEnded();
+  }
+
+  /** Nobody waits for an answer any more, nor should its work go on, but for what was given to `waitUntil`. */
+  cutOff(): void {
+    if (this.#background === null) giveUp(this);
+    else this.#background.cutOff();
   }
 
   /** From now on it has a deadline, and its frames are for it. */
@@ -331,6 +337,8 @@ function dropLate(exchange: Exchange): void {
   const what = exchange.outgoing === null ? 'not answered' : 'answered, but not in full,';
   limitHit(WALL_LIMIT, `A request was ${what} within the limit wall_ms = ${wallMs}`, exchange.requestId);
   drop(exchange, new DOMException(`The request took longer than ${wallMs} ms`, 'TimeoutError'));
+  // After listeners of its signal ran, which may have called `waitUntil`.
+  exchange.cutOff();
 }
 
 function disconnected(): DOMException {
