@@ -1,50 +1,17 @@
 """A node with a hostile app and a neighbour under steady light load, for all scripts."""
 
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from tests.hostile.neighbour import Neighbour
 from tests.node_server import Node
 
 APP = "hostile"
-PAUSE_SECONDS = 0.02
+QUIET_REQUESTS = 300
+"""To know what the neighbour needs when nobody attacks."""
 _reports: list[str] = []
-
-
-class Neighbour:
-    """An app that minds its own business: one request after the other, on one connection, until `stop`."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._load)
-        self.seen: Counter[int | str] = Counter()
-        self.times: list[float] = []
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def p99_ms(self, since: int = 0) -> float:
-        """The 99th percentile of the response times from the `since`th request on, in milliseconds."""
-        times = sorted(self.times[since:])
-        return times[int(len(times) * 0.99)] * 1000 if times else 0.0
-
-    def _load(self) -> None:
-        headers = {"Host": "neighbour.localhost"}
-        with httpx.Client(base_url=self._node.url, headers=headers, trust_env=False, timeout=10) as client:
-            while not self._stop.wait(PAUSE_SECONDS):
-                started = time.monotonic()
-                try:
-                    self.seen[client.get("/").status_code] += 1
-                except httpx.TransportError as error:
-                    self.seen[repr(error)] += 1
-                self.times.append(time.monotonic() - started)
 
 
 class Victim:
@@ -77,17 +44,17 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
 
 @pytest.fixture(scope="package")
 def neighbour(victim: Victim) -> Iterator[Neighbour]:
-    victim.node.deploy({"_worker.js": "export default { fetch: () => new Response('fine') };"}, "neighbour")
     running = Neighbour(victim.node)
-    time.sleep(1.0)  # what it needs when nobody attacks
-    quiet, attacked = running.p99_ms(), len(running.times)
+    running.wait_for(QUIET_REQUESTS)
     try:
         yield running
     finally:
         running.stop()
+    assert set(running.seen) == {"200"}, running.seen
     _reports.append(
         f"neighbour of hostile apps: answers {dict(running.seen)}, "
-        f"p99 {quiet:.1f} ms when quiet, {running.p99_ms(attacked):.1f} ms under attack"
+        f"p99 {running.p99_ms(until=QUIET_REQUESTS):.1f} ms when quiet, "
+        f"{running.p99_ms(since=QUIET_REQUESTS):.1f} ms under attack"
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from router.websocket.frames import Opcode, frame
-from tests.hostile.conftest import Neighbour, Victim
+from tests.hostile.conftest import Victim
+from tests.hostile.neighbour import Neighbour
 from tests.node_server import eventually
 
 APP = """
@@ -58,7 +59,7 @@ def unharmed(victim: Victim, neighbour: Neighbour) -> Iterator[None]:
     restarts = {process.pid for process in victim.node.processes("edge")}
     yield
     eventually(10, lambda: victim.node.get(HOST, "/well").text == "well")
-    assert set(neighbour.seen - before) <= {200}
+    assert set(neighbour.seen - before) <= {"200"}
     assert {process.pid for process in victim.node.processes("edge")} == restarts
     assert max(size - sizes.get(pid, 0) for pid, size in edge_sizes(victim).items()) < MOST_MB << 20
 
