@@ -158,7 +158,7 @@ def test_a_host_that_the_kernel_ends_is_explained(grouped: Node) -> None:
     neighbour = hosts_of(grouped, "neighbour")[0]["pid"]
     answer = grouped.get("greedy", "/buffers?mb=300", timeout=60)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    eventually(10, lambda: "limit host_memory = 512 MB" in grouped.logged("greedy"))
+    eventually(10, lambda: "limit host_memory = 576 MB" in grouped.logged("greedy"))
     counted = 'brrrd_host_limits_total{app="greedy",limit="host_memory",project="default"} 1.0'
     assert counted in grouped.control("GET", "/metrics").text
     assert grouped.get("greedy", "/").text == "had it all"
