@@ -29,15 +29,9 @@ class Outbox:
     def __repr__(self) -> str:
         return f"<Outbox [{len(self._short)} short frames, {len(self._long)} calls with long ones]>"
 
-    @property
-    def has_short(self) -> bool:
-        """There is something that needs no room."""
-        return bool(self._short)
-
-    @property
-    def has_long(self) -> bool:
-        """There is something that `take` returns only if there is room."""
-        return bool(self._long)
+    def has(self, *, room: bool) -> bool:
+        """Return whether `take` would return anything."""
+        return bool(self._short or (room and self._long))
 
     def put(self, call: int, frames: Sequence[bytes]) -> None:
         """Add frames of `call`, after those that it has here."""

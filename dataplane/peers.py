@@ -50,8 +50,7 @@ class Peer:
     @property
     def can_write(self) -> bool:
         """`flush` has something to do before the socket has room again."""
-        outbox = self.outbox
-        return bool(outbox) and not self._rest and (self._room or outbox.has_short)
+        return not self._rest and self.outbox.has(room=self._room)
 
     def send(self, call: int, frames: Sequence[bytes]) -> None:
         """Queue frames of a call for `flush`; nothing once the peer is gone."""
@@ -68,7 +67,7 @@ class Peer:
         """Write what the socket takes, of long bodies a share."""
         data = self.outbox.take(room=self._room)
         # The next share only when this one has been read.
-        self._room = not self.outbox.has_long
+        self._room = not self.outbox
         self._write(data)
 
     def _write(self, data: bytes) -> None:

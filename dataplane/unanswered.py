@@ -52,9 +52,11 @@ class Unanswered:
         self._most = most
         self._open: dict[str, set[Messages]] = {}
         self._taken: dict[str, int] = {}
+        self._total = 0
+        """Of all in `_taken`, for every message is compared with it."""
 
     def __repr__(self) -> str:
-        return f"<Unanswered [{sum(self._taken.values())} bytes of {len(self._open)} databases]>"
+        return f"<Unanswered [{self._total} bytes of {len(self._open)} databases]>"
 
     def open(self, database_id: str, end: Callable[[str], None]) -> Messages:
         """A WebSocket begins."""
@@ -68,7 +70,7 @@ class Unanswered:
         database_id = messages.database_id
         if self._is_open(messages):
             self._open[database_id].remove(messages)
-            self._taken[database_id] -= messages.bytes
+            self._count(database_id, -messages.bytes)
             if not self._open[database_id]:
                 del self._open[database_id], self._taken[database_id]
 
@@ -76,7 +78,7 @@ class Unanswered:
         """Count one more message; yield who has to end because of it, and why. They count as closed from then on."""
         messages.add(size)
         if self._is_open(messages):
-            self._taken[messages.database_id] += size
+            self._count(messages.database_id, size)
         while (over := self._over(messages.database_id)) is not None:
             database_id, reason = over
             greediest = max(self._open[database_id], key=lambda one: one.bytes)
@@ -87,7 +89,11 @@ class Unanswered:
         """One of them was answered."""
         size = messages.answered()
         if self._is_open(messages):
-            self._taken[messages.database_id] -= size
+            self._count(messages.database_id, -size)
+
+    def _count(self, database_id: str, size: int) -> None:
+        self._taken[database_id] += size
+        self._total += size
 
     def _is_open(self, messages: Messages) -> bool:
         return messages in self._open.get(messages.database_id, ())
@@ -96,7 +102,7 @@ class Unanswered:
         """Return the database one of whose WebSockets has to end, and why, now that `database_id` has more."""
         if self._taken.get(database_id, 0) > self._most_of_database:
             most, whose = self._most_of_database, "of its database"
-        elif sum(self._taken.values()) > self._most:
+        elif self._total > self._most:
             most, whose = self._most, "of the node"
             database_id = max(self._taken, key=self._taken.__getitem__)
         else:

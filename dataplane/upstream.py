@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
         transport, outbox = self._transport, self._outbox
         if transport is None:
             return
-        if outbox.has_short or (outbox.has_long and self._room):
+        if outbox.has(room=self._room):
             transport.write(outbox.take(room=self._room))
         if outbox and self._room:
             self._flushes = True

@@ -185,7 +185,7 @@ class Worker:
         if self.enforcement.give_up(now) and self._alone_until is None:
             self._alone_until = now + SUCCESSOR_SECONDS
             self._tell(Stuck())
-        if self._leave_at is None and self._alone_until is not None and now >= self._alone_until:
+        if self._alone_until is not None and now >= self._alone_until:
             self._leave(now)
         if self._leave_at is not None and (now >= self._leave_at or not self._peers):
             self._flush()
@@ -215,8 +215,13 @@ class Worker:
 
         An edge worker closes its connection when it has had its last answer on it.
         """
-        self._leave_at = now + LEAVE_SECONDS
-        self._epoll.unregister(self._listener.fileno())
+        if self._leave_at is None:
+            self._leave_at = now + LEAVE_SECONDS
+            self._epoll.unregister(self._listener.fileno())
+            self._send_away()
+
+    def _send_away(self) -> None:
+        """Have callers make no more calls on the connections that there are."""
         for peer in self._peers.values():
             peer.send(0, [wire.encode(0, wire.Type.GOAWAY)])
 
@@ -243,14 +248,12 @@ class Worker:
                 case Replace(database_id, replacement, kept):
                     self.steering.replace(database_id, replacement, kept, partial(self._tell_replaced, database_id))
                 case Leave():
-                    if self._leave_at is None:
-                        self._leave(monotonic())
+                    self._leave(monotonic())
                     self._next_tick = 0.0
                 case Drain(grace_ms):
                     self._exit_at = monotonic() + grace_ms / 1000
                     self._next_tick = 0.0
-                    for peer in self._peers.values():
-                        peer.send(0, [wire.encode(0, wire.Type.GOAWAY)])
+                    self._send_away()
                     self.steering.drain()
                 case _:
                     log.error("unexpected control message %r", message)

@@ -30,8 +30,8 @@ class StartFailed(Exception):
 
 
 class Slot:
-    """One supervised process, two while another one takes over (`succeed`). `ready` is set while one can do the work,
-    `alone` while there is no other.
+    """One supervised process, or two while another one takes over (`succeed`). `ready` is set while one can do the
+    work.
     """
 
     def __init__(
@@ -49,8 +49,6 @@ class Slot:
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()
-        self.alone = asyncio.Event()
-        self.alone.set()
         self.process: Process | None = None
         self.restarts = 0
         self._first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -64,6 +62,8 @@ class Slot:
         self._on_down = on_down
         self._backoff = Backoff()
         self._stopping = False
+        self._alone = asyncio.Event()
+        self._alone.set()
         self._pending: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._asking: asyncio.TimerHandle | None = None
@@ -111,6 +111,11 @@ class Slot:
         """Wait until it was ready once. Raises `StartFailed` when it keeps dying before that."""
         await asyncio.shield(self._first_ready)
 
+    async def settled(self) -> None:
+        """Wait until one process can do the work, and no other one is left that may still be doing some."""
+        await self.ready.wait()
+        await self._alone.wait()
+
     def send(self, message: msgspec.Struct) -> None:
         """Queue a message; dropped when the process is down, since its next start gets the whole state."""
         if self.process is not None and self.process.running and self.process.channel is not None:
@@ -141,7 +146,7 @@ class Slot:
             return
         log.info("%s is replaced (pid %s)", self.name, self.pid)
         self._succession = Succession(self.process, farewell, seconds)
-        self.alone.clear()
+        self._alone.clear()
         self.restarts += 1
         self.start()
 
@@ -220,7 +225,7 @@ class Slot:
         """The old process is gone, as it should when the other one has taken over."""
         succession.ended()
         self._succession = None
-        self.alone.set()
+        self._alone.set()
         if succession.handed_over:
             self._on_down()
         else:

@@ -182,8 +182,7 @@ class Supervisor:
         """Close a database's streams, with `delete` also remove its files. Raises `TimeoutError`."""
         slot = self.databases[routes.worker_of(database_id, len(self.databases))]
         async with asyncio.timeout(DROP_SECONDS):
-            await slot.ready.wait()
-            await slot.alone.wait()
+            await slot.settled()
             future = self._dropping.get(database_id)
             if future is None or future.done():
                 future = self._dropping[database_id] = asyncio.get_running_loop().create_future()
@@ -212,8 +211,7 @@ class Supervisor:
         """Close a database's streams and swap its file; returns why that was not possible. Raises `TimeoutError`."""
         slot = self.databases[routes.worker_of(database_id, len(self.databases))]
         async with asyncio.timeout(REPLACE_SECONDS):
-            await slot.ready.wait()
-            await slot.alone.wait()
+            await slot.settled()
             future = self._replacing[database_id] = asyncio.get_running_loop().create_future()
             slot.send(dataplane.Replace(database_id, replacement, kept))
             error: str | None = await future

@@ -31,7 +31,7 @@ def test_short_frames_leave_before_long_bodies_and_those_take_turns() -> None:
     assert calls(outbox.take(room=True)) == [3, 1, 2]
     outbox.put(4, body(4, 10))
     assert calls(outbox.take(room=False)) == [4]
-    assert outbox.has_long and not outbox.has_short
+    assert outbox.has(room=True) and not outbox.has(room=False)
     assert outbox.take(room=False) == b""
     assert calls(outbox.take(room=True)) == [1, 2]
 
