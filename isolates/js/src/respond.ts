@@ -3,7 +3,7 @@
 import type { Background } from './background.ts';
 import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
 import { giveBack } from './http/body_buffers.ts';
-import { listHas } from './http/headers.ts';
+import { type HeaderList, listHas } from './http/headers.ts';
 import { hasNullBody, type ResponseState, webSockets } from './http/response.ts';
 import { limitHit } from './log.ts';
 import { charCodeAt, SafeWeakSet, stringSlice, subarray } from './primordials.ts';
@@ -68,10 +68,8 @@ export function respond(exchange: Answerable, state: ResponseState): void {
     return;
   }
   const { connection, stream } = exchange;
-  let head = state.statusText;
   const { list } = state;
-  for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
-  if (head.length > MAX_HEAD_BYTES - 64) throw new TypeError(`The response's headers are over ${MAX_HEAD_BYTES} bytes`);
+  let head = headOf(state.statusText, list);
   if (body === null || hasNullBody(status) || isHead(exchange.head)) {
     sendHead(connection, stream, RESPONSE, END, status, bodilessHead(state, body, head));
     if (body !== null) discard(body);
@@ -132,16 +130,21 @@ function openSocket(exchange: Answerable, state: ResponseState): void {
     exchange.release();
     return;
   }
-  let head = '';
-  const { list } = state;
-  for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
-  if (head.length > MAX_HEAD_BYTES - 64) throw new TypeError(`The response's headers are over ${MAX_HEAD_BYTES} bytes`);
+  const head = headOf('', state.list);
   const background = exchange.holdBackground();
   const wire = new Wire(connection, stream, requestId);
   wire.onEnd = () => background.letGo();
   sendHead(connection, stream, RESPONSE, 0, 101, head);
   giveSocket(socket, wire);
   exchange.release();
+}
+
+/** The head of a RESPONSE frame: its first line, and the fields. @throws TypeError when it is too long. */
+function headOf(first: string, list: HeaderList): string {
+  let head = first;
+  for (let i = 0; i < list.length; i += 2) head += `\n${list[i]}\n${list[i + 1]}`;
+  if (head.length > MAX_HEAD_BYTES - 64) throw new TypeError(`The response's headers are over ${MAX_HEAD_BYTES} bytes`);
+  return head;
 }
 
 /** A response's stream has become larger than it may, and was ended. */
