@@ -40,9 +40,8 @@ function done(summary, latency, requests)
     errors.connect + errors.read + errors.write + errors.timeout, errors.status))
 end
 """
-
-
 _LONG_SECONDS = 3600.0
+"""Longer than any load is kept up."""
 
 
 class Target(NamedTuple):

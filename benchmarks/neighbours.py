@@ -3,8 +3,8 @@
 Both databases are on the same worker process, the worst place. The other one's single-row selects are measured while
 nothing else runs, while the first is under each kind of load, and while the machine's cores are kept busy by processes
 outside of the node that get only what nobody else wants, in turns. The p99 is the figure that counts. Where it is as
-high beside those processes as beside the load, it is the machine's: virtual processors that are all in use are taken
-away for milliseconds now and then, which no process can do anything about.
+high beside those processes as beside the load, it is the machine's: who computes there is not always asked to make way
+for who was woken up before the kernel's next tick (`runtime.priority`).
 """
 
 import os

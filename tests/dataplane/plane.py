@@ -38,6 +38,9 @@ from runtime.channel import FD, Channel
 KEY = b"k" * 32
 MAIN = "db-aaaaaaaaaaaa"
 OTHER = "db-bbbbbbbbbbbb"
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+STUCK = "SELECT hex(zeroblob(20000000)) LIKE '%' || hex(zeroblob(20000)) || '1'"
+"""One step of SQLite's virtual machine, of minutes: it cannot be ended."""
 Message = TypeVar("Message")
 
 

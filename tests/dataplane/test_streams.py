@@ -6,12 +6,10 @@ import time
 import httpx
 import pytest
 
-from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+from tests.dataplane.plane import ENDLESS, MAIN, OTHER, STUCK, Plane, execute
 
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
 CLOSE = {"type": "close"}
-STUCK = "SELECT hex(zeroblob(20000000)) LIKE '%' || hex(zeroblob(20000)) || '1'"
-"""One step of SQLite's virtual machine, of minutes."""
 
 
 async def test_a_transaction_spans_requests_and_is_seen_by_nobody_else(plane: Plane) -> None:
@@ -238,9 +236,8 @@ async def test_a_worker_with_a_statement_that_cannot_be_ended_leaves_though_no_o
 
 
 async def test_more_slow_statements_than_a_database_may_run_wait_and_harm_no_other(hasty_plane: Plane) -> None:
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
     await hasty_plane.execute("SELECT 1")
-    slow = [asyncio.create_task(hasty_plane.failure(endless)) for _ in range(40)]
+    slow = [asyncio.create_task(hasty_plane.failure(ENDLESS)) for _ in range(40)]
     answered = 0
     while not all(task.done() for task in slow):
         assert (await hasty_plane.execute("SELECT 1", database_id=OTHER))["rows"]

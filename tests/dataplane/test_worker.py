@@ -16,13 +16,12 @@ import pytest
 
 from dataplane.front import DataPlane
 from runtime import priority
-from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+from tests.dataplane.plane import ENDLESS, MAIN, OTHER, Plane, execute
 from tests.node_server import eventually
 
 CLOSE = {"type": "close"}
 KILL_ROUNDS = int(os.environ.get("BRRRD_KILL_ROUNDS", "10"))
 """More by hand: `BRRRD_KILL_ROUNDS=200 pytest tests/dataplane/test_worker.py -k kill_9 --timeout 600`."""
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
 
 
 async def test_counters_of_each_database_are_reported(plane: Plane) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from tests.dataplane.plane import STUCK
 from tests.node_server import Node, eventually
 
 SLOW = """
@@ -66,10 +67,6 @@ def test_a_killed_process_is_replaced(healing: tuple[Node, dict[str, str]], kind
 
     took = eventually(PATIENCE_SECONDS, healed)
     print(f"{kind} healed in {took:.2f} s (nominal {NOMINAL_HEAL_SECONDS} s)")
-
-
-STUCK = "select hex(zeroblob(20000000)) like '%' || hex(zeroblob(20000)) || '1'"
-"""One step of SQLite's virtual machine, of minutes."""
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from isolates.wire import MAX_DATA_BYTES, WINDOW_BYTES
 from router.egress.databases import MAX_HELD_BYTES
 from router.identity import SubrequestLimits
 from router.messages import AppStats
-from tests.dataplane.plane import KEY, MAIN, OTHER, Plane, execute, serve_plane
+from tests.dataplane.plane import ENDLESS, KEY, MAIN, OTHER, Plane, execute, serve_plane
 from tests.router.egress_peer import Answer, Egress, Fetch, Host, egress
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,7 +24,6 @@ CLOSE = {"type": "close"}
 SERIES = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
 ROWS = SERIES + " SELECT i, printf('%.900c', 'x') FROM n"
 _VARYING = re.compile(rb'"query_duration_ms":[0-9.e-]+|"baton":"[^"]+"')
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
 
 
 class Node(NamedTuple):
