@@ -4,10 +4,12 @@ SQLite would sync within each commit (`synchronous=FULL`) while the next writer 
 on as soon as the commit is written, and calls whose answers depend on it wait for one `fdatasync` of the WAL, which
 covers all commits written before it began; those that come meanwhile share the next one. The order is SQLite's own: a
 checkpoint syncs the WAL before it touches the database file. Readers may see a commit a moment before it is durable;
-what they write then is synced after it. Used by `dataplane.service`; only the leader calls in here, except `sync`.
+what they write then is synced after it. Used by `dataplane.syncs`; only the leader calls in here, except `sync`, and
+`open`, which `dataplane.database` calls.
 """
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,35 @@ from dataplane.calls import Call
 
 FAST_SECONDS = 0.0005
 """On a disk that syncs faster, the leader waits itself: another thread would cost more."""
+
+
+class _Log:
+    """The WAL as one file, and the folder that has its name. Closed when nobody uses it any more: one thread may still
+    sync it when another one finds that its name is gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = self._folder = -1
+        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        for descriptor in (self._file, self._folder):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    @property
+    def removed(self) -> bool:
+        """The last connection that closes removes the WAL, after its content went to the database file."""
+        return not os.fstat(self._file).st_nlink
+
+    def sync(self) -> None:
+        if self._folder >= 0:
+            # A file is only as durable as its name.
+            os.fsync(self._folder)
+            os.close(self._folder)
+            self._folder = -1
+        os.fdatasync(self._file)
 
 
 class Commits:
@@ -26,12 +57,22 @@ class Commits:
         """Counters."""
         self.seconds = 0.0
         """Moving average of one sync."""
-        self._wal = path.with_name(path.name + "-wal")
-        self._descriptor: int | None = None
+        self._path = path.with_name(path.name + "-wal")
+        self._log: _Log | None = None
+        self._opening = threading.Lock()
         self._waiting: list[tuple[Call, Any]] = []
 
     def __repr__(self) -> str:
         return f"<Commits [{len(self._waiting)} waiting{', syncing' if self.syncing else ''}]>"
+
+    def open(self) -> None:
+        """A connection was opened that may commit, and keeps the WAL in its place. Raises `OSError`.
+
+        When it has committed it would be too late to find that the process may open no more files.
+        """
+        with self._opening:
+            if self._log is None or self._log.removed:
+                self._log = _Log(self._path)
 
     def wait(self, call: Call, outcome: Any) -> None:
         """`call` has committed; `outcome` is what to go on with."""
@@ -51,11 +92,8 @@ class Commits:
 
     def sync(self) -> None:
         """Wait for the disk. Raises `OSError`: what was committed may be lost, so the process must not go on."""
-        if self._descriptor is None or not os.fstat(self._descriptor).st_nlink:
-            # The last connection that closes removes the WAL, after its content went to the database file.
-            self._open()
-        if self._descriptor is not None:
-            os.fdatasync(self._descriptor)
+        assert self._log is not None  # since the connection that committed was opened
+        self._log.sync()
 
     def ended(self, seconds: float) -> None:
         """The sync is over after `seconds`."""
@@ -63,21 +101,6 @@ class Commits:
         self.syncs += 1
         self.seconds += (seconds - self.seconds) * (0.2 if self.syncs > 1 else 1)
 
-    def _open(self) -> None:
-        self.close()
-        try:
-            self._descriptor = os.open(self._wal, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        # A file is only as durable as its name.
-        folder = os.open(self._wal.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
     def close(self) -> None:
         """Let go of the WAL."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._log = None

@@ -50,6 +50,10 @@ PRAGMA trusted_schema=OFF;
 PRAGMA cache_size=-8000;
 PRAGMA journal_size_limit=67108864;
 PRAGMA temp.max_page_count=16384;
+PRAGMA schema_version;
+"""
+"""The last one reads from the file, which opens the WAL and its index: what cannot be opened is told here, and not by
+whatever statement is the first.
 """
 _TEMP_MIB = 64
 """What that is for temporary tables and indexes of one connection, which are in memory."""

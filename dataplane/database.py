@@ -21,8 +21,8 @@ from dataplane.usage import Usage
 from dataplane.writers import Writers
 
 _POOLED_CONNECTIONS = 8
-_SPARE_FILES = 4
-"""What a connection opens once it is used, the WAL and its index, and a commit beyond that, the WAL and the folder."""
+_FILES = 5
+"""What the first connection opens: the database, the WAL and its index, and for commits the WAL and its folder."""
 log = logging.getLogger("brrrd.dataplane")
 
 
@@ -93,15 +93,10 @@ class Database:
                 self._limit_connection(connection)
             return connection
         try:
-            connection = self._connect(read_only=read_only)
+            return self._connect(read_only=read_only)
         except (OSError, SqlError):
             if _files_are_left():
                 raise
-        else:
-            # Later would be too late: a process whose commit cannot open the WAL has to end.
-            if _files_are_left():
-                return connection
-            connection.close()
         log.error("database %s cannot be opened: the worker may open no more files", self.database_id)
         raise HttpError(
             503, "TOO_MANY_OPEN_FILES", "The database cannot be opened now: its worker has all files open that it may"
@@ -118,6 +113,11 @@ class Database:
             max_row_bytes=limits.max_row_bytes,
             max_sql_bytes=limits.max_sql_bytes,
         )
+        try:
+            self.commits.open()
+        except OSError:
+            connection.close()
+            raise
         connection.limited_by = limits
         connection.statements.may_write = False
         return connection
@@ -155,7 +155,7 @@ def _files_are_left() -> bool:
     """Tell whether the process may open more; of why a file cannot be opened, SQLite says nothing."""
     opened: list[int] = []
     try:
-        for _ in range(_SPARE_FILES):
+        for _ in range(_FILES):
             opened.append(os.open("/", os.O_PATH | os.O_CLOEXEC))  # noqa: PERF401 - those before the failure are closed
     except OSError:
         return False

@@ -188,6 +188,29 @@ async def test_a_database_that_cannot_be_opened_for_lack_of_files_can_be_later(p
     assert await plane.values("SELECT count(*) FROM t", database_id=OTHER) == [[0]]
 
 
+async def test_a_commit_opens_no_file_on_a_connection_that_was_there_before(plane: Plane) -> None:
+    first = await plane.requests(execute("SELECT 1"))
+    with files_left(plane.worker.process.pid, 0):
+        document = {"requests": [execute("CREATE TABLE t (a)"), execute("INSERT INTO t VALUES (1)"), CLOSE]}
+        written = await plane.post("v3/pipeline", document | {"baton": first["baton"]})
+        assert (written.status_code, [result["type"] for result in written.json()["results"]]) == (200, ["ok"] * 3)
+    await plane.worker.kill()
+    await plane.worker.restart()
+    assert await plane.values("SELECT a FROM t") == [[1]]
+
+
+async def test_the_log_that_is_synced_is_the_one_that_was_begun_last(plane: Plane) -> None:
+    log = plane.worker.directory / MAIN / "data.db-wal"
+    # A connection with settings of its own is not kept, and the last one that closes removes the log.
+    await plane.requests(execute("CREATE TABLE t (a)"), execute("PRAGMA recursive_triggers = ON"), CLOSE)
+    assert not log.exists()
+    await plane.execute("INSERT INTO t VALUES (1)")
+    opened = [entry.readlink() for entry in Path(f"/proc/{plane.worker.process.pid}/fd").iterdir()]
+    # By the connection, and to sync it; its folder was synced.
+    names = sorted(path.name for path in opened if log.parent in (path, path.parent))
+    assert names == ["data.db", "data.db-shm", "data.db-wal", "data.db-wal"]
+
+
 async def test_acknowledged_commits_survive_kill_9(plane: Plane) -> None:
     """Writers insert pairs in transactions while the worker is killed over and over."""
     await plane.execute("CREATE TABLE t (writer, number, half, PRIMARY KEY (writer, number, half))")
