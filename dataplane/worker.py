@@ -6,6 +6,7 @@ more than a few milliseconds keeps its thread while another thread takes the loo
 open a connection to the network.
 """
 
+import errno
 import logging
 import os
 import select
@@ -54,6 +55,7 @@ EXIT_STATEMENT = 75
 """Exit status when a statement could not be ended."""
 HEAP_BYTES = 2 << 30
 """Bound on the engine's memory: a statement that wants more fails with SQLITE_NOMEM, the worker lives."""
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
 log = logging.getLogger("brrrd.dataplane")
 
 
@@ -70,6 +72,8 @@ class Worker:
         self._decoder = decoder
         self._listener = socket.socket(fileno=settings.listen_fd)
         self._listener.setblocking(False)
+        self._listens = True
+        """New connections are taken. While there is no file left for one they wait, and so do their calls."""
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._peers: dict[int, Peer] = {}
@@ -101,7 +105,7 @@ class Worker:
             if now >= self._next_tick:
                 self._tick(now)
                 continue
-            busy = self.service.active or self._exit_at is not None
+            busy = self.service.active or self._exit_at is not None or not self._listens
             # What was resumed may have left something to go on with.
             self._receive(0 if resumed else self._next_tick - now if busy else -1)
 
@@ -149,9 +153,23 @@ class Worker:
             sock, _ = self._listener.accept()
         except (BlockingIOError, ConnectionError):
             return
+        except OSError as error:
+            if error.errno not in _NO_FILES:
+                raise
+            log.error("a connection waits: the worker may open no more files")
+            self._listen(False)
+            return
         sock.setblocking(False)
         self._peers[sock.fileno()] = Peer(sock)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def _listen(self, listens: bool) -> None:
+        if listens != self._listens:
+            self._listens = listens
+            if listens:
+                self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+            else:
+                self._epoll.unregister(self._listener.fileno())
 
     def _receive_frames(self, peer: Peer) -> None:
         try:
@@ -182,6 +200,8 @@ class Worker:
     def _tick(self, now: float) -> None:
         self._next_tick = now + TICK_SECONDS
         self.enforcement.tick(now)
+        if self._leave_at is None:
+            self._listen(True)
         if self.enforcement.give_up(now) and self._alone_until is None:
             self._alone_until = now + SUCCESSOR_SECONDS
             self._tell(Stuck())
@@ -217,7 +237,7 @@ class Worker:
         """
         if self._leave_at is None:
             self._leave_at = now + LEAVE_SECONDS
-            self._epoll.unregister(self._listener.fileno())
+            self._listen(False)
             self._send_away()
 
     def _send_away(self) -> None:

@@ -188,6 +188,21 @@ async def test_a_database_that_cannot_be_opened_for_lack_of_files_can_be_later(p
     assert await plane.values("SELECT count(*) FROM t", database_id=OTHER) == [[0]]
 
 
+async def test_a_connection_that_cannot_be_taken_for_lack_of_files_is_later(plane: Plane) -> None:
+    await plane.execute("SELECT 1")
+    other_edge = DataPlane("http://db.localhost", b"k" * 32)
+    other_edge.apply(plane.catalog)
+    document = {"requests": [execute("SELECT 1"), CLOSE]}
+    with files_left(plane.worker.process.pid, 0):
+        waiting = asyncio.create_task(post_to(other_edge, f"/v1/{MAIN}/v3/pipeline", document, plane.tokens[MAIN]))
+        refused = await plane.post("v3/pipeline", document, database_id=OTHER)
+        assert (refused.status_code, refused.json()["code"]) == (503, "TOO_MANY_OPEN_FILES")
+        assert await plane.values("SELECT 1") == [[1]]
+        assert not waiting.done()
+    assert await waiting == 200
+    await other_edge.aclose()
+
+
 async def test_a_commit_opens_no_file_on_a_connection_that_was_there_before(plane: Plane) -> None:
     first = await plane.requests(execute("SELECT 1"))
     with files_left(plane.worker.process.pid, 0):
