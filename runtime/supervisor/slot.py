@@ -66,7 +66,6 @@ class Slot:
         self._alone.set()
         self._pending: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._asking: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None
         self._succession: Succession | None = None
 
@@ -196,15 +195,18 @@ class Slot:
         self.kill()
 
     def _ask(self, process: Process, pulse: Pulse) -> None:
-        """Ask now and again whether it is there, as long as it should be; end it when it does not answer."""
-        if process is not self.process or not process.running or process.channel is None or self._stopping:
+        """Ask now and again whether it is there, as long as it should be; end it when it does not answer.
+
+        One that another is to take over from is asked, too: it does the work until then, however long that takes.
+        """
+        if not process.running or process.channel is None or self._stopping:
             return
         if not pulse.ask():
             log.error("%s has not answered for %.0f s and is replaced", self.name, MOST_UNANSWERED * ASK_SECONDS)
             process.kill()
             return
         process.channel.beat()
-        self._asking = asyncio.get_running_loop().call_later(ASK_SECONDS, self._ask, process, pulse)
+        asyncio.get_running_loop().call_later(ASK_SECONDS, self._ask, process, pulse)
 
     def _exited(self, process: Process, status: int) -> None:
         succession = self._succession
@@ -213,8 +215,6 @@ class Slot:
             return
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._asking is not None:
-            self._asking.cancel()
         if not self._stopping:
             log.warning("%s ended with status %d", self.name, status)
         if succession is None or succession.handed_over:

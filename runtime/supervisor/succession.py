@@ -24,7 +24,9 @@ class Succession:
         return f"<Succession of {self.old!r}{' handed over' if self.handed_over else ''}>"
 
     def hand_over(self) -> None:
-        """The other process is ready."""
+        """The other process is ready. If that dies and a further one is, nothing more is to be done: `old` leaves."""
+        if self.handed_over:
+            return
         self.handed_over = True
         if self.old.channel is not None:
             self.old.channel.send(self._farewell)
