@@ -1,6 +1,7 @@
 """One database of a worker: its file, its pool of idle connections, whose turn it is to write."""
 
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Callable
@@ -52,6 +53,8 @@ class Database:
         self.last_used = 0.0
         self.on_closed: Callable[[], None] | None = None
         """Set while it is being dropped: called when the last stream is gone."""
+        self.closing_since = math.inf
+        """Monotonic time at which that began."""
         self.limits = limits
         """Those of all databases, and its own in place of some of them."""
         self._node_limits = limits

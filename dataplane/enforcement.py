@@ -19,6 +19,8 @@ from dataplane.streams import Stream
 CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
 IDLE_DATABASE_SECONDS = 120.0
+CLOSING_SECONDS = 2.0
+"""A statement that has not ended so long after its database was to be closed does not end by itself."""
 log = logging.getLogger("brrrd.dataplane")
 
 
@@ -119,11 +121,18 @@ class Enforcement:
         """
         for call in self._service.running:
             stream = call.stream
-            if call.aside and not call.given_up and stream is not None and stream.out_of_control(now):
+            if not call.aside or call.given_up or stream is None:
+                continue
+            if stream.out_of_control(now):
                 seconds = self._limits.statement_seconds
                 log.error("a statement on database %s did not end after %g s", call.head.database_id, seconds)
                 message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
-                call.given_up = True
                 call.refuse(HttpError(503, "STATEMENT_TIMEOUT", message))
-                return True
+            elif now - stream.database.closing_since > CLOSING_SECONDS:
+                # Its caller was told when that began.
+                log.error("a statement on database %s did not end when that was closed", call.head.database_id)
+            else:
+                continue
+            call.given_up = True
+            return True
         return False

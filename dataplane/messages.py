@@ -76,14 +76,18 @@ class WorkerSettings(msgspec.Struct, tag="worker_settings", frozen=True):
 
 
 class Drop(msgspec.Struct, tag="drop", frozen=True):
-    """Close every stream of the database; with `delete`, remove its files. Answered by `Dropped`."""
+    """Close every stream of the database; with `delete`, remove its files. Answered by `Dropped`, unless a statement
+    cannot be ended: then the process ends (`Stuck`), and the next one is to be asked.
+    """
 
     database_id: str
     delete: bool
 
 
 class Replace(msgspec.Struct, tag="replace", frozen=True):
-    """Close every stream of the database and put another file in place of its own. Answered by `Replaced`."""
+    """Close every stream of the database and put another file in place of its own. Answered by `Replaced`,
+    unless the process ends, as with `Drop`.
+    """
 
     database_id: str
     replacement: str

@@ -164,9 +164,13 @@ def swap(path: Path, replacement: Path, kept: Path) -> str | None:
     """Put `replacement` in the place of the database `path`, which nobody may have open; it lives on as `kept`.
 
     Returns why nothing was changed, or None. A crash before the last rename leaves a second name for the file that is
-    in use, which `runtime.control.snapshots` recognises and removes.
+    in use, which `runtime.control.snapshots` recognises and removes. May be called again when whoever called it ended.
     """
     try:
+        if kept.exists():
+            if not replacement.exists():
+                return None
+            kept.unlink()
         path.touch(mode=0o600)  # a database that was never used has no file yet
         _empty_log(path)
         os.link(path, kept)

@@ -6,6 +6,7 @@ Called by `dataplane.worker` on the leading thread.
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 from dataplane import snapshots
 from dataplane.messages import FILE_NAME
@@ -47,6 +48,7 @@ class Steering:
             done()
 
         database.on_closed = closed
+        database.closing_since = min(database.closing_since, monotonic())
         if not database.streams:
             closed()
             return

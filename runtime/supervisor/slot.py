@@ -7,7 +7,7 @@ at its start comes from `first`, called at each start, so that a restarted one s
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ FIRST_STARTS = 3
 """A process that dies this often before it was ever ready will not come up by itself."""
 
 log = logging.getLogger("brrrd.supervisor")
+Answer = TypeVar("Answer")
 
 
 class StartFailed(Exception):
@@ -119,6 +120,22 @@ class Slot:
         """Queue a message; dropped when the process is down, since its next start gets the whole state."""
         if self.process is not None and self.process.running and self.process.channel is not None:
             self.process.channel.send(message)
+
+    async def ask(self, message: msgspec.Struct, answer: asyncio.Future[Answer]) -> Answer:
+        """Send a message to the one process that does the work, and to the next one if that ends without an answer;
+        return the answer when there is one.
+        """
+        while not answer.done():
+            await self.settled()
+            assert self.process is not None
+            self.send(message)
+            ended = asyncio.ensure_future(self.process.wait())
+            either: list[asyncio.Future[Any]] = [answer, ended]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                ended.cancel()
+        return answer.result()
 
     def came_up(self) -> None:
         """The owner saw the process's ready message."""

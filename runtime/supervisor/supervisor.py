@@ -25,7 +25,8 @@ from runtime.supervisor.slot import Slot
 from runtime.supervisor.sockets import listen_tcp, listen_unix
 from runtime.supervisor.tables import Tables
 
-DROP_SECONDS = 10.0
+DROP_SECONDS = 20.0
+"""Enough for a database worker to be replaced, as it has to be when a statement of the database cannot be ended."""
 EMPTY_SECONDS = 30.0
 REPLACE_SECONDS = 45.0
 """Longer than a statement may run, since those of the database have to end first."""
@@ -186,8 +187,7 @@ class Supervisor:
             future = self._dropping.get(database_id)
             if future is None or future.done():
                 future = self._dropping[database_id] = asyncio.get_running_loop().create_future()
-            slot.send(dataplane.Drop(database_id, delete))
-            await asyncio.shield(future)
+            await slot.ask(dataplane.Drop(database_id, delete), future)
 
     async def empty_cache(self, app_id: str, *, for_good: bool) -> router.CacheEmptied:
         """Remove all that an app has stored with the Cache API; `for_good`: the app is deleted.
@@ -213,9 +213,7 @@ class Supervisor:
         async with asyncio.timeout(REPLACE_SECONDS):
             await slot.settled()
             future = self._replacing[database_id] = asyncio.get_running_loop().create_future()
-            slot.send(dataplane.Replace(database_id, replacement, kept))
-            error: str | None = await future
-            return error
+            return await slot.ask(dataplane.Replace(database_id, replacement, kept), future)
 
     async def stop(self) -> None:
         """Drain: stop accepting, let requests in flight finish, end every process. Bounded by `drain_seconds`."""

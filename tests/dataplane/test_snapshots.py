@@ -226,3 +226,5 @@ os._exit(0)
     if state == "new":
         assert rows(kept, "SELECT n FROM t") == [("old",)]
     assert finished == (step == 4)
+    assert snapshots.swap(live, replacement, kept) is None, "another process does not finish it"
+    assert (rows(live, "SELECT n FROM t"), rows(kept, "SELECT n FROM t")) == ([("new",)], [("old",)])

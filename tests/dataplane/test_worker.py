@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from dataplane.front import DataPlane
+from dataplane.messages import Drop
 from runtime import priority
-from tests.dataplane.plane import ENDLESS, MAIN, OTHER, Plane, execute
+from tests.dataplane.plane import ENDLESS, MAIN, OTHER, STUCK, Plane, execute
 from tests.node_server import eventually
 
 CLOSE = {"type": "close"}
@@ -84,6 +85,18 @@ async def test_drop_closes_streams_and_deletes_the_files(plane: Plane) -> None:
     assert not (plane.worker.directory / MAIN).exists()
     answer = await plane.requests(execute("SELECT count(*) FROM t"), CLOSE, database_id=OTHER)
     assert answer["results"][0]["type"] == "ok"
+
+
+async def test_drop_of_a_database_whose_statement_cannot_be_ended_takes_the_process_with_it(plane: Plane) -> None:
+    running = asyncio.create_task(plane.post("v3/pipeline", {"requests": [execute(STUCK)]}))
+    await plane.worker.stats(lambda stats: stats.streams == 1)
+    plane.worker.channel.send(Drop(MAIN, delete=True))
+    # Long before the statement has had its 30 s.
+    assert await plane.worker.succeed() == 75
+    assert (await running).status_code == 503
+    await plane.worker.drop(MAIN, delete=True)
+    assert not (plane.worker.directory / MAIN).exists()
+    assert await plane.values("SELECT 1", database_id=OTHER) == [[1]]
 
 
 async def test_drop_without_delete_keeps_the_data(plane: Plane) -> None:

@@ -122,6 +122,44 @@ def test_a_database_worker_that_dies_while_another_one_takes_over(
     assert len(node.processes("database")) == 1
 
 
+@pytest.fixture
+def unending(start_node: Callable[..., Node]) -> Iterator[tuple[Node, dict[str, str]]]:
+    """A database with a statement under way that would run for minutes, cannot be ended, and is within its limit."""
+    node = start_node("--workers", "1", "--database-workers", "1")
+    database = stand_up(node)
+    token = {"Authorization": f"Bearer {database['database_token']}"}
+    document = {"requests": [{"type": "execute", "stmt": {"sql": STUCK}}]}
+    url = f"{database['database_url']}/v2/pipeline"
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(httpx.post(url, headers=token, json=document, trust_env=False, timeout=60))
+    )
+    thread.start()
+    metrics = f"{node.control_url}/metrics"
+    running = 'brrrd_database_streams{worker="0"} 1.0'
+    eventually(PATIENCE_SECONDS, lambda: running in httpx.get(metrics, trust_env=False).text)
+    yield node, database
+    thread.join()
+    assert [answer.status_code for answer in answers] == [503]
+
+
+def test_a_database_whose_statement_cannot_be_ended_is_deleted(unending: tuple[Node, dict[str, str]]) -> None:
+    node, database = unending
+    folder = node.data_dir / "databases" / database["database_id"]
+    assert folder.exists()
+    node.control("DELETE", f"/v1/databases/{database['database_id']}").raise_for_status()
+    assert not folder.exists()
+
+
+def test_a_database_whose_statement_cannot_be_ended_is_restored(unending: tuple[Node, dict[str, str]]) -> None:
+    node, database = unending
+    path = f"/v1/databases/{database['database_id']}"
+    node.control("POST", f"{path}/snapshots").raise_for_status()
+    node.sql(database, "insert into t values (2)")
+    node.control("POST", f"{path}/restore", json={"snapshot_id": "latest"}).raise_for_status()
+    assert node.sql(database, "select count(*) from t")[0]["rows"][0][0]["value"] == "1"
+
+
 def test_no_process_outlives_a_killed_supervisor(start_node: Callable[..., Node]) -> None:
     node = start_node("--workers", "2")
     stand_up(node)
