@@ -46,6 +46,8 @@ SEGMENT_BYTES = 8
 _YIELDS = wire.encode(0, wire.Type.BUSY, status=0)
 ACTIVITY_SECONDS = 1.0
 """After a turn the host is called within this time: for statistics, and for tasks that V8 put off."""
+END_SECONDS = 0.1
+"""How long the end of the process waits for its turn to send."""
 
 _INPUT = struct.Struct("<IIdd")
 _OUTPUT = struct.Struct("<IIdIIIIIII")
@@ -127,7 +129,7 @@ class Ring:
         self._requests_before = 0
         """Requests so far when the loop last waited."""
         self._own = threading.RLock()
-        """Held while the isolate's thread is in here, and not in JavaScript: see `send_back`."""
+        """Held while the isolate's thread is at work in here, and not in JavaScript: see `send_back`."""
         self._kept = False
         self.busy_since: float | None = time.monotonic()
         """When JavaScript got control, by the monotonic clock; None while the loop waits. For the watchdog."""
@@ -178,8 +180,15 @@ class Ring:
     def tell_end(self, code: str, detail: str) -> None:
         """Tell every edge worker why this process is about to end. From any thread, as far as sockets take it."""
         goaway = memoryview(wire.encode(0, wire.Type.GOAWAY, head=f"{code}\n{detail}".encode("latin-1", "replace")))
-        for connection in self.edges:
-            connection.send(goaway)
+        # Not in the middle of what the isolate's thread sends. Nothing here blocks for so long but connecting to a
+        # service that hangs, and JavaScript in a task of V8's: then nobody sends, and the end must not wait.
+        held = self._own.acquire(timeout=END_SECONDS)
+        try:
+            for connection in self.edges:
+                connection.send(goaway)
+        finally:
+            if held:
+                self._own.release()
 
     def send_back(self, busy_since: float, tell: Callable[[], bool]) -> None:
         """Refuse all requests that JavaScript has not seen, while it is in the turn that began at `busy_since`.
@@ -356,7 +365,9 @@ class Ring:
         self.busy_since = None
         ready = self._poll(0)
         if not ready and wait > 0.0:
+            self._own.release()
             ready = self._wait(wait)
+            self._own.acquire()
         for descriptor, events in ready:
             connection = self._by_descriptor.get(descriptor)
             if connection is None:
