@@ -47,10 +47,11 @@ class Tables:
         slots = {slot.name: slot for slot in self._takers(kind)}
         for slot in slots.values():
             slot.send(table)
-        for name in await self.applied.wait(kind, version, APPLY_SECONDS):
-            log.error("%s did not take %s %d in %.0f s and is replaced", name, kind, version, APPLY_SECONDS)
-            slots[name].kill()
-            self.applied.down(name)
+        while overdue := await self.applied.wait(kind, version, APPLY_SECONDS):
+            for name in overdue:
+                log.error("%s did not take %s %d in %.0f s and is replaced", name, kind, version, APPLY_SECONDS)
+                slots[name].kill()
+                self.applied.down(name)
 
     def changed(self) -> None:
         """Routes are not what they were: push them soon.

@@ -86,3 +86,21 @@ async def test_a_worker_that_does_not_answer_is_named() -> None:
     applied = Applied()
     applied.up("edge-4")
     assert await applied.wait("routes", 1, 0.01) == ["edge-4"]
+
+
+async def test_a_worker_that_came_up_while_another_did_not_answer_has_its_own_time() -> None:
+    now = 0.0
+    applied = Applied(lambda: now)
+    applied.up("edge-0")
+    waiting = asyncio.ensure_future(applied.wait("routes", 1, 0.01))
+    await asyncio.sleep(0)
+    now = 0.009
+    applied.up("edge-1")
+    now = 0.01
+    assert await waiting == ["edge-0"]
+    applied.down("edge-0")
+    rest = asyncio.ensure_future(applied.wait("routes", 1, 5))
+    await asyncio.sleep(0)
+    assert not rest.done()
+    applied.applied("edge-1", "routes", 1)
+    assert await rest == []
