@@ -123,6 +123,8 @@ class Database:
             raise
         connection.limited_by = limits
         connection.statements.may_write = False
+        if not read_only:
+            connection.statements.look_at_file()
         return connection
 
     def _create_directory(self) -> None:

@@ -7,9 +7,11 @@ asked for, nor begin or end a transaction.
 
 import ctypes as c
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dataplane import guard, vectors
+from dataplane.cells import Value
 from dataplane.compilation import Compilation, Running
 from dataplane.engine import AUTHORIZER
 from dataplane.errors import SqlError
@@ -22,6 +24,7 @@ _PREPARE_PERSISTENT = 1
 _ERROR = 1
 
 CACHED_STATEMENTS = 100
+_WRITES_NO_ROWS = frozenset({"BEGIN", "DROP"})
 
 
 class NeedsTurn(SqlError):
@@ -46,6 +49,8 @@ class Statements:
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._let_gone: list[Statement] = []
         """No longer among those, but in use."""
+        self._looks_for_unique = False
+        """The file may have a vector index that is unique."""
 
     def __repr__(self) -> str:
         return f"<Statements, {len(self._statements)} kept, {len(self._let_gone)} let go in use>"
@@ -80,8 +85,19 @@ class Statements:
         message = f"SQLite error: there is a trigger now that changes {table}: run the statement again"
         return SqlError("SQLITE_SCHEMA", message)
 
+    def look_at_file(self) -> None:
+        """Call when the file was opened to be written to by clients, who cannot make what is looked for here."""
+        with suppress(SqlError):  # what cannot read the schema cannot write by it
+            self._looks_for_unique = self._first(vectors.unique_index()) is not None
+
     def begin(self, statement: Statement) -> None:
         """Call before `statement` runs, in the turn to write if it writes. Raises `SqlError`."""
+        if self._looks_for_unique and not statement.readonly and statement.keyword not in _WRITES_NO_ROWS:
+            # It may have been dropped meanwhile, and come back with a rollback.
+            index = self._first(vectors.unique_index())
+            if isinstance(index, str):
+                message = f"SQL not allowed: {index} is a unique vector index, which cannot be written to: drop it"
+                raise SqlError("SQL_PARSE_ERROR", message, "SQLITE_AUTH")
         for table in statement.shadows:
             if self._finds(vectors.is_kept_by_index(table)):
                 message = f"SQL not allowed: a vector index keeps itself in {table}"
@@ -210,10 +226,14 @@ class Statements:
 
     def _finds(self, sql: str) -> bool:
         """Return whether a query has a row. Raises `SqlError`."""
+        return self._first(sql) is not None
+
+    def _first(self, sql: str) -> Value:
+        """Return the first value of a query, which is never NULL, or None if it has no row. Raises `SqlError`."""
         statement, _ = self._compile(self.encode(sql), 0)
         assert statement is not None
         try:
-            return statement.step()
+            return statement.row(1)[0] if statement.step() else None
         finally:
             self.discard(statement)
 

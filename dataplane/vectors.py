@@ -25,6 +25,17 @@ def is_kept_by_index(table: str) -> str:
     )
 
 
+def unique_index() -> str:
+    """Return the query for the name of a vector index that is unique. None can be made; a file may have one that was
+    made before that was so. Whatever is written to its table is compared with entries that it does not have, and the
+    engine reads where nothing is.
+    """
+    return (
+        "SELECT s.name FROM main.sqlite_schema AS s, pragma_index_list(s.tbl_name, 'main') AS l "
+        "WHERE s.type = 'index' AND instr(lower(s.sql), 'libsql_vector_idx') AND l.name = s.name AND l.\"unique\""
+    )
+
+
 def make_way(index: str, finds: Callable[[str], bool], run: Callable[[bytes], None]) -> None:
     """See to it that `index`, which is to be created, starts from nothing. Raises `SqlError`.
 

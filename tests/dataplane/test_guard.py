@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from tests.dataplane.plane import Plane, execute
+from dataplane.connection import Connection
+from dataplane.engine import AUTHORIZER
+from tests.dataplane.plane import MAIN, Plane, execute
+
+CLOSE = {"type": "close"}
 
 REFUSED = [
     "ATTACH '/tmp/x.db' AS x",
@@ -120,6 +124,41 @@ async def test_what_would_overflow_the_engine_is_refused_and_the_worker_lives(pl
     assert await plane.values(nearest.format(5)) == await plane.values(nearest.format("5.0")) == [[1]]
     assert await plane.values("SELECT concat_ws(', ', 'a', NULL, 2)") == [["a, 2"]]
     assert (await plane.requests(execute("COMMIT"), baton=baton))["results"][0]["type"] == "ok"
+
+
+async def test_a_unique_vector_index_that_is_there_already_is_not_written_to_and_can_be_dropped(plane: Plane) -> None:
+    path = plane.worker.directory / MAIN / "data.db"
+    path.parent.mkdir()
+    older = Connection(path)
+    older.engine.set_authorizer(older.handle, AUTHORIZER(), None)
+    older.run(b"""
+CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2));
+INSERT INTO v VALUES (1, vector32('[1,2]'));
+CREATE UNIQUE INDEX vi ON v (libsql_vector_idx(e));
+CREATE TABLE p (a PRIMARY KEY);
+CREATE TRIGGER tr AFTER DELETE ON p BEGIN INSERT INTO v VALUES (NULL, NULL); END;
+INSERT INTO p VALUES (1);
+""")
+    older.close()
+    writing = (
+        "INSERT INTO v VALUES (2, NULL)",
+        "WITH x AS (SELECT 1) REPLACE INTO v VALUES (1, vector32('[1,2]'))",
+        "UPDATE v SET e = vector32('[2,2]')",
+        "DELETE FROM p",
+        "VACUUM",
+    )
+    for sql in writing:
+        error = await plane.failure(sql)
+        assert (error["code"], "vi is a unique vector index" in error["message"]) == ("SQL_PARSE_ERROR", True), sql
+    assert await plane.values("SELECT id FROM vector_top_k('vi', vector32('[1,2]'), 1)") == [[1]]
+    dropped = await plane.requests(execute("BEGIN IMMEDIATE"), execute("DROP INDEX vi"), execute(writing[0]))
+    assert [result["type"] for result in dropped["results"]] == ["ok"] * 3
+    rolled_back = await plane.requests(execute("ROLLBACK"), execute(writing[0]), CLOSE, baton=dropped["baton"])
+    assert "vi is a unique vector index" in rolled_back["results"][1]["error"]["message"]
+    await plane.execute("DROP INDEX vi")
+    for sql in writing:
+        await plane.execute(sql)
+    assert await plane.values("SELECT count(*) FROM v") == [[3]]
 
 
 async def test_only_the_engine_changes_the_tables_of_a_vector_index(plane: Plane) -> None:
