@@ -138,6 +138,7 @@ class DataPlane:
             authorize=lambda token: self._endpoints.authorize(token, wanted, _client(scope), time()),
             connect=connect,
             unanswered=self._unanswered,
+            **(scope.get("extensions") or {}).get(sockets.HELD_EXTENSION, {}),
         )
         self._sockets.add(socket)
         try:

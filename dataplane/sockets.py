@@ -7,7 +7,7 @@ suspended, deleted or moved, and when its query token expires; clients connect a
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import partial
 from time import time
 from typing import Any, NamedTuple
@@ -24,6 +24,10 @@ from dataplane.upstream import Socket
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+HELD_EXTENSION = "brrrd.held"
+"""ASGI extension of a server that says how many bytes of messages it holds that the application has yet to take, whole
+or in part: `watch(on_held)` has `on_held(bytes)` called now and when that changes.
+"""
 HELLO_SECONDS = 10.0
 """From the handshake to `hello`."""
 MAX_UNANSWERED = 128
@@ -95,7 +99,9 @@ def _hello(data: bytes, form: Format) -> tuple[bool, str | None]:
 
 
 class ClientSocket:
-    """One WebSocket after its handshake. `authorize` raises `HttpError`; `connect` opens the way to the worker."""
+    """One WebSocket after its handshake. `authorize` raises `HttpError`; `connect` opens the way to the worker; `watch`
+    is the server's, see `HELD_EXTENSION`.
+    """
 
     def __init__(
         self,
@@ -106,6 +112,7 @@ class ClientSocket:
         authorize: Callable[[str | None], Access],
         connect: Callable[[Access, wire.Route, int], Awaitable[Socket]],
         unanswered: Unanswered,
+        watch: Callable[[Callable[[int], None]], None] = lambda _: None,
     ) -> None:
         self.access: Access | None = None
         self._subprotocol = subprotocol
@@ -115,6 +122,7 @@ class ClientSocket:
         self._authorize = authorize
         self._connect = connect
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watch = watch
         self._all_unanswered = unanswered
         self._unanswered: Messages | None = None
         """Once its database is known."""
@@ -136,9 +144,10 @@ class ClientSocket:
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 access = await self._first()
-            upstream = await self._connect(access, self._subprotocol.route, self._subprotocol.version)
             database_id = access.database.database_id
             messages = self._unanswered = self._all_unanswered.open(database_id, partial(self.end, code=TRY_LATER))
+            self._watch(partial(self._hold, messages))
+            upstream = await self._connect(access, self._subprotocol.route, self._subprotocol.version)
             if access.expires is not None:
                 left = max(0.0, access.expires - time())
                 expiry = asyncio.get_running_loop().call_later(left, self.end, "The query token has expired")
@@ -199,13 +208,14 @@ class ClientSocket:
                     raise SocketClosed(VIOLATION, "A WebSocket cannot change its rights: open another one")
                 await self._tell({"type": "hello_ok"})
                 continue
-            for greedy, why in self._all_unanswered.add(messages, len(data)):
-                log.warning("a WebSocket of database %s was closed: %s", greedy.database_id, why)
-                greedy.end(why)
+            _end(self._all_unanswered.add(messages, len(data)))
             upstream.send(data)
             while len(messages) >= MAX_UNANSWERED or messages.bytes > MOST_OF_SOCKET:
                 self._answered.clear()
                 await self._answered.wait()
+
+    def _hold(self, messages: Messages, size: int) -> None:
+        _end(self._all_unanswered.hold(messages, size))
 
     async def _downward(self, upstream: Socket, messages: Messages) -> None:
         while True:
@@ -241,3 +251,9 @@ class ClientSocket:
     async def _close(self, code: int, reason: str) -> None:
         short = reason.encode()[:_REASON_BYTES].decode("utf-8", "ignore")
         await self._send({"type": "websocket.close", "code": code, "reason": short})
+
+
+def _end(greedy: Iterable[tuple[Messages, str]]) -> None:
+    for messages, why in greedy:
+        log.warning("a WebSocket of database %s was closed: %s", messages.database_id, why)
+        messages.end(why)

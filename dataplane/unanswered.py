@@ -1,5 +1,5 @@
-"""Messages of WebSockets that an edge worker has passed on and that are not answered yet: they are in memory, there or
-at the database worker.
+"""Messages of WebSockets that are not answered yet: they are in memory, at the edge worker, where they may be on their
+way in as well, or at the database worker.
 
 Used by `dataplane.sockets`. One WebSocket may have so many bytes of them, and there may be many WebSockets: here is
 what those of one database may have together, and those of all. Over that, the one that has most of them has to end, of
@@ -22,13 +22,20 @@ class Messages:
         self.database_id = database_id
         self.end = end
         self.bytes = 0
+        """Of those that were passed on."""
+        self.held = 0
+        """Of those that have not been, whole or in part."""
         self._sizes: list[int] = []
 
     def __repr__(self) -> str:
-        return f"<Messages {len(self)} of {self.database_id} [{self.bytes} bytes]>"
+        return f"<Messages {len(self)} of {self.database_id} [{self.total} bytes]>"
 
     def __len__(self) -> int:
         return len(self._sizes)
+
+    @property
+    def total(self) -> int:
+        return self.bytes + self.held
 
     def add(self, size: int) -> None:
         """One more was passed on."""
@@ -70,7 +77,7 @@ class Unanswered:
         database_id = messages.database_id
         if self._is_open(messages):
             self._open[database_id].remove(messages)
-            self._count(database_id, -messages.bytes)
+            self._count(database_id, -messages.total)
             if not self._open[database_id]:
                 del self._open[database_id], self._taken[database_id]
 
@@ -79,9 +86,19 @@ class Unanswered:
         messages.add(size)
         if self._is_open(messages):
             self._count(messages.database_id, size)
-        while (over := self._over(messages.database_id)) is not None:
+        yield from self._greediest(messages.database_id)
+
+    def hold(self, messages: Messages, size: int) -> Iterator[tuple[Messages, str]]:
+        """So many bytes have come in now that were not passed on yet; yield as `add` does."""
+        more, messages.held = size - messages.held, size
+        if self._is_open(messages):
+            self._count(messages.database_id, more)
+        yield from self._greediest(messages.database_id)
+
+    def _greediest(self, changed: str) -> Iterator[tuple[Messages, str]]:
+        while (over := self._over(changed)) is not None:
             database_id, reason = over
-            greediest = max(self._open[database_id], key=lambda one: one.bytes)
+            greediest = max(self._open[database_id], key=lambda one: one.total)
             self.close(greediest)
             yield greediest, reason
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 import uvicorn
 
 from router.app import ASGIApp, Edge, Message, Receive, Scope, Send
+from router.database_sockets import DatabaseSocket
 from router.messages import EdgeSettings
 from router.responses import CLOCK
 from router.server import IDLE_SECONDS, EdgeProtocol
@@ -80,7 +81,8 @@ class Uvicorn(Serving):
         config = uvicorn.Config(
             cast(Any, edge),
             http=EdgeProtocol,
-            ws="wsproto",
+            ws=DatabaseSocket,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             log_level="critical",

@@ -33,6 +33,7 @@ from dataplane.messages import (
     WorkerStats,
 )
 from dataplane.tokens import hash_token, new_database_token
+from router.database_sockets import DatabaseSocket
 from runtime.channel import FD, Channel
 
 KEY = b"k" * 32
@@ -259,7 +260,15 @@ async def serve_plane(**limits: int) -> AsyncIterator[Plane]:
     app = DataPlane("http://db.localhost", KEY)
     tcp = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(app, http="httptools", lifespan="off", log_level="warning", access_log=False, ws="wsproto")
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws=DatabaseSocket,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+        )
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server.serve(sockets=[tcp]))

@@ -51,3 +51,15 @@ def test_what_was_answered_and_what_has_ended_counts_no_more(closed_first: bool)
     unanswered.close(one)
     unanswered.close(one)
     assert repr(unanswered) == "<Unanswered [1 bytes of 1 databases]>"
+
+
+def test_what_has_not_been_passed_on_counts_too() -> None:
+    unanswered = Unanswered(10 * MIB)
+    one, other = opened(unanswered, "a", "a")
+    assert [*unanswered.hold(one, 6 * MIB), *unanswered.hold(one, 0), *unanswered.add(one, 6 * MIB)] == []
+    assert [*unanswered.hold(other, 3 * MIB), *unanswered.hold(one, 1 * MIB)] == []
+    unanswered.answered(one)
+    assert repr(unanswered) == f"<Unanswered [{4 * MIB} bytes of 1 databases]>"
+    assert [ends for ends, _ in unanswered.hold(one, 8 * MIB)] == [one]
+    assert list(unanswered.hold(one, 9 * MIB)) == []
+    assert repr(unanswered) == f"<Unanswered [{3 * MIB} bytes of 1 databases]>"

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
 import pytest
 import wsproto
 from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
+from wsproto.extensions import Extension, PerMessageDeflate
 
 from dataplane.statements import CACHED_STATEMENTS
 from dataplane.tokens import new_query_token
@@ -148,9 +149,9 @@ class Socket:
                 self._events += list(self._connection.events())
         return self._events.pop(0)
 
-    def send(self, document: Any) -> None:
+    def send(self, document: Any, *, finished: bool = True) -> None:
         text = document if isinstance(document, str) else json.dumps(document)
-        self._writer.write(self._connection.send(TextMessage(data=text)))
+        self._writer.write(self._connection.send(TextMessage(data=text, message_finished=finished)))
 
     def request(self, number: int, kind: str, **fields: Any) -> None:
         self.send({"type": "request", "request_id": number, "request": {"type": kind, **fields}})
@@ -171,8 +172,9 @@ class Socket:
                 return event.code, event.reason or ""
             assert isinstance(event, TextMessage), event
 
-    async def handshake(self, path: str, subprotocols: list[str]) -> Any:
-        self._writer.write(self._connection.send(Request(host="127.0.0.1", target=path, subprotocols=subprotocols)))
+    async def handshake(self, path: str, subprotocols: list[str], extensions: Sequence[Extension] = ()) -> Any:
+        request = Request(host="127.0.0.1", target=path, subprotocols=subprotocols, extensions=list(extensions))
+        self._writer.write(self._connection.send(request))
         return await self.event()
 
 
@@ -438,3 +440,41 @@ async def test_many_unanswered_messages_of_a_database_end_one_connection_that_ha
         assert not any(task.done() for task in going_on)
         for task in going_on:
             task.cancel()
+
+
+async def test_unfinished_messages_of_a_database_end_the_connection_that_has_most(plane: Plane) -> None:
+    async with contextlib.AsyncExitStack() as open_:
+        clients = [await open_.enter_async_context(greeted(plane)) for _ in range(11)]
+        modest, *greedy = clients
+        waiting = [asyncio.create_task(client.closed()) for client in greedy]
+        modest.send("{", finished=False)
+        for client in greedy:
+            client.send("x" * (13 << 20), finished=False)
+        (ended,), going_on = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        code, reason = await ended
+        assert code == 1013
+        assert reason == "WebSockets of its database had over 128 MiB of unanswered messages, this one most of all"
+        modest.send('"type": "request", "request_id": 1, "request": {"type": "open_stream", "stream_id": 1}}')
+        assert (await modest.answer())["type"] == "response_ok"
+        for task in going_on:
+            task.cancel()
+
+
+async def test_the_first_message_is_short_and_what_follows_need_not_wait_for_its_answer(plane: Plane) -> None:
+    async with socket(plane) as client:
+        await client.handshake(f"/v1/{MAIN}", ["hrana3"])
+        client.send({"type": "hello", "jwt": "x" * 70_000})
+        assert (await client.closed())[0] == 1009
+    async with socket(plane) as client:
+        await client.handshake(f"/v1/{MAIN}", ["hrana3"])
+        client.send({"type": "hello", "jwt": plane.tokens[MAIN]})
+        client.request(1, "open_stream", stream_id=1)
+        client.request(2, "execute", stream_id=1, stmt={"sql": f"SELECT length('{'x' * 500_000}')"})
+        assert [(await client.answer())["type"] for _ in range(3)] == ["hello_ok", "response_ok", "response_ok"]
+
+
+async def test_messages_are_not_compressed(plane: Plane) -> None:
+    async with socket(plane) as client:
+        accepted = await client.handshake(f"/v1/{MAIN}", ["hrana3"], extensions=[PerMessageDeflate()])
+        assert isinstance(accepted, AcceptConnection)
+        assert not any(extension.enabled() for extension in accepted.extensions)
