@@ -6,8 +6,10 @@ not take. Neither ever blocks.
 
 import socket
 import struct
+from collections.abc import Callable
 
 from isolates import wire
+from isolates.regions import Region
 
 MIN_ROOM = wire.MAX_FRAME_BYTES + 64
 """Free bytes of the input buffer without which nothing is read: any leftover frame must fit."""
@@ -21,6 +23,8 @@ KEPT_BYTES = 64 << 10
 
 GONE = -1
 
+_INT = struct.Struct("i")
+_ONE_DESCRIPTOR = socket.CMSG_SPACE(_INT.size)
 _length = struct.Struct("<I").unpack_from
 _header = struct.Struct("<IIBB").unpack_from
 
@@ -56,9 +60,11 @@ class Connection:
         """Whether the other side is gone, or does not read."""
         self.kept = False
         """Whether whole frames are kept that `take_requests` read and `receive` has yet to hand on."""
+        self.region: Region | None = None
+        """Memory that the other side shares, which it says first."""
         self._socket = sock
         self._leftover = b""
-        self._receive_into = sock.recv_into
+        self._receive_into: Callable[[memoryview], int] = self._receive_first
         self._send = sock.send
 
     def __repr__(self) -> str:
@@ -104,6 +110,15 @@ class Connection:
         elif leftover:
             self._leftover = b""
         return position
+
+    def _receive_first(self, buffer: memoryview) -> int:
+        """As the socket's `recv_into`, for the read that may bring a descriptor."""
+        count, ancillary, _, _ = self._socket.recvmsg_into([buffer], _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
+        self._receive_into = self._socket.recv_into
+        for level, kind, data in ancillary:
+            if (level, kind, len(data)) == (socket.SOL_SOCKET, socket.SCM_RIGHTS, _INT.size):
+                self.region = Region(_INT.unpack(data)[0])
+        return count
 
     def take_requests(self) -> list[int]:
         """Read what waits in the socket and take out the requests that are here as a whole. Returns their streams.
@@ -153,3 +168,5 @@ class Connection:
 
     def close(self) -> None:
         self._socket.close()
+        if self.region is not None:
+            self.region.close()

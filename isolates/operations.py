@@ -17,6 +17,7 @@ from typing import Any
 from isolates import compression
 from isolates.block_pool import BlockPool
 from isolates.crypto.calls import Calls
+from isolates.regions import Region
 from isolates.v8.isolate import Handle
 
 DATA = 64
@@ -46,7 +47,8 @@ class Op(IntEnum):
     REQUIRE = 9
     """(n) of data: name of a module of the platform, whose namespace is `native.required` then."""
     TAKE_BLOCK = 10
-    """(n) → (number of a block with room for n bytes); `native.block` is its memory then. See `block_pool.py`."""
+    """(n, connection) → (number of a block with room for n bytes, where it is in the memory shared over the connection
+    or -1); `native.block` is its memory then. See `block_pool.py`."""
     LEND_BLOCK = 11
     """(number, n): `native.block` is an ArrayBuffer over its first n bytes then; the number is free."""
     PUT_BLOCK_BACK = 12
@@ -60,7 +62,7 @@ class Failure(IntEnum):
 
 
 class Operations:
-    """`flush` sends the output buffer; `run_microtasks` is the isolate's; `watch` and `on_done` are the ring's.
+    """`flush` sends the output buffer; `run_microtasks` is the isolate's; the ring has `watch`, `on_done` and `region`.
 
     `show(value)` makes a value JavaScript's `native.block`.
     """
@@ -74,6 +76,7 @@ class Operations:
         watch: Callable[[int, Callable[[], None]], None],
         on_done: Callable[[], None],
         blocks: BlockPool,
+        region: Callable[[int], Region | None],
         show: Callable[[Handle], None],
     ) -> None:
         self._scratch = scratch
@@ -81,6 +84,7 @@ class Operations:
         self._flush = flush
         self._run_microtasks = run_microtasks
         self._blocks = blocks
+        self._region = region
         self._show = show
         self.read: Callable[[str], bytes] = _no_package
         """Returns a file of the package or raises LookupError."""
@@ -101,6 +105,8 @@ class Operations:
                 code, result, more = self._compression.run(words[0], words[1], words[2])
             elif words[0] >= FIRST_CRYPTO:
                 code, result, more = self.crypto.run(words[0], words[1])
+            elif words[0] == Op.TAKE_BLOCK:
+                code, (result, more) = 0, self._take_block(words[1], words[2])
             else:
                 code, result = 0, self._run(words[0], words[1], words[2])
         except (KeyError, ValueError):
@@ -136,8 +142,6 @@ class Operations:
             return 0
         if op == Op.READ_FILE:
             return self._read_file(bytes(self._take(first)).decode(), second)
-        if op == Op.TAKE_BLOCK:
-            return self._take_block(first)
         if op == Op.LEND_BLOCK:
             self._show(self._blocks.lend(first, second))
             return 0
@@ -158,12 +162,12 @@ class Operations:
             self._file = ("", b"")
         return len(content)
 
-    def _take_block(self, size: int) -> int:
-        number = self._blocks.take(size, monotonic())
+    def _take_block(self, size: int, connection: int) -> tuple[int, int]:
+        number = self._blocks.take(size, monotonic(), self._region(connection))
         if number is None:
             raise LookupError(f"no block for {size} bytes")
         self._show(self._blocks.memory(number))
-        return number
+        return number, self._blocks.offset(number)
 
     def _size(self, size: int) -> int:
         if not 0 <= size <= self._room:

@@ -113,6 +113,7 @@ class PlatformIsolate:
             watch=ring.watch,
             on_done=ring.tell_done,
             blocks=self.blocks,
+            region=ring.region,
             show=lambda value: isolate.set(native, "block", value),
         )
         isolate.set(native, "poll", isolate.function(guarded(ring.poll)))

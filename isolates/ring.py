@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 from isolates import wire
 from isolates.connection import GONE, MIN_ROOM, Connection
+from isolates.regions import Region
 from runtime import looking
 
 HEADER_BYTES = 64
@@ -150,6 +151,11 @@ class Ring:
     def edges(self) -> list[Connection]:
         """The connections of edge workers."""
         return [connection for number, connection in self._connections.items() if number >= FIRST_EDGE]
+
+    def region(self, number: int) -> Region | None:
+        """Return the memory that is shared over a connection."""
+        connection = self._connections.get(number)
+        return None if connection is None else connection.region
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
         """Call `on_readable` whenever the descriptor is readable."""

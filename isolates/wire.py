@@ -6,7 +6,7 @@ A stream socket carries frames both ways, many requests at once. Integers are li
     0      4    length    u32  whole frame, this header included
     4      4    stream    u32  chosen by the side that sends REQUEST, never reused on a connection while open
     8      1    type      u8   see `Type`
-    9      1    flags     u8   bit 0 `END`: the last frame of this direction of the stream; bits 1 and 2: WebSockets
+    9      1    flags     u8   bit 0 `END`: the last frame of this direction of the stream; others: see below
     10     2    status    u16  HTTP status (RESPONSE, REFUSE), level (LOG), kind (MESSAGE), code (CLOSE), else 0
     12     4    head      u32  bytes of head that follow; the rest of the frame is data
     16     …    head, then data
@@ -41,6 +41,13 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
               each of them, on its own number for that name; status: messages before this one that were dropped
     FIRE      host internal, to JavaScript; head: id of the run, cron expression, its time in ms since the epoch
     FIRED     host internal, the answer on the stream of FIRE; status: 0 it ended well, 1 it threw, 2 it took too long
+    MEMORY    stream 0; the first frame of an edge worker that shares memory; no head or data, but a descriptor with it
+              (SCM_RIGHTS): `MEMORY_BYTES` that both map
+    PLACE     to an edge worker that shares memory: more of a body may be sent, as by WINDOW, and instead may be written
+              where the host says: no head; data: u32 as WINDOW's, u32 where in the memory the whole body begins. What
+              was sent before is not to be written. DATA with END and flag `PLACED` (bit 3) tells that all the rest is
+              there. Whatever becomes of the stream after a PLACE, the edge worker has the last word, DATA with END or
+              CANCEL: only then the place is free
     ELSEWHERE host internal, to JavaScript; the stream is the number of WebSockets in other isolates
     UNFIT     host internal, stream 0: the isolate cannot go on; data: UTF-8 message that says why
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
@@ -66,6 +73,7 @@ HEADER_BYTES = HEADER.size
 END = 1
 MORE = 2
 UPGRADE = 4
+PLACED = 8
 TEXT = 1
 BINARY = 2
 BLOCKED = "blocked"
@@ -73,6 +81,10 @@ BLOCKED = "blocked"
 DRAINING = "draining"
 """As `BLOCKED`: the host is about to end."""
 WINDOW_BYTES = 256 << 10
+HELD_BYTES = WINDOW_BYTES
+MAX_HELD_BYTES = 4 << 20
+"""Of a request's body with a Content-Length over the one, up to the other, an edge worker that shares memory may send
+nothing until it gets the first PLACE or WINDOW: a host that wants a body of which nothing came sends one of the two."""
 GRANT_BYTES = WINDOW_BYTES // 8
 """So much of what a host sent is granted anew at the latest when it is consumed: a host with many bodies to send uses a
 quarter of their windows, and must not wait for a grant that comes only after half of one."""
@@ -83,6 +95,11 @@ SOCKET_PIECE_BYTES = (32 << 10) - HEADER_BYTES
 MAX_DATA_BYTES = 64 << 10
 MAX_HEAD_BYTES = 128 << 10
 MAX_FRAME_BYTES = HEADER_BYTES + MAX_HEAD_BYTES + MAX_DATA_BYTES
+
+
+MEMORY_BYTES = 384 << 20
+"""Of addresses: there is memory only where bodies are or were. What is where is the host's affair (`regions.py`)."""
+PLACE = struct.Struct("<II")
 
 
 class Type(IntEnum):
@@ -110,6 +127,8 @@ class Type(IntEnum):
     SUBSCRIBE = 24
     UNSUBSCRIBE = 25
     BROADCAST = 26
+    MEMORY = 27
+    PLACE = 28
 
 
 class Frame(NamedTuple):

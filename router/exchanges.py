@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from artifacts.index import Asset
+from isolates.wire import HELD_BYTES, MAX_HELD_BYTES
 from router import assets
 from router.app import UNREADABLE_FILE
 from router.dispatch import Route
@@ -19,6 +20,7 @@ from router.links import HostLink
 from router.refusals import UNSEEN, lost, refusal
 from router.requests import Request
 from router.responses import CLOCK, Lines, asgi_lines, lines_of, status_line
+from router.shared_memory import SharedMemory
 from router.stream import Loss, Stream
 
 if TYPE_CHECKING:
@@ -166,6 +168,8 @@ class HostExchange(Stream, Exchange):
     _early = b""
     """What of the body arrived before the start."""
     _received = 0
+    _in_place = False
+    """The rest of the body is written to the host's memory."""
     _request_id = b""
     _owed = 0
     """Bytes of the response written while the client was behind."""
@@ -196,7 +200,11 @@ class HostExchange(Stream, Exchange):
             # It came with the head, and maybe nothing follows that would make `body` see it.
             self._fail(edge.body_too_large(self._route))
             return
-        if len(early) <= FIRST_BODY_BYTES:
+        if not self.ended and HELD_BYTES < request.length <= MAX_HELD_BYTES and self._chosen.memory is not None:
+            self._chosen.open(self, head, b"", False, time.monotonic())
+            self.hold_body(early)
+            connection.hold()
+        elif len(early) <= FIRST_BODY_BYTES:
             self._chosen.open(self, head, early, self.ended, time.monotonic())
         else:
             # Not with the head, where it would be copied.
@@ -219,8 +227,26 @@ class HostExchange(Stream, Exchange):
 
     def body_end(self) -> None:
         self.ended = True
-        if self.started:
+        if self._in_place:
+            self.send_placed()
+        elif self.started:
             self.send_body(b"", True)
+
+    def on_place(self, memory: SharedMemory, offset: int) -> bool:
+        length, received, pending = self.request.length, self._received, self._pending
+        if not received < length <= self.connection.edge.body_limit(self._route):
+            return False
+        try:
+            room = memory.part(offset, length)
+        except OSError as error:
+            log.warning("request %s: %s", self._request_id.decode("latin-1"), error)
+            return False
+        if room is None or not self.connection.place(room[received:]):
+            return False
+        room[received - len(pending) : received] = pending
+        self._pending = b""
+        self._in_place = True
+        return True
 
     def disconnected(self) -> None:
         self.cancel("client disconnected")

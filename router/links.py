@@ -7,22 +7,25 @@ what frames carry.
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
-from socket import SO_SNDBUF, SOL_SOCKET
 from typing import TYPE_CHECKING, cast
 
 from isolates.wire import (
     END,
     HEADER,
     HEADER_BYTES,
+    PLACE,
     UPGRADE,
     WINDOW_BYTES,
     Frame,
     FrameError,
     Type,
+    encode,
 )
 from router.frames import LARGE_BYTES, FrameReader
+from router.shared_memory import SharedMemory
 from router.stream import Loss, Stream
 from runtime.lookout import Lookout
 
@@ -39,6 +42,8 @@ _WINDOW = int(Type.WINDOW)
 _REFUSE = int(Type.REFUSE)
 _GOAWAY = int(Type.GOAWAY)
 _BUSY = int(Type.BUSY)
+_PLACE = int(Type.PLACE)
+_SHARES_MEMORY = encode(0, Type.MEMORY)
 _pack = HEADER.pack
 _MAX_ID = 0xFFFFFFFF
 SOCKET_BYTES = 1 << 20
@@ -77,6 +82,8 @@ class HostLink(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._lookout = Lookout.here()
         self._transport: asyncio.Transport | None = None
+        self.memory: SharedMemory | None = None
+        """What is shared with the host."""
         self._out: list[bytes | memoryview] = []
         self._apart = False
         """Something in `_out` is too large to be copied once more."""
@@ -226,7 +233,7 @@ class HostLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SOCKET_BYTES)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         if not self.expected:
             self.usable = not self.retired
             self._on_change(self)
@@ -301,8 +308,8 @@ class HostLink(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.choked = False
-        for socket in list(self.sockets.values()):
-            socket.connection.pump()
+        for choked in list(self.sockets.values()):
+            choked.connection.pump()
 
     # own
 
@@ -329,15 +336,27 @@ class HostLink(asyncio.Protocol):
             if len(body) != 4:
                 raise FrameError("a WINDOW frame holds four bytes")
             stream._granted(int.from_bytes(body, "little"), self)
+        elif type_ == _PLACE:
+            if len(body) != PLACE.size:
+                raise FrameError(f"a PLACE frame holds {PLACE.size} bytes")
+            count, offset = PLACE.unpack(body)
+            stream._given_place(count, offset, self)
         elif type_ == _REFUSE:
             self._forget(stream)
+            self._last_word(stream)
             code, _, detail = head.decode("latin-1").partition("\n")
             stream.on_refused(status, code, detail)
         elif type_ == _CANCEL:
             self._forget(stream)
+            self._last_word(stream)
             stream.on_lost(Loss.CANCELLED)
         else:
             raise FrameError(f"frame of type {type_} on stream {stream.id}")
+
+    def _last_word(self, stream: Stream) -> None:
+        """The host ended `stream`: tell it that nothing is written where it gave the body a place."""
+        if stream.placed and not stream._sent_end:
+            self.send_frame(stream.id, _CANCEL, head=b"ended")
 
     def _free_id(self) -> int:
         """Return an id after the last one, from 1 again after the largest, that no open stream has."""
@@ -364,10 +383,26 @@ class HostLink(asyncio.Protocol):
 
     async def _connect(self) -> None:
         try:
-            await self._loop.create_unix_connection(lambda: self, self.path)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            try:
+                await self._loop.sock_connect(sock, self.path)
+                self._share(sock)
+                await self._loop.create_unix_connection(lambda: self, sock=sock)
+            except BaseException:
+                sock.close()
+                raise
         except OSError as error:
             log.warning("cannot connect to host %s: %s", self.host_id, error)
             self._fail()
+
+    def _share(self, sock: socket.socket) -> None:
+        """Share memory with the host, if there is any to share: bodies can be sent as well."""
+        try:
+            self.memory = SharedMemory()
+            socket.send_fds(sock, [_SHARES_MEMORY], [self.memory.descriptor])
+        except OSError as error:
+            log.warning("no memory is shared with host %s: %s", self.host_id, error)
 
     def _close_when_done(self) -> None:
         if self.retired and not self.streams and not self.sockets and not self.gone:
@@ -383,6 +418,9 @@ class HostLink(asyncio.Protocol):
         self._connecting.cancel()
         if self._transport is not None:
             self._transport.close()
+        if self.memory is not None:
+            self.memory.close()
+            self.memory = None
         lost: list[Stream | HostSocket] = [*self.streams.values(), *self.sockets.values()]
         self.streams.clear()
         self.sockets.clear()

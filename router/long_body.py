@@ -13,17 +13,17 @@ class LongBody:
     """`left` bytes that are still to come. `on_end(rest)` gets what follows them."""
 
     def __init__(self, left: int, on_body: Callable[[bytes], None], on_end: Callable[[bytes], None]) -> None:
-        self._left = left
+        self.left = left
         self._on_body = on_body
         self._on_end = on_end
 
     def __repr__(self) -> str:
-        return f"<LongBody, {self._left} bytes left>"
+        return f"<LongBody, {self.left} bytes left>"
 
     def feed_data(self, data: bytes) -> None:
         """As the parser's."""
-        left = self._left
+        left = self.left
         self._on_body(data[:left])  # all of it, uncopied, until the end comes
-        self._left = left - min(left, len(data))
-        if not self._left:
+        self.left = left - min(left, len(data))
+        if not self.left:
             self._on_end(data[left:])

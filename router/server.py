@@ -35,6 +35,7 @@ from router.headers import WITHHELD, Peer
 from router.hosts import BadHostError
 from router.long_body import LEAST_BYTES as LONG_BODY_BYTES
 from router.long_body import LongBody
+from router.placed_body import PlacedBody
 from router.requests import Request
 from router.responses import whole_response
 from router.upgrade import UpgradeExchange
@@ -83,6 +84,8 @@ class EdgeProtocol(asyncio.Protocol):
         """The request whose body is being read."""
         self._left = 0
         """Bytes of that body that the parser has yet to see, as far as their number is known."""
+        self._placing = False
+        """The rest of that body is read by a `PlacedBody`."""
         self._pieces: list[bytes] = []
         """What this read brought of that body, which may be many chunks of a byte: they go on together."""
         self._current: Exchange | None = None
@@ -248,6 +251,9 @@ class EdgeProtocol(asyncio.Protocol):
         """The response to `exchange` is written: begin the next one, or wait for it, or close."""
         if exchange is not self._current:
             return
+        if self._placing:
+            self._placing = False
+            self._read_by(self)
         self._current = None
         self._since = now
         self._state.total_requests += 1
@@ -287,6 +293,14 @@ class EdgeProtocol(asyncio.Protocol):
         if not self._waiting and not self._deaf:
             self.transport.resume_reading()
 
+    def place(self, room: memoryview) -> bool:
+        """Read what is left of the body into `room`, of exactly that size. False: it is not read in one piece."""
+        if not isinstance(self._parser, LongBody) or self._parser.left != len(room):
+            return False
+        self._placing = True
+        self._read_by(PlacedBody(self, room))
+        return True
+
     def switch(self, protocol: WebSocketConnection) -> bool:
         """The request was answered with 101: the connection belongs to `protocol` from now on. False: it is closing."""
         self._current = None
@@ -303,6 +317,16 @@ class EdgeProtocol(asyncio.Protocol):
     def forget_socket(self, protocol: WebSocketConnection) -> None:
         """A WebSocket that was a connection of this kind is gone."""
         self._state.connections.discard(cast(Any, protocol))
+
+    # for a placed body
+
+    def placed(self) -> None:
+        self._placing = False
+        self._read_by(self)
+        self._long_body_end(b"")
+
+    def progressed(self) -> None:
+        self._since = time.monotonic()
 
     # for the server
 
@@ -340,6 +364,12 @@ class EdgeProtocol(asyncio.Protocol):
             self._pieces = []
             if self._receiving is not None:
                 self._receiving.body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _read_by(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have `protocol` get what arrives. How it wants to get it, a transport asks only when it begins to read."""
+        self.transport.pause_reading()
+        self.transport.set_protocol(protocol)
+        self.transport.resume_reading()
 
     def _long_body_end(self, rest: bytes) -> None:
         self._parser = httptools.HttpRequestParser(self)

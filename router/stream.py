@@ -7,12 +7,14 @@ numbering and the frames; the windows of both bodies are kept here. No callback 
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from isolates.wire import END, GRANT_BYTES, MAX_DATA_BYTES, WINDOW_BYTES, Type
+from isolates.wire import END, GRANT_BYTES, MAX_DATA_BYTES, PLACED, WINDOW_BYTES, Type
 
 if TYPE_CHECKING:
     from router.links import HostLink
+    from router.shared_memory import SharedMemory
 
 _WINDOW = int(Type.WINDOW)
+_DATA = int(Type.DATA)
 
 
 class Loss(Enum):
@@ -37,8 +39,12 @@ class Stream:
     """Monotonic seconds at which the stream was opened."""
     window = WINDOW_BYTES
     """Bytes of request body that may be sent."""
+    placed = False
+    """The host gave the body a place in its memory, and waits for the last word on that."""
     _pending: bytes = b""
     _pending_end = False
+    _held = False
+    """Nothing of the body is sent before the host asks for it."""
     _sent_end = False
     _unconsumed = 0
     _grant = 0
@@ -63,6 +69,13 @@ class Stream:
         """All of the request body given so far is on its way: more may be read from the client."""
         raise NotImplementedError
 
+    def on_place(self, memory: "SharedMemory", offset: int) -> bool:
+        """Whether what has not been sent of the body is written to memory, where the whole body begins at `offset`.
+
+        True: `send_placed` is called when all is there, and `send_body` no more.
+        """
+        return False
+
     def send_body(self, data: bytes, end: bool) -> bool:
         """Pass on bytes of the request body. False: read no more from the client before `on_window`.
 
@@ -72,8 +85,20 @@ class Stream:
             return True
         self._pending = self._pending + data if self._pending else data
         self._pending_end = end
-        self._flush_body(self.link)
+        if not self._held:
+            self._flush_body(self.link)
         return not self._pending
+
+    def hold_body(self, data: bytes) -> None:
+        """`data` is what is here of the body, of which nothing is to be sent before the host asks: see `HELD_BYTES`."""
+        self._pending = data
+        self._held = True
+
+    def send_placed(self) -> None:
+        """Tell that all of the request's body is where `on_place` was told. Does nothing once the stream is over."""
+        if self.link is not None:
+            self._sent_end = True
+            self.link.send_frame(self.id, _DATA, flags=END | PLACED)
 
     def consumed(self, count: int) -> None:
         """Tell that `count` bytes of the response body have left for the client: the host may send as many more."""
@@ -107,7 +132,15 @@ class Stream:
 
     def _granted(self, count: int, link: "HostLink") -> None:
         self.window += count
+        self._held = False
         if self._pending or (self._pending_end and not self._sent_end):
             self._flush_body(link)
-            if not self._pending:
-                self.on_window()
+        if not self._pending:
+            self.on_window()
+
+    def _given_place(self, count: int, offset: int, link: "HostLink") -> None:
+        """As `_granted`, and the body has a place in memory."""
+        self.placed = True
+        self._held = False
+        if self._sent_end or link.memory is None or not self.on_place(link.memory, offset):
+            self._granted(count, link)

@@ -3,7 +3,8 @@
 V8 takes new memory from the kernel for each large ArrayBuffer and gives it back after the next collection. Touching a
 page for the first time costs so much that filling 1 MB takes 0.7 ms in new memory and 0.03 ms in memory that was used
 before. A `Block` is V8's own memory, inside its sandbox, that JavaScript gets as an ArrayBuffer of any size that fits
-(`lend`), and that can be lent again once nothing refers to that ArrayBuffer any more.
+(`lend`), and that can be lent again once nothing refers to that ArrayBuffer any more. It can be made of pages that
+another process has as well (`share`), which then fills it.
 
 Nothing is called when it dies, in the midst of a garbage collection: V8 counts references to the memory anyway, and
 that count is read here. An ArrayBuffer over a block is a `std::shared_ptr` that points to a backing store of its own
@@ -13,6 +14,7 @@ its content and in whatever order things end.
 
 import ctypes
 
+from isolates.v8 import pages
 from isolates.v8.errors import EngineError
 from isolates.v8.isolate import Handle, Isolate
 from isolates.v8.symbols import DELETER, VERSION, SharedPointer
@@ -50,6 +52,7 @@ class Block:
         # `shared` is one of the two owners, and is never destroyed as C++ would.
         self._others.value -= 1
         self._store: int | None = None
+        self._shared = False
 
     def __repr__(self) -> str:
         return f"<Block of {self.size} bytes{', lent' if self.lent else ''}>"
@@ -68,8 +71,19 @@ class Block:
         lent: Handle = engine.array_buffer_over(self._isolate.pointer, SharedPointer(self._store, self._control))
         return lent
 
+    def share(self, descriptor: int, offset: int) -> None:
+        """Let the memory be that of a file from `offset` on. Once, and before it is lent. Raises `OSError`."""
+        pages.show_shared(self._address, self.size, descriptor, offset)
+        self._shared = True
+
     def close(self) -> None:
-        """Give the memory back, which is then gone from `memory` too. Not while the block is lent."""
+        """Give the memory back, which is then gone from `memory` too. Not while the block is lent.
+
+        Raises `OSError` if shared pages cannot be replaced by ones that V8 may have: the block is as it was, but empty.
+        """
+        if self._shared:
+            pages.show_private(self._address, self.size)
+            self._shared = False
         self._isolate.engine.array_buffer_detach(self.memory, None)
         self._isolate.drop(self.memory)
         self._drop_store()

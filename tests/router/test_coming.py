@@ -35,6 +35,7 @@ class ComingHost:
     async def connected(self) -> None:
         async with asyncio.timeout(10):
             self.reader, self.writer = await self._connections.get()
+            assert (await self.frame()).type == wire.Type.MEMORY
 
     @property
     def more_connections(self) -> int:

@@ -73,6 +73,9 @@ class WireHost(asyncio.Protocol):
             self.send(frame.stream, Type.RESPONSE, flags=END, status=200, head=HELLO, data=b"hello world")
             return
         request = self.requests[frame.stream] = Request(frame)
+        if not frame.flags & END and not frame.data:
+            # As a host whose app reads the body: it may be held back until somebody wants it.
+            self.send(frame.stream, Type.WINDOW, data=bytes(4))
         handler = getattr(self, "do_" + request.parts.path.strip("/").replace("-", "_"), self.do_show)
         request.task = asyncio.get_running_loop().create_task(handler(request))
 

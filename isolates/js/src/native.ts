@@ -151,13 +151,18 @@ export function requireModule(name: Uint8Array): Record<string, unknown> | null 
 export interface Block {
   readonly number: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where it is in the memory of the edge worker at the other end of the connection; -1 if it is not. */
+  readonly offset: number;
 }
 
-/** A block for so many bytes, or null: then new memory must do. To be given to `lendBlock` or `putBlockBack`. */
-export function takeBlock(size: number): Block | null {
+/**
+ * A block for so many bytes that come over a connection, or null: then new memory must do. To be given to `lendBlock`
+ * or `putBlockBack`.
+ */
+export function takeBlock(size: number, connection: number): Block | null {
   native.block = null;
-  if (perform(TAKE_BLOCK, size) < 0 || native.block === null) return null;
-  return { number: words[1], bytes: new Uint8Array(native.block) };
+  if (perform(TAKE_BLOCK, size, connection) < 0 || native.block === null) return null;
+  return { number: words[1], bytes: new Uint8Array(native.block), offset: words[2] };
 }
 
 /**

@@ -14,6 +14,7 @@ import { ExecutionContext } from './execution_context.ts';
 import { Body } from './http/body.ts';
 import { listGet } from './http/headers.ts';
 import { IncomingBody } from './http/incoming.ts';
+import { connectionLost, lastWord } from './http/placed_blocks.ts';
 import { newRequest, type Request, RequestState, type SignalSource } from './http/request.ts';
 import { responseState } from './http/response.ts';
 import { inspectError } from './inspect.ts';
@@ -25,7 +26,7 @@ import { type Answerable, configureResponses, cutOff, refuse, respond, upgrades 
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
 import { BodyTooLarge, type Outgoing } from './ring/outgoing.ts';
-import { CANCEL, Counter, DATA, END, REQUEST, sendCancel, setCounter, UPGRADE, WINDOW } from './ring/output.ts';
+import { CANCEL, Counter, DATA, END, PLACED, REQUEST, sendCancel, setCounter, UPGRADE, WINDOW } from './ring/output.ts';
 import { configureSockets, FULL, hasRoom, socketFrame, socketsLost } from './websocket/wire.ts';
 
 /** The app, once its main module is evaluated. */
@@ -353,19 +354,23 @@ export const server: FrameReceiver = {
     }
     const exchange = inFlight.find(connection, stream);
     if (exchange === undefined) socketFrame(connection, stream, type, flags, status, split, end);
-    else if (type === DATA) exchange.incoming?.arrived(split, end, (flags & END) !== 0);
-    else if (type === WINDOW) {
+    else if (type === DATA) {
+      if ((flags & PLACED) !== 0) exchange.incoming?.placed();
+      else exchange.incoming?.arrived(split, end, (flags & END) !== 0);
+    } else if (type === WINDOW) {
       if (exchange.outgoing === null) exchange.granted += readUint32(split);
       else exchange.outgoing.grant(readUint32(split));
     } else if (type === CANCEL) {
       if (readLatin1(at, split).startsWith('deadline')) dropLate(exchange);
       else drop(exchange, disconnected());
     }
+    if (type === CANCEL || (flags & END) !== 0) lastWord(connection, stream);
   },
 
   closed(connection) {
     const dropped = inFlight.takeConnection(connection);
     for (let i = 0; i < dropped.length; i++) drop(dropped[i], disconnected());
+    connectionLost(connection);
     socketsLost(connection);
   },
 };

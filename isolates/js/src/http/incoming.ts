@@ -7,11 +7,14 @@ import { concatBytes } from '../blob.ts';
 import { type Block, flushOutput, lendBlock, putBlockBack, takeBlock } from '../native.ts';
 import { max, min, promiseReject, promiseResolve, setBytes, sliceBytes, subarray } from '../primordials.ts';
 import { copyBytes, readBytes } from '../ring/input.ts';
-import { sendCancel, sendWindow, WINDOW_BYTES } from '../ring/output.ts';
+import { sendCancel, sendPlace, sendWindow, WINDOW_BYTES } from '../ring/output.ts';
 import { ReadableStream } from '../streams.ts';
+import { putBackLater } from './placed_blocks.ts';
 
 /** Granting in small pieces would cost a frame each. */
 const GRANT_BYTES = 64 << 10;
+/** Larger ones may be held back until they are asked for. */
+const HELD_BYTES = WINDOW_BYTES;
 
 /** A body that says to be no larger is collected in one piece: an array per frame costs V8 two page faults a kilobyte. */
 const MAX_EXPECTED_BYTES = 4 << 20;
@@ -42,6 +45,10 @@ export class IncomingBody {
   #whole: Uint8Array<ArrayBuffer> | null = null;
   #block: Block | null = null;
   #filled = 0;
+  /** The other side may be waiting to be asked for it. */
+  #held: boolean;
+  /** The edge worker may write to the block. */
+  #placed = false;
   #ended = false;
   #failed = false;
   #error: unknown = undefined;
@@ -64,6 +71,7 @@ export class IncomingBody {
     this.#stream = stream;
     this.#cancelRemote = cancelRemote;
     this.#expected = length === null ? NaN : +length;
+    this.#held = !cancelRemote && this.#expected > HELD_BYTES && this.#expected <= MAX_EXPECTED_BYTES;
   }
 
   /** Called when the app cancels the body before its end. */
@@ -75,9 +83,20 @@ export class IncomingBody {
     return this.#ended;
   }
 
+  /** All that had not arrived was written to the block. */
+  placed(): void {
+    if (this.#ended || this.#failed) return;
+    this.#placed = false;
+    this.#filled = this.#expected;
+    this.#ended = true;
+    this.#finishCollecting();
+  }
+
   /** Bytes arrived, which are at `[at, end)` of the ring's input. */
   arrived(at: number, end: number, last: boolean): void {
     if (this.#ended || this.#failed) return;
+    if (last) this.#placed = false;
+    this.#held = false;
     this.#credit -= end - at;
     const whole = this.#whole;
     if (whole === null || this.#chunks.length > 0 || this.#filled + (end - at) > this.#expected) {
@@ -132,9 +151,11 @@ export class IncomingBody {
       }
       this.#chunks = [];
       this.#whole = whole;
-      this.#grantAhead(held);
+      if (this.#block !== null && this.#block.offset >= 0) this.#place(this.#block, held);
+      else this.#grantAhead(held);
     }
     this.#consume(held);
+    this.#ask();
     // The rest of what came in this turn has yet to be copied: meanwhile more can be under way.
     if (this.#ahead > 0) flushOutput();
     return new Promise((resolve, reject) => {
@@ -179,7 +200,7 @@ export class IncomingBody {
       this.#wanted = false;
       this.#consume(chunk.length);
       controller.enqueue(chunk);
-    }
+    } else this.#ask();
     if (this.#ended && this.#chunks.length === 0) this.#close();
   }
 
@@ -211,7 +232,7 @@ export class IncomingBody {
 
   /** Where the body is to be collected: of its size, or a block that is larger. */
   #makeWhole(): Uint8Array<ArrayBuffer> {
-    if (this.#expected > MIN_BLOCK_BYTES) this.#block = takeBlock(this.#expected);
+    if (this.#expected > MIN_BLOCK_BYTES) this.#block = takeBlock(this.#expected, this.#connection);
     return this.#block !== null ? this.#block.bytes : new Uint8Array(this.#expected);
   }
 
@@ -227,8 +248,29 @@ export class IncomingBody {
     this.#whole = null;
     ahead -= this.#ahead;
     this.#ahead = 0;
-    if (this.#block !== null) putBlockBack(this.#block);
+    if (this.#block !== null) {
+      if (this.#placed) putBackLater(this.#connection, this.#stream, this.#block);
+      else putBlockBack(this.#block);
+    }
     this.#block = null;
+  }
+
+  /** Asks for the body if nothing of it came. */
+  #ask(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    sendWindow(this.#connection, this.#stream, 0);
+  }
+
+  /** Has the rest of the body written to its block, or sent at once. */
+  #place(block: Block, held: number): void {
+    const missing = max(0, this.#expected - held - this.#credit);
+    // Without, all of it is under way; or it is held until it is asked for.
+    if (missing === 0 && !this.#held) return;
+    this.#held = false;
+    this.#placed = true;
+    this.#credit += missing;
+    sendPlace(this.#connection, this.#stream, missing, block.offset);
   }
 
   /** Grants the rest of the body at once, as far as may be. */
@@ -244,6 +286,7 @@ export class IncomingBody {
     const missing = this.#whole === null ? 0 : this.#expected - this.#filled;
     // All of it may come already. If more does, that is granted again.
     if (missing > 0 && missing <= this.#credit) return;
+    this.#held = false;
     this.#credit += this.#consumed;
     sendWindow(this.#connection, this.#stream, this.#consumed);
     this.#consumed = 0;

@@ -32,6 +32,7 @@ export const ELSEWHERE = 23;
 export const SUBSCRIBE = 24;
 export const UNSUBSCRIBE = 25;
 export const BROADCAST = 26;
+export const PLACE = 28;
 
 /** The last frame of this direction of a stream. */
 export const END = 1;
@@ -39,6 +40,8 @@ export const END = 1;
 export const MORE = 2;
 /** A REQUEST for a WebSocket. */
 export const UPGRADE = 4;
+/** The rest of the body is where PLACE said. */
+export const PLACED = 8;
 /** What a MESSAGE is. */
 export const TEXT = 1;
 export const BINARY = 2;
@@ -287,6 +290,14 @@ export function sendWindow(connection: number, stream: number, credit: number): 
   const at = reserve(connection, FRAME_HEADER_BYTES + 4);
   view.setUint32(at + FRAME_HEADER_BYTES, credit, true);
   commit(at, at + FRAME_HEADER_BYTES + 4, stream, WINDOW, 0, 0, 0);
+}
+
+/** As `sendWindow`, and what has not been sent may be written to the memory at `offset`, where the body begins. */
+export function sendPlace(connection: number, stream: number, credit: number, offset: number): void {
+  const at = reserve(connection, FRAME_HEADER_BYTES + 8);
+  view.setUint32(at + FRAME_HEADER_BYTES, credit, true);
+  view.setUint32(at + FRAME_HEADER_BYTES + 4, offset, true);
+  commit(at, at + FRAME_HEADER_BYTES + 8, stream, PLACE, 0, 0, 0);
 }
 
 export function sendCancel(connection: number, stream: number, why: string): void {
