@@ -16,10 +16,10 @@ from isolates.package import Package
 from isolates.rehearsal import own_app, rehearse
 from isolates.ring import BUFFER_BYTES, Ring
 from isolates.v8.builtins import Builtins
+from isolates.v8.engine import STRINGREF, Engine
 from isolates.v8.isolate import Handle, Isolate
 from isolates.v8.modules import Modules
 from isolates.v8.snapshot import Snapshot
-from isolates.v8.symbols import STRINGREF, Engine
 
 MIN_HEAP_MB = 16
 _RESOURCE = "brrrd:host"

@@ -25,7 +25,7 @@ from isolates.messages import Exited, Fork, Forked, FromZygote, ToZygote, Zygote
 from isolates.platform_isolate import Origin
 from isolates.process import close_descriptors, default_signals
 from isolates.sandbox import layers
-from isolates.v8 import builtins, snapshot, symbols
+from isolates.v8 import builtins, engine, snapshot
 from isolates.v8.errors import EngineError
 from runtime.child import die_with_parent
 from runtime.framing import FD, ChannelError, Decoder, encode
@@ -46,16 +46,16 @@ class Zygote:
         self._descriptors: deque[int] = deque()
         self._hosts: dict[int, tuple[str, int]] = {}
         self._poller = select.poll()
-        engine = symbols.start()
+        v8 = engine.start()
         script = platform.read_bytes()
         rehearsal = platform.with_name(REHEARSAL)
         rehearsed = rehearsal.read_bytes() if rehearsal.exists() else b""
-        made = snapshot.cached(engine, script, rehearsed, cache)
+        made = snapshot.cached(v8, script, rehearsed, cache)
         if made is None:
             print(
                 "zygote: V8 made no start-up snapshot, so each host evaluates the platform", file=sys.stderr, flush=True
             )
-        self._origin = Origin(engine, script, made, builtins.read(MODULES), importlib.metadata.version("brrrd"))
+        self._origin = Origin(v8, script, made, builtins.read(MODULES), importlib.metadata.version("brrrd"))
         # Last: from here on this process has no network, and the files of other users may be out of its reach.
         self._sandbox, self._containment = layers.prepare(user)
 

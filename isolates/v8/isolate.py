@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
+from isolates.v8.engine import Engine
 from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.snapshot import Snapshot
 from isolates.v8.symbols import (
@@ -20,7 +21,6 @@ from isolates.v8.symbols import (
     OOM_CALLBACK,
     PROMISE_REJECT_CALLBACK,
     CreateParams,
-    Engine,
     PointerPair,
     PromiseRejectMessage,
     ScriptOrigin,

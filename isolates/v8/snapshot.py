@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from isolates.v8.symbols import VERSION, Engine, StartupData
+from isolates.v8.engine import Engine
+from isolates.v8.symbols import VERSION, StartupData
 
 _KEEP_FUNCTION_CODE = 1
 _MAKE_SECONDS = 30.0

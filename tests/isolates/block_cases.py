@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from isolates.block_pool import IDLE_SECONDS, MAX_BYTES, BlockPool, block_size
-from isolates.v8 import symbols
+from isolates.v8 import engine
 from isolates.v8.blocks import Block
 from isolates.v8.isolate import Isolate
 
@@ -23,9 +23,9 @@ class Bodies:
     """An isolate whose `body(size, byte)` gives an ArrayBuffer over a block, filled with a byte; null without one."""
 
     def __init__(self) -> None:
-        engine = symbols.start()
+        v8 = engine.start()
         self.isolate = Isolate(
-            engine, heap_mb=64, snapshot=None, on_heap_limit=lambda size: size, on_fatal=lambda *why: print(why)
+            v8, heap_mb=64, snapshot=None, on_heap_limit=lambda size: size, on_fatal=lambda *why: print(why)
         )
         self.pool = BlockPool(self.isolate)
         self.blocks: set[int] = set()

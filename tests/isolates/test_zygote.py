@@ -83,10 +83,10 @@ def test_a_platform_without_snapshot_is_evaluated_in_each_host(
 REHEARSE = """
 import sys
 from pathlib import Path
-from isolates.v8 import symbols
+from isolates.v8 import engine
 from isolates.v8.isolate import Isolate
-engine = symbols.start()
-isolate = Isolate(engine, heap_mb=64, snapshot=None, on_heap_limit=lambda size: size, on_fatal=print)
+v8 = engine.start()
+isolate = Isolate(v8, heap_mb=64, snapshot=None, on_heap_limit=lambda size: size, on_fatal=print)
 for name in sys.argv[1:]:
     isolate.evaluate(Path(name).read_bytes(), name)
 isolate.run_microtasks()
