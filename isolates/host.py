@@ -14,6 +14,7 @@ from functools import partial
 from typing import NoReturn
 
 from isolates import wire, yields
+from isolates.buffers import CACHE, EGRESS
 from isolates.cpu_limits import cpu_limits
 from isolates.fires import Fires
 from isolates.link import Link
@@ -35,7 +36,7 @@ from isolates.platform_isolate import Origin, PlatformIsolate
 from isolates.process import bound_memory
 from isolates.relief import Relief
 from isolates.reports import Reports
-from isolates.ring import CACHE, EGRESS, Ring
+from isolates.ring import Ring
 from isolates.sandbox.layers import Sandbox
 from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.isolate import Isolate

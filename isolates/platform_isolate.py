@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from isolates.block_pool import BlockPool
 from isolates.boot_config import boot_config
+from isolates.buffers import BUFFER_BYTES
 from isolates.messages import Limits, Load
 from isolates.operations import Operations
 from isolates.package import Package
 from isolates.rehearsal import own_app, rehearse
-from isolates.ring import BUFFER_BYTES, Ring
+from isolates.ring import Ring
 from isolates.v8.builtins import Builtins
 from isolates.v8.engine import STRINGREF, Engine
 from isolates.v8.isolate import Handle, Isolate

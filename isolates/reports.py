@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from isolates.buffers import Counters
 from isolates.link import Link
 from isolates.log_budget import MAX_LINE_BYTES, LogBudget
 from isolates.messages import HostStats, Log
-from isolates.ring import Counters
 
 
 class Reports:

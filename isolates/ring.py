@@ -1,87 +1,51 @@
-"""The host's event loop as JavaScript sees it: `native.poll()` and the three shared buffers.
+"""The host's event loop as JavaScript sees it: `native.poll()`, with the buffers that both share (`buffers.py`).
 
 JavaScript calls `poll`, which sends what JavaScript wrote, waits, fills the input buffer with whole frames and returns;
-the isolate's thread therefore is the event loop, and a batch of requests costs one crossing. Layout of the buffers,
-integers little-endian, the first `HEADER_BYTES` of each a header:
+the isolate's thread therefore is the event loop, and a batch of requests costs one crossing.
 
-    input   u32 bytes of segments, u32 flags (bit 0 leave the loop; bit 1 draining),
-            f64 wall clock in ms, f64 monotonic clock in ms
-    output  u32 bytes of segments, u32 flags (bit 0 more work is ready: do not wait),
-            f64 ms until the next timer, counted from the last input's clock (-1: none), u32 active requests,
-            queued, requests so far, refused so far, exceptions so far, background work, open WebSockets
-    scratch used by `operations.py`
-
-The clocks of the input are set before JavaScript runs for the first time, too.
-
-A segment is u32 connection, u32 bytes, then whole frames of `wire.py`. Connection 0 is the host, 1 the egress process,
-2 the cache process, others are edge workers; a segment without frames says that the connection closed, and of the host
-that operations which it runs on threads are done.
+Somewhat longer than a file should be: a turn and the connections that it serves are about the same few fields, and
+between two objects every turn would pay for more calls.
 """
 
 import math
 import select
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 from time import monotonic, thread_time
-from typing import NamedTuple
 
 from isolates import wire
+from isolates.buffers import (
+    DRAINING,
+    FIRST_EDGE,
+    HEADER_BYTES,
+    HOST,
+    INPUT,
+    LEAVE,
+    MORE_WORK,
+    OUTPUT_START,
+    REQUESTS,
+    SEGMENT,
+    SEGMENT_BYTES,
+    U32,
+    Counters,
+    clear,
+)
 from isolates.connection import GONE, MIN_ROOM, Connection
 from isolates.regions import Region
 from runtime import looking
 
-HEADER_BYTES = 64
-BUFFER_BYTES = HEADER_BYTES + (1 << 20)
-"""At least; the platform may make larger ones."""
-LEAVE = 1
-DRAINING = 2
-MORE_WORK = 1
-HOST = 0
-EGRESS = 1
-CACHE = 2
-FIRST_EDGE = 3
-SEGMENT_BYTES = 8
 _YIELDS = wire.encode(0, wire.Type.BUSY, status=0)
 ACTIVITY_SECONDS = 1.0
 """After a turn the host is called within this time: for statistics, and for tasks that V8 put off."""
 END_SECONDS = 0.1
 """How long the end of the process waits for its turn to send."""
-
-_INPUT = struct.Struct("<IIdd")
-_OUTPUT = struct.Struct("<IIdIIIIIII")
-_OUTPUT_START = struct.Struct("<IId")
-_REQUESTS = struct.Struct(f"<{_OUTPUT_START.size}xI4xI")
-"""Of the output: active requests, and requests so far."""
-_SEGMENT = struct.Struct("<II")
-_U32 = struct.Struct("<I")
 _LONGEST_WAIT = 3600.0
 _EAGER_TURNS = 16
 """A busy edge worker is read without asking the poller this often in a row; then others get their turn."""
 _TASK_TURNS = 64
 """V8's own tasks run whenever the loop is idle, and after this many turns without a rest."""
-
-
-class Counters(NamedTuple):
-    """What JavaScript counts, as in the output header."""
-
-    active: int
-    queued: int
-    requests: int
-    refused: int
-    exceptions: int
-    background: int
-    websockets: int = 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request, work that outlives its response, or a WebSocket is under way."""
-        return bool(self.active or self.queued or self.background or self.websockets)
-
-
-_NOTHING = Counters(0, 0, 0, 0, 0, 0)
 
 
 class Ring:
@@ -137,7 +101,7 @@ class Ring:
         self.cpu_since = 0.0
         """CPU seconds that this thread had used when JavaScript got control; only after `measure_cpu`."""
         self._measures_cpu = False
-        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *_NOTHING)
+        clear(self._output)
 
     def __repr__(self) -> str:
         return f"<Ring {len(self._connections)} connections, {self.counters}>"
@@ -145,7 +109,7 @@ class Ring:
     @property
     def counters(self) -> Counters:
         """The counters as JavaScript last wrote them."""
-        return Counters(*_OUTPUT.unpack_from(self._output)[3:])
+        return Counters.read(self._output)
 
     @property
     def edges(self) -> list[Connection]:
@@ -178,10 +142,9 @@ class Ring:
     def drain(self) -> None:
         """Tell every edge worker, and JavaScript, that no new requests are welcome."""
         self._flags |= DRAINING
-        goaway = memoryview(wire.encode(0, wire.Type.GOAWAY))
+        goaway = wire.encode(0, wire.Type.GOAWAY)
         for connection in self.edges:
-            if not connection.send(goaway):
-                self._not_sent(connection)
+            self._tell(connection, goaway)
 
     def tell_end(self, code: str, detail: str) -> None:
         """Tell every edge worker why this process is about to end. From any thread, as far as sockets take it."""
@@ -266,13 +229,13 @@ class Ring:
     def tell_time(self) -> None:
         """Set JavaScript's clocks before it is given control for the first time, or after it stood by."""
         self._clock_ms = monotonic() * 1000
-        _INPUT.pack_into(self._input, 0, 0, self._flags, time.time() * 1000 // 1, self._clock_ms)
+        INPUT.pack_into(self._input, 0, 0, self._flags, time.time() * 1000 // 1, self._clock_ms)
 
     def begin_anew(self) -> None:
         """Forget what JavaScript counted, and which connections there were; none is left."""
         self._next_id = FIRST_EDGE
         self._due = 0.0
-        _OUTPUT.pack_into(self._output, 0, 0, 0, -1.0, *_NOTHING)
+        clear(self._output)
 
     def close(self) -> None:
         """Stop watching; for a ring that never ran."""
@@ -288,7 +251,7 @@ class Ring:
         self._run_microtasks()
         self._own.acquire()
         while True:
-            used, flags, timer_ms = _OUTPUT_START.unpack_from(self._output)
+            used, flags, timer_ms = OUTPUT_START.unpack_from(self._output)
             if used:
                 self._flush(used)
             now = monotonic()
@@ -315,19 +278,19 @@ class Ring:
             self.cpu_since = thread_time()
         self.busy_since = now
         self._own.release()
-        _INPUT.pack_into(self._input, 0, filled - HEADER_BYTES, self._flags, time.time() * 1000 // 1, clock_ms)
+        INPUT.pack_into(self._input, 0, filled - HEADER_BYTES, self._flags, time.time() * 1000 // 1, clock_ms)
 
     def flush_now(self) -> None:
         """Send the segments in the output buffer, in mid-turn."""
         with self._own:
-            self._flush(_U32.unpack_from(self._output)[0])
+            self._flush(U32.unpack_from(self._output)[0])
 
     def _flush(self, used: int) -> None:
         output = self._output
         position, end = HEADER_BYTES, HEADER_BYTES + used
         connections = self._connections
         while position < end:
-            number, size = _SEGMENT.unpack_from(output, position)
+            number, size = SEGMENT.unpack_from(output, position)
             start = position + SEGMENT_BYTES
             position = start + size
             connection = connections.get(number)
@@ -338,7 +301,7 @@ class Ring:
                 self._on_frames(output[start:position])
             elif number < FIRST_EDGE:
                 self._send_service(number, output[start:position])
-        _U32.pack_into(output, 0, 0)
+        U32.pack_into(output, 0, 0)
 
     # -- the parts of a turn
 
@@ -391,7 +354,7 @@ class Ring:
 
     def _wait(self, wait: float) -> looking.Events:
         """Wait up to `wait` seconds for events."""
-        active, requests = _REQUESTS.unpack_from(self._output)
+        active, requests = REQUESTS.unpack_from(self._output)
         before, self._requests_before = self._requests_before, requests
         patience = self._for_answers if active else self._for_requests
         return looking.wait(self._poll, min(wait, _LONGEST_WAIT), patience, active + requests - before)
@@ -410,7 +373,7 @@ class Ring:
         start = position + SEGMENT_BYTES
         end = connection.receive(self._input, start)
         if end > start:
-            _SEGMENT.pack_into(self._input, position, connection.number, end - start)
+            SEGMENT.pack_into(self._input, position, connection.number, end - start)
             if connection.busy and len(self._by_descriptor) == 1:
                 self._eager = connection
             return end
@@ -422,7 +385,7 @@ class Ring:
         """Write a segment without frames for each connection that closed."""
         room = (len(self._input) - position) // SEGMENT_BYTES
         for number in self._closed[:room]:
-            _SEGMENT.pack_into(self._input, position, number, 0)
+            SEGMENT.pack_into(self._input, position, number, 0)
             position += SEGMENT_BYTES
         del self._closed[:room]
         if self._to_javascript:
@@ -433,10 +396,10 @@ class Ring:
         """Write the host's frames into a segment; those that have no room come in the next turn."""
         frames = self._to_javascript
         size, room = 0, len(self._input) - position - SEGMENT_BYTES
-        while size < len(frames) and size + (length := _U32.unpack_from(frames, size)[0]) <= room:
+        while size < len(frames) and size + (length := U32.unpack_from(frames, size)[0]) <= room:
             size += length
         if size:
-            _SEGMENT.pack_into(self._input, position, HOST, size)
+            SEGMENT.pack_into(self._input, position, HOST, size)
             start = position + SEGMENT_BYTES
             position = start + size
             self._input[start:position] = frames[:size]

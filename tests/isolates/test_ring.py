@@ -10,7 +10,8 @@ import pytest
 
 from isolates import ring as rings
 from isolates import wire
-from isolates.ring import BUFFER_BYTES, EGRESS, HEADER_BYTES, Ring
+from isolates.buffers import BUFFER_BYTES, EGRESS, HEADER_BYTES
+from isolates.ring import Ring
 from isolates.wire import Type
 
 ANSWER = wire.encode(1, Type.RESPONSE, flags=wire.END, status=200, data=b"answer")
