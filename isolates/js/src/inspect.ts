@@ -5,13 +5,9 @@
  * and depth, entries and length are bounded.
  */
 
-import { isBlob, isFile } from './blob.ts';
 import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
 import { isDOMException } from './dom_exception.ts';
-import { formEntries, isFormData } from './form_data.ts';
-import { isHeaders, headersList } from './http/headers.ts';
-import { requestState } from './http/request.ts';
-import { responseState } from './http/response.ts';
+import { shownFields, shownPairs } from './inspect_platform.ts';
 import { emptyItems, moreItems, quote, wrap } from './inspect_text.ts';
 import {
   booleanValue,
@@ -37,7 +33,6 @@ import {
   uncurryThis,
 } from './primordials.ts';
 import { trimStack } from './stack.ts';
-import { isURLSearchParams, paramsList } from './url/search_params.ts';
 import { isURL } from './url/url.ts';
 
 const MAX_DEPTH = 2;
@@ -103,7 +98,7 @@ function formatValue(value: unknown, depth: number, context: Context, typed: boo
     case 'string':
       return quote(value);
     case 'number':
-      return Object.is(value, -0) ? '-0' : `${value}`;
+      return formatNumber(value);
     case 'bigint':
       return `${value}n`;
     case 'symbol':
@@ -186,7 +181,7 @@ function formatSimple(value: object, kind: BuiltinKind | null): string | null {
     case 'RegExp':
       return `/${regExpSource(value)}/${regExpFlags(value)}`;
     case 'Number':
-      return `[Number: ${formatPrimitive(numberValue(value))}]`;
+      return `[Number: ${formatNumber(numberValue(value))}]`;
     case 'String':
       return `[String: ${quote(stringValue(value))}]`;
     case 'Boolean':
@@ -203,7 +198,7 @@ function formatSimple(value: object, kind: BuiltinKind | null): string | null {
   }
 }
 
-function formatPrimitive(value: number): string {
+function formatNumber(value: number): string {
   return Object.is(value, -0) ? '-0' : `${value}`;
 }
 
@@ -328,31 +323,14 @@ function formatSet(value: Set<unknown>, depth: number, context: Context): string
   return group(value, `${constructorName(value) ?? 'Set'}(${size}) `, items, ['{', '}'], depth, context);
 }
 
-/** The platform's own objects keep their state out of sight; show what matters of it. */
 function formatPlatformObject(value: object, depth: number, context: Context): string | null {
-  const pairs = isURLSearchParams(value) ? paramsList(value) : isFormData(value) ? formEntries(value) : null;
+  const pairs = shownPairs(value);
   if (pairs !== null) return formatPairs(value, pairs, depth, context);
-  let shown: Record<string, unknown> | null = null;
-  if (isHeaders(value)) {
-    const list = headersList(value);
-    shown = {};
-    for (let i = 0; i < list.length; i += 2) {
-      shown[list[i]] = Object.hasOwn(shown, list[i]) ? `${shown[list[i]] as string}, ${list[i + 1]}` : list[i + 1];
-    }
-  } else if (isBlob(value)) {
-    shown = isFile(value)
-      ? { name: value.name, size: value.size, type: value.type }
-      : { size: value.size, type: value.type };
-  } else if (isURL(value)) return `URL { href: ${quote(value.href)} }`;
-  else {
-    const request = requestState(value);
-    const response = request === null ? responseState(value) : null;
-    if (request !== null) shown = { method: request.method, url: request.url };
-    else if (response !== null) shown = { status: response.status, statusText: response.statusText, url: response.url };
-  }
-  if (shown === null) return null;
-  const items = Object.keys(shown).map(
-    (key) => `${keyText(key)}: ${formatValue(shown[key], depth + 1, context, false)}`,
+  if (isURL(value)) return `URL { href: ${quote(value.href)} }`;
+  const fields = shownFields(value);
+  if (fields === null) return null;
+  const items = Object.keys(fields).map(
+    (key) => `${keyText(key)}: ${formatValue(fields[key], depth + 1, context, false)}`,
   );
   return `${constructorName(value) ?? 'Object'} ${wrap(items, ['{', '}'], depth)}`;
 }
