@@ -2,7 +2,7 @@
 
 Called by the supervisor. How many hosts an app gets is decided in `pool.py`, which state of a host follows which, and
 how long a dying app waits, in `hosts.py`; `zygote.py` forks, `standby.py` keeps blank hosts ready, `loader.py` gives
-them apps.
+them apps, `starts.py` knows which apps are being started.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from runtime.supervisor.placement import Placement
 from runtime.supervisor.pool import Bounds, Pool, elsewhere, for_run, may_grow, revival, surplus
 from runtime.supervisor.routes import Serving
 from runtime.supervisor.standby import Standby
+from runtime.supervisor.starts import Starts
 from runtime.supervisor.zygote import Zygote
 
 REVIVED_AT_ONCE = 2
@@ -76,7 +77,7 @@ class IsolateHosts:
         self.zygote = Zygote(
             run_dir, cache_dir, lambda: self.standby.refill(), self._host_gone, self._host_said, user, self.groups
         )
-        self.standby = Standby(standby, lambda: self.zygote.fork(stands_by=True), lambda: len(self._starting))
+        self.standby = Standby(standby, lambda: self.zygote.fork(stands_by=True), lambda: len(self._starts))
         self.loader = Loader(
             run_dir,
             zygote=self.zygote,
@@ -87,8 +88,8 @@ class IsolateHosts:
         )
         self._bounds = bounds
         self._grace_ms = grace_ms
-        self._starting: dict[str, asyncio.Task[None]] = {}
         self._background = Background(log)
+        self._starts = Starts(self._background)
         self._loads = Loads()
         self._free_slots = list(range(SLOTS))
         self._revival: asyncio.TimerHandle | None = None
@@ -99,7 +100,7 @@ class IsolateHosts:
 
     def __repr__(self) -> str:
         serving = sum(len(pool.hosts) for pool in self.pools.values())
-        return f"<IsolateHosts of {len(self.pools)} apps: {serving} serving, {len(self._starting)} starting>"
+        return f"<IsolateHosts of {len(self.pools)} apps: {serving} serving, {len(self._starts)} starting>"
 
     @property
     def alive(self) -> Mapping[str, Host]:
@@ -124,7 +125,7 @@ class IsolateHosts:
             return "ready", None
         if pool.unavailable is not None:
             return "quarantined", pool.unavailable
-        return "idle" if pool.dormant and app_id not in self._starting else "starting", None
+        return "idle" if pool.dormant and app_id not in self._starts else "starting", None
 
     # Changes of what is served
 
@@ -132,7 +133,7 @@ class IsolateHosts:
         """Let `host` alone serve its app. Returns those before: the caller pushes routes, then drains them."""
         assert host.placement is not None
         app_id, now = host.placement.app_id, self._now()
-        self._forget_start(app_id)
+        self._starts.forget(app_id)
         pool = self.pools.setdefault(app_id, Pool(host.placement, now))
         pool.placement, pool.unavailable, pool.used = host.placement, None, now
         pool.recovery.renewed()
@@ -146,7 +147,7 @@ class IsolateHosts:
 
     def drop(self, app_id: str) -> int:
         """The app is gone or static now: drain its hosts. Returns how many that are."""
-        self._forget_start(app_id)
+        self._starts.forget(app_id)
         pool = self.pools.pop(app_id, None)
         if pool is None:
             return 0
@@ -169,8 +170,7 @@ class IsolateHosts:
                 if self._bounds.least:
                     self._bring_up(app_id, 0.0)
         self.standby.refill()
-        if self._starting:
-            await asyncio.wait(list(self._starting.values()))
+        await self._starts.all_over()
         self._background.run(self._look(), "looking after pools")
 
     # What edge workers say
@@ -178,7 +178,7 @@ class IsolateHosts:
     def wake(self, app_id: str) -> None:
         """A request waits for an app without a host."""
         pool = self.pools.get(app_id)
-        if pool is not None and pool.dormant and app_id not in self._starting:
+        if pool is not None and pool.dormant and app_id not in self._starts:
             pool.used = self._now()
             self._bring_up(app_id, 0.0)
 
@@ -196,9 +196,8 @@ class IsolateHosts:
                     if pool.unavailable is not None:
                         raise HostFailed(pool.unavailable)
                     self.wake(app_id)
-                    starting = self._starting.get(app_id)
                     # Between two attempts to start it there is nothing to wait for but time.
-                    await (asyncio.wait([starting]) if starting is not None else asyncio.sleep(LOOK_SECONDS / 10))
+                    await (self._starts.over(app_id) if app_id in self._starts else asyncio.sleep(LOOK_SECONDS / 10))
         except TimeoutError:
             raise HostFailed(f"no isolate was ready within {seconds:.0f} s", is_build=False) from None
 
@@ -213,8 +212,7 @@ class IsolateHosts:
     async def stop(self, grace_ms: int) -> None:
         """Drain all hosts, then the zygote."""
         self._stopping = True
-        for app_id in list(self._starting):
-            self._forget_start(app_id)
+        self._starts.forget_all()
         self.standby.close()
         for host in list(self.alive.values()):
             host.drain(grace_ms)
@@ -313,10 +311,9 @@ class IsolateHosts:
         """Bring apps back one after the other; those that requests wait for are woken meanwhile and go first."""
         for app_id in apps:
             pool = self.pools.get(app_id)
-            if pool is not None and pool.dormant and app_id not in self._starting:
+            if pool is not None and pool.dormant and app_id not in self._starts:
                 self._bring_up(app_id, 0.0)
-                if app_id in self._starting:
-                    await asyncio.wait([self._starting[app_id]])
+                await self._starts.over(app_id)
 
     def _recover(self, pool: Pool, reason: str) -> None:
         """A host died, or did not come up: start another one now or later, unless others serve."""
@@ -335,10 +332,7 @@ class IsolateHosts:
         pool = self.pools[app_id]
         if self._stopping or (pool.hosts and not self._has_slot(pool)):
             return
-        self._forget_start(app_id)
-        task = self._background.run(self._bring(pool, delay), "starting a host")
-        self._starting[app_id] = task
-        task.add_done_callback(lambda done: self._start_done(app_id, done))
+        self._starts.begin(app_id, self._bring(pool, delay))
 
     def _has_slot(self, pool: Pool) -> bool:
         if pool.slot < 0 and self._free_slots:
@@ -374,15 +368,6 @@ class IsolateHosts:
         if self.pools.get(placement.app_id) is pool and pool.placement is placement:
             self._recover(pool, reason)
 
-    def _start_done(self, app_id: str, task: asyncio.Task[None]) -> None:
-        if self._starting.get(app_id) is task:
-            del self._starting[app_id]
-
-    def _forget_start(self, app_id: str) -> None:
-        task = self._starting.pop(app_id, None)
-        if task is not None:
-            task.cancel()
-
     # Shrinking
 
     async def _look(self) -> None:
@@ -392,7 +377,7 @@ class IsolateHosts:
             leaving = []
             for app_id, pool in list(self.pools.items()):
                 bounds = pool.bounds(self._bounds)
-                if len(pool.hosts) < bounds.least and pool.unavailable is None and app_id not in self._starting:
+                if len(pool.hosts) < bounds.least and pool.unavailable is None and app_id not in self._starts:
                     self._bring_up(app_id, 0.0)
                 for host in surplus(pool, bounds, now):
                     pool.hosts.remove(host)
