@@ -35,6 +35,16 @@ class NodeCollector(Collector):
     def _labels(self, key: str) -> list[str]:
         return list(self._names().get(key, ("", key)))
 
+    def _counters(
+        self, prefix: str, labels: list[str], counted: Mapping[str, str], sums: Mapping[str, Mapping[str, float]]
+    ) -> Iterable[Metric]:
+        """A counter for each name in `counted`, with its text: what `sums` has by that name for an app or database."""
+        for name, text in counted.items():
+            counter = CounterMetricFamily(f"{prefix}_{name}", text, labels=labels)
+            for key, counters in sums.items():
+                counter.add_metric(self._labels(key), counters.get(name, 0))
+            yield counter
+
     def _processes(self) -> Iterable[Metric]:
         up = GaugeMetricFamily("brrrd_process_up", "Whether a process of the node is ready.", labels=["process"])
         restarts = CounterMetricFamily("brrrd_process_restarts", "Restarts of a process.", labels=["process"])
@@ -71,16 +81,12 @@ class NodeCollector(Collector):
 
     def _hosts(self) -> Iterable[Metric]:
         labels = ["project", "app"]
-        sums = self._reports.hosts.sums()
-        for name, text in (
-            ("requests", "Requests that reached an app's code or its queue."),
-            ("refused", "Requests over the concurrency cap and its queue."),
-            ("exceptions", "Requests that ended in an uncaught exception."),
-        ):
-            counter = CounterMetricFamily(f"brrrd_host_{name}", text, labels=labels)
-            for key, counters in sums.items():
-                counter.add_metric(self._labels(key), counters.get(name, 0))
-            yield counter
+        counted = {
+            "requests": "Requests that reached an app's code or its queue.",
+            "refused": "Requests over the concurrency cap and its queue.",
+            "exceptions": "Requests that ended in an uncaught exception.",
+        }
+        yield from self._counters("brrrd_host", labels, counted, self._reports.hosts.sums())
         limits = CounterMetricFamily(
             "brrrd_host_limits", "Times that an app was over a limit.", labels=[*labels, "limit"]
         )
@@ -114,18 +120,14 @@ class NodeCollector(Collector):
 
     def _databases(self) -> Iterable[Metric]:
         labels = ["project", "database"]
-        sums = self._reports.usage.sums()
-        for name, text in (
-            ("rows_read", "Rows read."),
-            ("rows_written", "Rows written."),
-            ("queries", "Statements run."),
-            ("received_bytes", "Bytes of requests, without HTTP."),
-            ("sent_bytes", "Bytes of answers before compression, without HTTP."),
-        ):
-            counter = CounterMetricFamily(f"brrrd_database_{name}", text, labels=labels)
-            for key, counters in sums.items():
-                counter.add_metric(self._labels(key), counters.get(name, 0))
-            yield counter
+        counted = {
+            "rows_read": "Rows read.",
+            "rows_written": "Rows written.",
+            "queries": "Statements run.",
+            "received_bytes": "Bytes of requests, without HTTP.",
+            "sent_bytes": "Bytes of answers before compression, without HTTP.",
+        }
+        yield from self._counters("brrrd_database", labels, counted, self._reports.usage.sums())
         storage = GaugeMetricFamily("brrrd_database_storage_bytes", "Size of the files.", labels=labels)
         for key, size in self._reports.storage.items():
             storage.add_metric(self._labels(key), size)
@@ -148,18 +150,14 @@ class NodeCollector(Collector):
 
     def _cache(self) -> Iterable[Metric]:
         labels = ["project", "app"]
-        sums = self._reports.cache.sums()
-        for name, text in (
-            ("hits", "Lookups in the Cache API that found an entry."),
-            ("misses", "Lookups in the Cache API that found none."),
-            ("stores", "Responses that were put into the Cache API."),
-            ("refused", "Calls of the Cache API that a limit or the disk did not allow."),
-            ("evicted", "Entries removed to stay within the limits."),
-        ):
-            counter = CounterMetricFamily(f"brrrd_cache_{name}", text, labels=labels)
-            for key, counters in sums.items():
-                counter.add_metric(self._labels(key), counters.get(name, 0))
-            yield counter
+        counted = {
+            "hits": "Lookups in the Cache API that found an entry.",
+            "misses": "Lookups in the Cache API that found none.",
+            "stores": "Responses that were put into the Cache API.",
+            "refused": "Calls of the Cache API that a limit or the disk did not allow.",
+            "evicted": "Entries removed to stay within the limits.",
+        }
+        yield from self._counters("brrrd_cache", labels, counted, self._reports.cache.sums())
         entries = GaugeMetricFamily("brrrd_cache_entries", "Entries in the Cache API.", labels=labels)
         size = GaugeMetricFamily("brrrd_cache_bytes", "Bytes of entries in the Cache API.", labels=labels)
         for app_id, (count, stored) in self._reports.cached.items():
