@@ -1,5 +1,6 @@
 """The node: command line, configuration, supervisor, control API, state, telemetry.
 
 Other rooms may import only the leaf modules `runtime.config`, `runtime.channel`, `runtime.framing`, `runtime.child`,
-`runtime.patience`, `runtime.looking` and `runtime.lookout`, which import nothing else of this room.
+`runtime.malloc`, `runtime.patience`, `runtime.priority`, `runtime.looking` and `runtime.lookout`, which import nothing
+else of this room.
 """
