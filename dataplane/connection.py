@@ -136,7 +136,8 @@ class Connection:
     def _set_limits(self) -> None:
         engine, handle = self.engine, self.handle
         engine.limit(handle, _LIMIT_LENGTH, self._max_row_bytes)
-        engine.limit(handle, _LIMIT_SQL_LENGTH, self.max_sql_bytes + 1)  # it counts the final NUL; see `encode`
+        # It counts the final NUL, which `Statements.encode` does not.
+        engine.limit(handle, _LIMIT_SQL_LENGTH, self.max_sql_bytes + 1)
         if self._max_bytes or self._bounded:
             pages = max(1, self._max_bytes // self._page_size()) if self._max_bytes else _MOST_PAGES
             self.run(b"PRAGMA max_page_count=%d" % pages)

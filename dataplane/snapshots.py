@@ -26,7 +26,6 @@ from runtime import child
 from runtime.framing import FD, encode
 
 _OPEN_READWRITE = 0x2
-_OPEN_CREATE = 0x4
 _OPEN_READONLY = 0x1
 _OPEN_URI = 0x40
 _DBCONFIG_NO_CKPT_ON_CLOSE = 1006

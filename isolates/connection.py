@@ -1,4 +1,4 @@
-"""One stream socket of an isolate host, to an edge worker or to the egress process.
+"""One stream socket of an isolate host, to an edge worker, the egress process or the cache process.
 
 `receive` reads straight into the ring's input buffer and hands on whole frames only; `send` keeps what the socket does
 not take. Neither ever blocks.
@@ -18,8 +18,8 @@ READ_BYTES = 512 << 10
 MAX_PENDING_BYTES = 64 << 20
 """Unsent bytes at which a connection counts as broken. Windows of the streams keep it far below."""
 SOCKET_BYTES = 1 << 20
-
 KEPT_BYTES = 64 << 10
+"""Bytes that `take_requests` reads at a time; it stops once so many are kept."""
 
 GONE = -1
 

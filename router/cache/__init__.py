@@ -4,6 +4,6 @@ Isolate hosts have no files. Their calls arrive here as frames (`router.cache.ca
 their tickets (`router.identity`). It is a process of its own, because it waits for the disk and its callers are many:
 neither an app's subrequests (`router.egress`) nor the edge wait behind it.
 
-Entries are rows of an SQLite file (`index`); bodies of more than a frame are files beside it (`bodies`). Reads happen
-on the event loop, through a connection that is never kept from reading; all writes on one thread (`writer`).
+Entries are rows of an SQLite file (`index`); bodies of more than a frame are files beside it (`store`). Reads happen on
+the event loop, through a connection that is never kept from reading; all writes on one thread (`writer`).
 """
