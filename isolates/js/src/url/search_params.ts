@@ -4,6 +4,7 @@ import { utf8Decode, utf8Encode } from '../encoding/utf8.ts';
 import { type IterationKind, iteratorPrototype, makeIterator } from '../pair_iterator.ts';
 import { charCodeAt, fromCharCode, min, propertyIsEnumerable, ReflectApply, ReflectOwnKeys } from '../primordials.ts';
 import { defineInterface, isObject, requireArguments, toUSVString } from '../webidl.ts';
+import { PERCENT, percentDecode, PLUS, SPACE } from './percent.ts';
 
 export type Pair = [name: string, value: string];
 
@@ -194,34 +195,13 @@ function decodeComponent(text: string): string {
   let plain = true;
   for (let i = 0; i < text.length; i++) {
     const unit = charCodeAt(text, i);
-    if (unit === 0x2b || unit === 0x25) {
+    if (unit === PLUS || unit === PERCENT) {
       plain = false;
       break;
     }
   }
   if (plain) return text;
-  const bytes = utf8Encode(text);
-  let out = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    let byte = bytes[i];
-    if (byte === 0x2b) byte = 0x20;
-    else if (byte === 0x25 && i + 2 < bytes.length) {
-      const high = hexDigit(bytes[i + 1]);
-      const low = hexDigit(bytes[i + 2]);
-      if (high >= 0 && low >= 0) {
-        byte = high * 16 + low;
-        i += 2;
-      }
-    }
-    bytes[out++] = byte;
-  }
-  return utf8Decode(bytes, 0, out);
-}
-
-function hexDigit(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
-  const lower = byte | 0x20;
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+  return utf8Decode(percentDecode(text, SPACE));
 }
 
 // Bytes that the urlencoded serializer leaves alone: ASCII alphanumerics and * - . _
