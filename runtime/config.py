@@ -3,7 +3,7 @@
 The command line, the environment and a file all fill the one `Config` (`runtime.config_sources`), and the printed
 reference is made of it (`runtime.cli.config_fields`). Its length is that of the manual.
 
-A leaf module: it imports nothing else of brrrd, so that every room may import it.
+For this room alone: processes of others are told what concerns them (`runtime.supervisor.settings`).
 """
 
 import os
@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from runtime.addresses import WILDCARDS, bracketed, parse_address
 
 
 class ConfigError(Exception):
@@ -539,9 +541,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         hosts = [*self.db_hosts, parse_address(self.listen, "listen")[0]]
         if self.public_db_url:
             hosts.append(urlsplit(self.public_db_url).hostname or "")
-        wildcards = ("", "0.0.0.0", "::")  # noqa: S104 not a bind
-        names = (f"[{host}]" if ":" in host and not host.startswith("[") else host.lower() for host in hosts)
-        return list(dict.fromkeys(name for name in names if name.strip("[]") not in wildcards))
+        return list(dict.fromkeys(bracketed(host).lower() for host in hosts if host.strip("[]") not in WILDCARDS))
 
     def ceilings(self) -> dict[str, int]:
         """`limit_ceilings` by name. Raises `ValueError`."""
@@ -568,15 +568,3 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def database_worker_count(self) -> int:
         """Database workers to start, with the default resolved."""
         return self.database_workers or len(os.sched_getaffinity(0))
-
-
-def parse_address(text: str, key: str) -> tuple[str, int]:
-    """Split `host:port` or `[v6]:port`. Raises `ValueError` naming `key`."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError(f"{key}: an IPv6 address needs brackets, as in [::1]:8080")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{key}: expected host:port, as in 127.0.0.1:8080, not {text!r}")
-    return host, int(port)

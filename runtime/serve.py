@@ -23,7 +23,8 @@ import uvloop
 from artifacts.store import Store as Packages
 from artifacts.store import StoreLimits
 from runtime import preconditions
-from runtime.config import Config, ConfigError, parse_address
+from runtime.addresses import join_address, parse_address
+from runtime.config import Config, ConfigError
 from runtime.control.application import application
 from runtime.control.audit import Audit
 from runtime.control.database_service import DatabaseService
@@ -106,7 +107,7 @@ async def serve(config: Config, on_ready: Callable[[Addresses], None] | None = N
 
 async def _serve(config: Config, data_dir: DataDir, on_ready: Callable[[Addresses], None] | None) -> int:
     control_socket = listen_tcp(*parse_address(config.control, "control"), 1, "control")[0]
-    control = _address(control_socket)
+    control = join_address(*control_socket.getsockname()[:2])
     token = data_dir.operator_token(config.operator_token)
     store = await Store.open(data_dir.path / "state.db")
     services = await _services(config, data_dir, store, control)
@@ -239,8 +240,3 @@ def _announce(addresses: Addresses, on_ready: Callable[[Addresses], None] | None
     )
     if on_ready is not None:
         on_ready(addresses)
-
-
-def _address(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

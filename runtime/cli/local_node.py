@@ -10,10 +10,11 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from runtime.addresses import parse_address
 from runtime.cli.errors import CommandError
 from runtime.cli.node import Node, path_of
 from runtime.cli.options import DEFAULT_PROJECT
-from runtime.config import Config, parse_address
+from runtime.config import Config
 
 if TYPE_CHECKING:
     from runtime.serve import Addresses

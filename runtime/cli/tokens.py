@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from runtime.addresses import WILDCARDS
+
 VARIABLE = "BRRRD_OPERATOR_TOKEN"
 FILE_NAME = "operator-token"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-WILDCARD = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  addresses to recognise, not to bind
 
 
 class FoundToken(NamedTuple):
@@ -36,7 +37,7 @@ def record_node(control: str, data_dir: Path, environ: Mapping[str, str] = os.en
     Only for this user (0700, 0600); raises OSError when that cannot be written.
     """
     host, _, port = control.rpartition(":")
-    if host.strip("[]") not in LOOPBACK | WILDCARD or port == "0":
+    if host.strip("[]") not in LOOPBACK | WILDCARDS or port == "0":
         return
     folder = state_folder(environ)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -7,6 +7,7 @@ import msgspec
 
 from dataplane.messages import Catalog, Database
 from router.messages import App, LocalNames, Routes, Upstream
+from runtime.addresses import WILDCARDS, bracketed
 from runtime.supervisor.placement import DatabasePlacement, Desired
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -78,10 +79,9 @@ def local_names(desired: Desired) -> LocalNames:
 
 def edge_authorities(port: int, listen_host: str, db_hosts: Collection[str], public_db_url: str) -> list[str]:
     """Every host:port under which an app may spell this node's edge."""
-    wildcard = listen_host in ("0.0.0.0", "::")  # noqa: S104 a comparison, not a bind
     names = [*LOOPBACK_NAMES, *db_hosts]
-    if not wildcard:
-        names.append(f"[{listen_host}]" if ":" in listen_host else listen_host)
+    if listen_host not in WILDCARDS:
+        names.append(bracketed(listen_host))
     authorities = [f"{name}:{port}" for name in names]
     scheme, _, rest = public_db_url.partition("://")
     authority = rest.partition("/")[0]

@@ -13,7 +13,8 @@ from typing import Protocol
 from dataplane import messages as dataplane
 from router import messages as router
 from router.occupancy import Occupancy, shared_memory
-from runtime.config import Config, parse_address
+from runtime.addresses import join_address, parse_address
+from runtime.config import Config
 from runtime.supervisor import routes, settings
 from runtime.supervisor.applied import KINDS
 from runtime.supervisor.cron_runs import CronRuns, CronTelemetry
@@ -109,7 +110,7 @@ class Supervisor:
     @property
     def edge_address(self) -> str:
         """Where the edge listens, with the port that was bound."""
-        return f"[{self.listen_host}]:{self.port}" if ":" in self.listen_host else f"{self.listen_host}:{self.port}"
+        return join_address(self.listen_host, self.port)
 
     @property
     def database_count(self) -> int:
@@ -132,9 +133,8 @@ class Supervisor:
         return self.hosts.status(app_id)
 
     def _own_url(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.listen_host, self.listen_host)  # noqa: S104
-        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        return f"{self._config.edge_scheme()}://{host}:{self.port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen_host, self.listen_host)  # noqa: S104
+        return f"{self._config.edge_scheme()}://{join_address(host, self.port)}"
 
     async def start(self, desired: Desired) -> None:
         """Start all processes with `desired` and wait until they are up; apps are started when asked for.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.config_fields import reference
-from runtime.config import Config, ConfigError, parse_address
+from runtime.config import Config, ConfigError
 from runtime.config_sources import load
 
 
@@ -68,22 +68,9 @@ def test_the_operator_token_is_not_in_the_repr() -> None:
     assert "secret" not in repr(Config(operator_token="secret"))
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:0", ("::1", 0)), ("node.example:65535", ("node.example", 65535))],
-)
-def test_addresses(text: str, expected: tuple[str, int]) -> None:
-    assert parse_address(text, "listen") == expected
-
-
-@pytest.mark.parametrize("text", ["", ":80", "127.0.0.1", "127.0.0.1:", "::1:80", "a:b", "127.0.0.1:-1", "a:٣"])
-def test_bad_addresses(text: str) -> None:
-    with pytest.raises(ValueError, match="listen"):
-        parse_address(text, "listen")
-
-
 def test_hosts_of_database_urls_belong_to_the_data_plane() -> None:
     config = Config(listen="192.0.2.7:80", public_db_url="https://DB.example.com:8443", db_hosts=["localhost"])
     assert config.data_hosts() == ["localhost", "192.0.2.7", "db.example.com"]
     assert Config(listen="[::]:80", db_hosts=[]).data_hosts() == []
     assert Config(listen="[::1]:80", db_hosts=[]).data_hosts() == ["[::1]"]
+    assert Config(listen="[2001:DB8::1]:80", db_hosts=[]).data_hosts() == ["[2001:db8::1]"]
