@@ -30,6 +30,7 @@ from router.headers import (
     ResponseHead,
     Trust,
     brought_request_id,
+    field_value,
     request_head,
     split,
 )
@@ -107,6 +108,18 @@ class Edge:
         route.counters.over("max_body_bytes")
         return EdgeError(413, code="max_body_bytes")
 
+    def head(self, method: bytes, scope: Scope, peer: Peer, request_id: bytes) -> bytes:
+        """Return the head of a request for an app's host. Raises `EdgeError` if it is too large."""
+        headers: Headers = scope["headers"]
+        fields, withheld = split(headers)
+        path, query = _raw_path(scope), scope["query_string"]
+        target = path + b"?" + query if query else path
+        host = authority(field_value(headers, b"host"))
+        head = request_head(method, target, host, fields, withheld, peer, request_id)
+        if len(head) > self.max_head_bytes:
+            raise EdgeError(431)
+        return head
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         peer = self.peer(client[0] if client else "", scope.get("scheme", "http"))
@@ -123,8 +136,7 @@ class Edge:
         except EdgeError as error:
             if isinstance(target, Route):
                 target.counters.observe(error.status, time.monotonic() - began)
-            accept = next((value for name, value in headers if name == b"accept"), b"")
-            await _send_whole(send, scope["method"], *error.answer(accept, request_id))
+            await _send_whole(send, scope["method"], *error.answer(field_value(headers, b"accept"), request_id))
 
     def _target(self, method: str, headers: Headers) -> Route | DataHost:
         """Return what answers. Raises `EdgeError`."""
@@ -145,12 +157,10 @@ class Edge:
         self, route: Route, scope: Scope, peer: Peer, request_id: bytes, receive: Receive, send: Send
     ) -> None:
         method: str = scope["method"]
-        raw_path = _raw_path(scope)
-        query: bytes = scope["query_string"]
         if route.app.unavailable is not None:
             raise EdgeError(503, route.app.unavailable, code="unavailable", retry_after=60)
         if route.assets is not None:
-            asset = route.assets.find(raw_path.decode("latin-1"))
+            asset = route.assets.find(_raw_path(scope).decode("latin-1"))
             if asset is not None and method in ("GET", "HEAD"):
                 await self._file(route, asset, scope, request_id, send)
                 return
@@ -158,7 +168,7 @@ class Edge:
                 raise EdgeError(405)
         if not route.app.has_worker:
             raise EdgeError(404)
-        await _Exchange(self, route, scope, peer, request_id).run(raw_path, query, receive, send)
+        await _Exchange(self, route, scope, peer, request_id).run(receive, send)
 
     async def _file(self, route: Route, asset: Asset, scope: Scope, request_id: bytes, send: Send) -> None:
         began = time.monotonic()
@@ -198,19 +208,10 @@ class Edge:
                 raise EdgeError(503, target.app.unavailable, code="unavailable", retry_after=60)
             if not target.app.has_worker:
                 raise EdgeError(404)
-            raw_path, query = _raw_path(scope), scope["query_string"]
-            fields, withheld = split(headers)
-            host = next(value for name, value in headers if name == b"host")
-            path = raw_path + b"?" + query if query else raw_path
-            head = request_head(b"GET", path, authority(host), fields, withheld, peer, request_id)
-            if len(head) > self.max_head_bytes:
-                raise EdgeError(431)
-            head += UPGRADE_FIELDS
+            head = self.head(b"GET", scope, peer, request_id) + UPGRADE_FIELDS
             await asgi_socket.serve(self.dispatcher, target, head, scope, receive, send, request_id)
         except EdgeError as error:
-            accept = next((value for name, value in headers if name == b"accept"), b"")
-            status, fields_, body = error.answer(accept, request_id)
-            await asgi_socket.deny(send, scope, status, fields_, body)
+            await asgi_socket.deny(send, scope, *error.answer(field_value(headers, b"accept"), request_id))
 
 
 class _Exchange(Stream):
@@ -229,22 +230,15 @@ class _Exchange(Stream):
         self._may_retry = False
         """The request went out as a whole, in one frame."""
 
-    async def run(self, raw_path: bytes, query: bytes, receive: Receive, send: Send) -> None:
+    async def run(self, receive: Receive, send: Send) -> None:
         """Carry the request to its end. Raises `EdgeError` as long as no response began."""
-        route, headers, dispatcher = self._route, self._scope["headers"], self._edge.dispatcher
+        route, dispatcher = self._route, self._edge.dispatcher
         began = time.monotonic()
         limit = self._edge.body_limit(route)
-        declared = next((value for name, value in headers if name == b"content-length"), b"0")
+        declared = field_value(self._scope["headers"], b"content-length")
         if declared.isdigit() and int(declared) > limit:
             raise self._edge.body_too_large(route)
-        host = next(value for name, value in headers if name == b"host")
-        fields, withheld = split(headers)
-        target = raw_path + b"?" + query if query else raw_path
-        head = request_head(
-            self._scope["method"].encode(), target, authority(host), fields, withheld, self._peer, self._request_id
-        )
-        if len(head) > self._edge.max_head_bytes:
-            raise EdgeError(431)
+        head = self._edge.head(self._scope["method"].encode(), self._scope, self._peer, self._request_id)
         first = await receive()
         if first["type"] == "http.disconnect":
             return

@@ -15,7 +15,7 @@ from router import assets
 from router.app import UNREADABLE_FILE
 from router.dispatch import Route
 from router.errors import EdgeError
-from router.headers import BadResponseError, request_head
+from router.headers import BadResponseError, field_value, request_head
 from router.links import HostLink
 from router.refusals import UNSEEN, lost, refusal
 from router.requests import Request
@@ -155,8 +155,7 @@ class Exchange:
         if self.responding:
             self.connection.abort()
             return
-        accept = next((value for name, value in self.request.headers() if name == b"accept"), b"")
-        answer = error.answer(accept, request_id)
+        answer = error.answer(field_value(self.request.headers(), b"accept"), request_id)
         pairs = [field for field in answer.fields if field[0] != b"content-length"]
         lines = Lines(b"", b"".join([b"%b: %b\r\n" % pair for pair in pairs]), len(answer.body), False)
         self.write_head(answer.status, lines, answer.body, True)

@@ -104,6 +104,11 @@ def _quoted(value: bytes) -> bytes:
     return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
+def field_value(headers: Headers, name: bytes) -> bytes:
+    """Return the value of the first field of that name (lower case); empty without one."""
+    return next((value for key, value in headers if key == name), b"")
+
+
 def split(headers: Headers) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     """Return a request's fields as `request_head` takes them: those that pass, name and value in turn, and the rest."""
     fields: list[bytes] = []
