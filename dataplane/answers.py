@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from dataplane import hrana
 from dataplane.connection import Connection
-from dataplane.errors import HttpError, SqlError
+from dataplane.errors import HttpError, SqlError, protocol_error, suspended
 from dataplane.execution import Work, execute, in_turn, run
 from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
@@ -128,12 +128,12 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
             if stream.closing:
                 raise ValueError("The stream was closed by an earlier request of this pipeline")
             if blocked is not None and not isinstance(request, hrana.Close):
-                raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+                raise suspended(blocked)
             response = yield from _answer(stream, request, version)
         except SqlError as error:
             results.append({"type": "error", "error": error.document()})
         except ValueError as error:
-            raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+            raise protocol_error(str(error)) from None
         else:
             results.append({"type": "ok", "response": response})
     baton = None if stream.closing else next_baton(stream)
@@ -145,7 +145,7 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
     stream.closing = True
     try:
         if blocked is not None:
-            raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+            raise suspended(blocked)
         if isinstance(body, hrana.ExecuteV1):
             result = yield from execute(stream, body.stmt)
         else:
@@ -158,7 +158,7 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
             status = 501
         raise HttpError(status, error.code, str(error)) from None
     except ValueError as error:
-        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+        raise protocol_error(str(error)) from None
     return hrana.encode({"result": result})
 
 
@@ -172,13 +172,13 @@ def legacy(stream: Stream, body: hrana.Legacy, blocked: str | None) -> Work:
     for number, given in enumerate(body.statements):
         try:
             if blocked is not None:
-                raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+                raise suspended(blocked)
             result = yield from execute(stream, hrana.legacy_stmt(given))
         except SqlError as error:
             answers[number] = {"error": error.document()}
             break
         except ValueError as error:
-            raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+            raise protocol_error(str(error)) from None
         columns = [column.name for column in result.pop("cols")]
         counts = {name: result[name] for name in ("rows_read", "rows_written", "query_duration_ms")}
         answers[number] = {"results": {"columns": columns, "rows": result["rows"], **counts}}
@@ -190,12 +190,12 @@ def socket_answer(stream: Stream, message: hrana.SocketMessage, version: int, bl
     document: dict[str, Any]
     try:
         if blocked is not None:
-            raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+            raise suspended(blocked)
         response = yield from _answer(stream, hrana.without_stream(message.request), version)
     except SqlError as error:
         document = {"type": "response_error", "request_id": message.request_id, "error": error.document()}
     except ValueError as error:
-        problem = {"message": str(error), "code": "PROTOCOL_ERROR"}
+        problem = protocol_error(str(error)).document()
         document = {"type": "response_error", "request_id": message.request_id, "error": problem}
     else:
         document = {"type": "response_ok", "request_id": message.request_id, "response": response}

@@ -10,7 +10,7 @@ from typing import Any
 
 from dataplane import hrana
 from dataplane.answers import NextBaton, holds
-from dataplane.errors import HttpError, SqlError
+from dataplane.errors import SqlError, protocol_error, suspended
 from dataplane.execution import Need, Work, in_turn, prepare, run
 from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
@@ -20,12 +20,17 @@ _CELL_BYTES = 34
 """Of a value in JSON, beyond its text."""
 
 
+def check_batch(batch: hrana.Batch) -> None:
+    """Raise `HttpError` if the batch has conditions that cannot be."""
+    try:
+        hrana.check_conditions(batch, version=3)
+    except ValueError as error:
+        raise protocol_error(str(error)) from None
+
+
 def cursor(stream: Stream, body: hrana.Cursor, next_baton: NextBaton, blocked: str | None) -> Work:
     """Run a batch; yields the answer's body, entry by entry. `HttpError` comes before anything else."""
-    try:
-        hrana.check_conditions(body.batch, version=3)
-    except ValueError as error:
-        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
+    check_batch(body.batch)
     head: list[Any] = [{"baton": next_baton(stream), "base_url": None}]
     encode = stream.format.entries
     work = cursor_entries(stream, body.batch, blocked)
@@ -45,7 +50,7 @@ def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> W
     """Run a batch; yields lists of cursor entries and returns the last ones."""
     entries: list[Any] = []
     if blocked is not None:
-        return [{"type": "error", "error": SqlError("BLOCKED", f"The database is suspended: {blocked}").document()}]
+        return [{"type": "error", "error": suspended(blocked).document()}]
     try:
         connection = stream.open()
         ok: list[bool] = []
@@ -66,7 +71,7 @@ def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> W
         entries.append({"type": "error", "error": problem.document()})
     except ValueError as problem:
         # The head may have been sent: a malformed value can only be told in band.
-        entries.append({"type": "error", "error": {"message": str(problem), "code": "PROTOCOL_ERROR"}})
+        entries.append({"type": "error", "error": protocol_error(str(problem)).document()})
         stream.closing = True
     return entries
 

@@ -12,7 +12,7 @@ from typing import Any
 from dataplane import contents
 from dataplane.connection import Connection
 from dataplane.contents import Contents, Table
-from dataplane.errors import HttpError, SqlError
+from dataplane.errors import HttpError, SqlError, suspended
 from dataplane.execution import Work
 from dataplane.statement import Statement
 from dataplane.streams import Stream
@@ -30,7 +30,7 @@ def dump(stream: Stream, *, rowids: bool, blocked: str | None) -> Work:
     stream.closing = True
     try:
         if blocked is not None:
-            raise SqlError("BLOCKED", f"The database is suspended: {blocked}")
+            raise suspended(blocked)
         connection = stream.open()
         connection.run(b"BEGIN")
         text: list[str] = []

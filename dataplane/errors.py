@@ -120,4 +120,18 @@ class HttpError(Exception):
 
     def body(self) -> bytes:
         """Return the JSON body: `message` for hrana-client, `error` for Go, `code` for the Rust remote."""
-        return msgspec.json.encode({"message": str(self), "code": self.code, "error": str(self)})
+        return msgspec.json.encode(self.document() | {"error": str(self)})
+
+    def document(self) -> dict[str, str]:
+        """Return the protocol's `Error` object, for where it is told in band."""
+        return {"message": str(self), "code": self.code}
+
+
+def suspended(reason: str) -> SqlError:
+    """Return the error of everything that a suspended database is asked for."""
+    return SqlError("BLOCKED", f"The database is suspended: {reason}")
+
+
+def protocol_error(message: str) -> HttpError:
+    """Return the error of a request that is not what the protocol says."""
+    return HttpError(400, "PROTOCOL_ERROR", message)

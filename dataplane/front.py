@@ -25,7 +25,7 @@ from dataplane.endpoints import (
     refusal,
     too_large,
 )
-from dataplane.errors import HttpError
+from dataplane.errors import HttpError, protocol_error
 from dataplane.messages import Catalog
 from dataplane.tokens import Access
 from dataplane.unanswered import Unanswered
@@ -121,7 +121,7 @@ class DataPlane:
             known = "hrana1, hrana2, hrana3 or hrana3-protobuf"
             error = not_found()
             if subprotocol is None:
-                error = HttpError(400, "PROTOCOL_ERROR", f"None of the WebSocket subprotocols is {known}")
+                error = protocol_error(f"None of the WebSocket subprotocols is {known}")
             await _deny(scope, send, error)
             return
         wanted: Target = target

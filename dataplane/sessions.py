@@ -13,8 +13,8 @@ import msgspec
 
 from dataplane import answers, hrana, wire
 from dataplane.calls import Call
-from dataplane.cursors import SocketCursor
-from dataplane.errors import HttpError, SqlError
+from dataplane.cursors import SocketCursor, check_batch
+from dataplane.errors import HttpError, SqlError, protocol_error
 from dataplane.execution import Need, Work
 from dataplane.formats import DECODE_ERRORS, Format
 from dataplane.peers import Peer
@@ -66,8 +66,7 @@ class SocketCall(Call):
 
     def refuse(self, error: HttpError) -> None:
         """Send the error as response."""
-        document = {"message": str(error), "code": error.code}
-        self._owner.session.respond_error(self._request_id, document)
+        self._owner.session.respond_error(self._request_id, error.document())
 
     def abort(self) -> None:
         """Send that it did not come to an end."""
@@ -111,11 +110,8 @@ class SocketStream:
             message = self.queue.popleft()
             try:
                 work = self._work(message)
-            except SqlError as error:
+            except (SqlError, HttpError) as error:
                 session.respond_error(message.request_id, error.document())
-                continue
-            except HttpError as error:
-                session.respond_error(message.request_id, {"message": str(error), "code": error.code})
                 continue
             if work is None:
                 continue
@@ -136,9 +132,9 @@ class SocketStream:
             raise self.problem or HttpError(400, "STREAM_CLOSED", "The stream has been closed")
         blocked = session.head.blocked
         if isinstance(request, hrana.OpenCursor):
-            hrana_check(request.batch)
+            check_batch(request.batch)
             if len(session.cursors) >= MAX_CURSORS or request.cursor_id in session.cursors:
-                raise HttpError(400, "PROTOCOL_ERROR", "The cursor is open already, or too many are")
+                raise protocol_error("The cursor is open already, or too many are")
             session.cursors[request.cursor_id] = SocketCursor(stream, request.batch, blocked)
             session.respond(message.request_id, {"type": "open_cursor"})
             return None
@@ -173,14 +169,6 @@ def _close(cursor: SocketCursor | None) -> Generator[Need, None, dict[str, Any]]
     if cursor.stream.has_turn and cursor.stream.open().autocommit:
         yield Need.NO_TURN
     return {"type": "close_cursor"}
-
-
-def hrana_check(batch: hrana.Batch) -> None:
-    """Raise `HttpError` for conditions that cannot be."""
-    try:
-        hrana.check_conditions(batch, version=3)
-    except ValueError as error:
-        raise HttpError(400, "PROTOCOL_ERROR", str(error)) from None
 
 
 class Session:
@@ -300,7 +288,7 @@ class Session:
             opened.stream = self.streams_of_worker.open_stream(self.head)
         except HttpError as error:
             opened.problem = error
-            self.respond_error(request_id, {"message": str(error), "code": error.code})
+            self.respond_error(request_id, error.document())
             if len(self._streams) >= 2 * MAX_STREAMS:
                 self.fail(VIOLATION, "Too many streams")
         else:

@@ -180,8 +180,7 @@ class ClientSocket:
         try:
             return self._authorize(token)
         except HttpError as error:
-            document = {"message": str(error), "code": error.code}
-            await self._tell({"type": "hello_error", "error": document})
+            await self._tell({"type": "hello_error", "error": error.document()})
             raise SocketClosed(VIOLATION, str(error)) from None
 
     async def _pump(self, upstream: Socket, messages: Messages) -> None:
