@@ -8,14 +8,26 @@ import platform
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.load import Measurement
+from benchmarks.peers import PeerError
 
 TABLE_WIDTH = 130
+
+
+class Named(Protocol):
+    """What can be chosen by its name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Chosen = TypeVar("Chosen", bound=Named)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -75,6 +87,14 @@ def interleave(names: Sequence[str], rounds: int) -> list[str]:
     for number in range(rounds):
         order += names if number % 2 == 0 else list(reversed(names))
     return order
+
+
+def chosen(known: Sequence[Chosen], only: Sequence[str], what: str) -> list[Chosen]:
+    """Those of `known`, which are called `what`, that `only` names; all if it is empty. Raises `PeerError` for none."""
+    found = [one for one in known if not only or one.name in only]
+    if not found:
+        raise PeerError(f"No such {what}. There are: {', '.join(one.name for one in known)}.")
+    return found
 
 
 def compare(

@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds, publish
+from benchmarks.comparison import Report, Row, chosen, compare, describe_machine, milliseconds, publish
 from benchmarks.load import Measurement, Target, measure, require_wrk
-from benchmarks.peers import PeerError, bare
+from benchmarks.peers import bare
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
 from dataplane.cells import PLAIN
 from dataplane.connection import CHECKPOINT_FRAMES, Connection
@@ -114,6 +114,19 @@ def body(load: Load) -> str:
     return json.dumps({"baton": None, "requests": [*requests, {"type": "close"}]})
 
 
+def workload_of(database: Mapping[str, str], load: Load) -> Workload:
+    """Return the requests of a load on one database."""
+    return Workload(
+        load.name,
+        load.title,
+        method="POST",
+        path=f"/v1/{database['database_id']}/v2/pipeline",
+        headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
+        body="" if load.script else body(load),
+        script=load.script,
+    )
+
+
 def fsync_rate(folder: Path, seconds: float) -> float:
     """Return how often a second the disk under `folder` makes a small commit durable.
 
@@ -190,9 +203,7 @@ def run(
     """Measure the loads named in `only`, or all. Raises `PeerError` for an unknown name."""
     require_wrk()
     console = Console()
-    loads = [load for load in LOADS if not only or load.name in only]
-    if not loads:
-        raise PeerError(f"No such workload. There are: {', '.join(load.name for load in LOADS)}.")
+    loads = chosen(LOADS, only, "workload")
     rows: list[Row] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -218,16 +229,8 @@ def run(
 
 
 def _measurer(node: Node, database: dict[str, str], load: Load, hello: Target) -> Measurer:
-    sql = Workload(
-        load.name,
-        load.title,
-        method="POST",
-        path=f"/v1/{database['database_id']}/v2/pipeline",
-        headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
-        body="" if load.script else body(load),
-        script=load.script,
-    )
-    targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": (Target(node.url, ("db.localhost",)), sql)}
+    ours = Target(node.url, ("db.localhost",)), workload_of(database, load)
+    targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": ours}
 
     def one(name: str, count: int, length: float) -> Measurement:
         if load.script:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, publish_beside
+from benchmarks.comparison import Report, Row, chosen, compare, describe_machine, publish_beside
 from benchmarks.load import Measurement, measure, require_wrk
-from benchmarks.peers import Peer, PeerError, bare, brrrd, require_same_answers, workerd
+from benchmarks.peers import Peer, bare, brrrd, require_same_answers, workerd
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
 
 WARM_UP_SECONDS = 1.0
@@ -25,9 +25,7 @@ def run(
 ) -> None:
     require_wrk()
     console = Console()
-    workloads = [one for one in HTTP_WORKLOADS if not only or one.name in only]
-    if not workloads:
-        raise PeerError(f"No such workload. There are: {', '.join(one.name for one in HTTP_WORKLOADS)}.")
+    workloads = chosen(HTTP_WORKLOADS, only, "workload")
     with ExitStack() as stack:
         with console.status("starting workerd and brrrd"):
             # In front of everything else: it listens for as long as the peers may ask it.

@@ -12,26 +12,26 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import Report, Row, compare, describe_machine, milliseconds, publish
-from benchmarks.databases import SCHEMA, SELECT
+from benchmarks.comparison import Report, Row, chosen, compare, describe_machine, milliseconds, publish
+from benchmarks.databases import SCHEMA, SELECT, Load, workload_of
 from benchmarks.load import Measurement, Target, loaded, measure, require_wrk
-from benchmarks.peers import PeerError
-from benchmarks.workloads import Workload
 from tests.node_server import Node
 
 WARM_UP_SECONDS = 1.0
 QUIET = "quiet"
 FULL = "full"
 LOUD = "disturbed"
+Around = dict[str, Callable[[], AbstractContextManager[None]]]
+"""What goes on while the measurement of a name is taken."""
 _SPIN = "import os\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
 
 
@@ -59,11 +59,6 @@ DISTURBANCES = (
 )  # fmt: skip
 
 
-def _pipeline(sql: str) -> str:
-    requests = [{"type": "execute", "stmt": {"sql": sql}}, {"type": "close"}]
-    return msgspec.json.encode({"requests": requests}).decode()
-
-
 @contextmanager
 def full_machine() -> Iterator[None]:
     """Keep every core busy with what any other process goes before."""
@@ -82,43 +77,31 @@ def run(
     """Measure under the disturbances named in `only`, or all. Raises `PeerError` for an unknown name."""
     require_wrk()
     console = Console()
-    chosen = [one for one in DISTURBANCES if not only or one.name in only]
-    if not chosen:
-        raise PeerError(f"No such disturbance. There are: {', '.join(one.name for one in DISTURBANCES)}.")
+    disturbances = chosen(DISTURBANCES, only, "disturbance")
     rows: list[Row] = []
     options = ("--workers", "1", "--database-workers", "1", "--statement-ms", "3000")
     with TemporaryDirectory() as directory, Node(Path(directory) / "node", *options) as node:
         noisy, neighbour = node.create_database("noisy"), node.create_database("neighbour")
         for database in (noisy, neighbour):
             node.sql(database, *SCHEMA)
-        select = _query(neighbour, SELECT)
+        select = workload_of(neighbour, Load("select", "single-row select", (SELECT,)))
         target = Target(node.url, ("db.localhost",))
         measure(target, select, connections=8, seconds=WARM_UP_SECONDS)
-        for disturbance, count in product(chosen, connections):
+        for disturbance, count in product(disturbances, connections):
+            noise = workload_of(noisy, Load(disturbance.name, disturbance.title, (disturbance.sql,)))
+            around: Around = {
+                QUIET: nullcontext,
+                FULL: full_machine,
+                LOUD: partial(loaded, target, noise, connections=disturbance.clients),
+            }
 
-            def one(name: str, count: int = count, disturbance: Disturbance = disturbance) -> Measurement:
-                around: dict[str, Callable[[], AbstractContextManager[None]]] = {
-                    QUIET: nullcontext,
-                    FULL: full_machine,
-                    LOUD: lambda: loaded(target, _query(noisy, disturbance.sql), connections=disturbance.clients),
-                }
+            def one(name: str, count: int = count, around: Around = around) -> Measurement:
                 with around[name]():
                     return measure(target, select, connections=count, seconds=seconds)
 
             with console.status(f"{disturbance.title}, {count} connections"):
                 rows.append(compare([QUIET, FULL, LOUD], rounds, one, workload=disturbance.title, connections=count))
     publish(console, Report(describe_machine(), seconds, rounds, rows), _table(rows), json_file=json_file)
-
-
-def _query(database: dict[str, str], sql: str) -> Workload:
-    return Workload(
-        "query",
-        sql,
-        method="POST",
-        path=f"/v1/{database['database_id']}/v2/pipeline",
-        headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
-        body=_pipeline(sql),
-    )
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -1,7 +1,11 @@
 """How figures are taken and combined; the runs themselves are not tests."""
 
-from benchmarks.comparison import Report, Row, compare, interleave, markdown_table, median, milliseconds
+import pytest
+
+from benchmarks.comparison import Report, Row, chosen, compare, interleave, markdown_table, median, milliseconds
 from benchmarks.load import Measurement, parse
+from benchmarks.peers import PeerError
+from benchmarks.workloads import Workload
 
 
 def a_run(rate: float, p50: float = 100, p99: float = 900, failed: int = 0) -> Measurement:
@@ -32,6 +36,14 @@ def test_compare_measures_each_peer_in_each_round() -> None:
     row = compare(["a", "b"], 3, measure, workload="hello", connections=1)
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert row.peers["a"].rate == 4
+
+
+def test_workloads_are_chosen_by_name_and_an_unknown_one_is_told_which_there_are() -> None:
+    known = [Workload(name, name) for name in ("hello", "json")]
+    assert chosen(known, [], "workload") == known
+    assert chosen(known, ["json"], "workload") == known[1:]
+    with pytest.raises(PeerError, match=r"No such workload\. There are: hello, json\."):
+        chosen(known, ["jsn"], "workload")
 
 
 def test_the_figures_of_wrk_are_read_from_the_script() -> None:
