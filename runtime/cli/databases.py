@@ -84,7 +84,7 @@ def show(
     node: Node, name: DatabaseArgument = None, database: DatabaseOption = None, project: ProjectOption = DEFAULT_PROJECT
 ) -> Shown:
     """Show one database. Its status, worker, size, and where its write-ahead log stands."""
-    answer = node.get(_path(node, project, one_of(name, database, "database")))
+    answer = node.get(database_path(node, project, one_of(name, database, "database")))
     return Shown(answer, lambda: plain(answer["database"]))
 
 
@@ -97,7 +97,7 @@ def usage(
     days: Annotated[int, typer.Option("--days", metavar="N", min=0, max=1000, help="How many days to show.")] = 7,
 ) -> Shown:
     """Show what a database has used. Since the node started, and by day (UTC)."""
-    answer = node.get(_path(node, project, one_of(name, database, "database"), "usage"), days=days)
+    answer = node.get(database_path(node, project, one_of(name, database, "database"), "usage"), days=days)
     return Shown(answer, lambda: _usage(answer["usage"]))
 
 
@@ -131,7 +131,7 @@ def rotate(
 ) -> Shown:
     """Replace the database token. Every token issued before is dead at once."""
     name = one_of(name, database, "database")
-    path = _path(node, project, name)
+    path = database_path(node, project, name)
     answer = node.post(f"{path}/token/rotate")
     if env:
         answer = {"database_url": _url(node, path)} | answer
@@ -158,7 +158,7 @@ def query_token(
     name = one_of(name, database, "database")
     access = "ro" if read_only else "rw"
     body = {"ttl_seconds": ttl_seconds, "audience": audience, "reason": reason, "access": access}
-    answer = node.post(_path(node, project, name, "query-token"), body)
+    answer = node.post(database_path(node, project, name, "query-token"), body)
     return Shown(answer, lambda: plain(answer))
 
 
@@ -172,7 +172,7 @@ def suspend(
 ) -> Shown:
     """Refuse reads and writes. Until the database is resumed."""
     name = one_of(name, database, "database")
-    answer = node.post(_path(node, project, name, "suspend"), {"reason": reason})
+    answer = node.post(database_path(node, project, name, "suspend"), {"reason": reason})
     return Shown(answer, lambda: f"Database {name} is suspended. Undo with: brrrd databases resume {name}")
 
 
@@ -182,7 +182,7 @@ def resume(
 ) -> Shown:
     """Serve a suspended database again."""
     name = one_of(name, database, "database")
-    answer = node.post(_path(node, project, name, "resume"))
+    answer = node.post(database_path(node, project, name, "resume"))
     return Shown(answer, lambda: f"Database {name} is served again.")
 
 
@@ -196,7 +196,7 @@ def delete(
 ) -> Shown:
     """Delete a database. Its files are removed and its tokens are dead."""
     name = one_of(name, database, "database")
-    path = _path(node, project, name)
+    path = database_path(node, project, name)
     confirm(f"Delete database {name} of project {project} with everything in it?", yes)
     answer = node.delete(path)
     return Shown(answer, lambda: f"Deleted database {name}.")
@@ -220,7 +220,7 @@ def open_database(
             raise typer.BadParameter("give the name of a database or its --url, not both")
         given = db_token or os.environ.get("DATABASE_TOKEN")
         return Remote(url, lambda _renew: given)
-    path = _path(node, project, one_of(name, None, "database"))
+    path = database_path(node, project, one_of(name, None, "database"))
     held: list[str] = []
 
     def token(renew: bool) -> str:
@@ -233,17 +233,13 @@ def open_database(
     return Remote(_url(node, path), token)
 
 
-def database_path(node: Node, project: str, database: str, *rest: str) -> str:
-    """Return the control API's path of a database given by name or id."""
-    return _path(node, project, database, *rest)
-
-
 def _url(node: Node, path: str) -> str:
     answer = node.get(path)
     return str(answer["database"]["database_url"])
 
 
-def _path(node: Node, project: str, database: str, *rest: str) -> str:
+def database_path(node: Node, project: str, database: str, *rest: str) -> str:
+    """Return the control API's path of a database given by name or id, or of something of it."""
     return path_of("databases", _database_id(node, project, database), *rest)
 
 
