@@ -17,7 +17,7 @@ from isolates.wire import WINDOW_BYTES
 from tests.router.certificates import certificates
 from tests.router.egress_peer import Egress, Host, egress
 from tests.router.http2_server import Call, Handler, Http2Server, http2_server
-from tests.router.test_egress import HELLO, answering, serving
+from tests.router.scripted_server import HELLO, answering, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
