@@ -103,6 +103,11 @@ class Edge:
         return (frame.data if frame.type == wire.Type.RESPONSE else frame.head).decode()
 
 
+def handler(body: str) -> str:
+    """A module for the real platform whose handler has this body."""
+    return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};"
+
+
 def request_frame(stream: int, url: str = "http://a/", *, method: str = "GET", body: bytes = b"") -> bytes:
     head = f"{method}\n{url}\nrequest-{stream}\nhost\na".encode()
     return wire.encode(stream, wire.Type.REQUEST, flags=wire.END, head=head, data=body)

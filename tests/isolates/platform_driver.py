@@ -77,6 +77,11 @@ def request(
     return wire.encode(stream, Type.REQUEST, flags=wire.END if end else 0, head=head, data=body)
 
 
+def window(stream: int, credit: int) -> bytes:
+    """A WINDOW frame: so many bytes more may be sent."""
+    return wire.encode(stream, Type.WINDOW, data=struct.pack("<I", credit))
+
+
 class Response:
     """What came back on one stream, put together from its frames."""
 

@@ -3,14 +3,14 @@
 import gzip
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import brotli
 import pytest
 
 from isolates.compression import MAX_BROTLI_STREAMS, MAX_STREAMS, CompressionOp, Refusal, Streams
-from tests.isolates.driver import Host, Zygote
+from tests.isolates.driver import Host, handler
 
 GZIP, DEFLATE, RAW, BROTLI = 1, 2, 3, 4
 DECOMPRESS = 1
@@ -132,21 +132,9 @@ def test_streams_are_bounded_until_one_is_closed() -> None:
     assert machine.open(GZIP) > 0
 
 
-@pytest.fixture(scope="module")
-def zygote_with_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    with Zygote(tmp_path_factory.mktemp("hosts"), tmp_path_factory.mktemp("cache"), platform=None) as running:
-        yield running
-
-
 @pytest.fixture
-def host(zygote_with_platform: Zygote) -> Iterator[Host]:
-    forked = zygote_with_platform.fork()
-    yield forked
-    forked.close()
-
-
-def handler(body: str) -> str:
-    return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};"
+def host(platform_host: Host) -> Host:
+    return platform_host
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "deflate-raw", "brotli"])

@@ -6,7 +6,7 @@ import pytest
 
 from isolates import wire
 from isolates.wire import Frame, Type
-from tests.isolates.platform_driver import EGRESS, Platform, request
+from tests.isolates.platform_driver import EGRESS, Platform, request, window
 
 APP = """
 return { default: { async fetch(request) {
@@ -84,7 +84,7 @@ def test_a_large_request_body_keeps_to_the_window() -> None:
         platform.turn()
         stream = platform.sent[0].stream
         assert sum(len(frame.data) for frame in platform.sent) == wire.WINDOW_BYTES
-        platform.turn(wire.encode(stream, Type.WINDOW, data=struct.pack("<I", 1_000_000)), connection=EGRESS)
+        platform.turn(window(stream, 1_000_000), connection=EGRESS)
         assert sum(len(frame.data) for frame in platform.sent) == 400_000
         assert platform.sent[-1].flags == wire.END
 

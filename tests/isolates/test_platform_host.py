@@ -3,34 +3,21 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from isolates import wire
 from isolates.messages import Limits, LoadFailed, Log, Retiring
-from tests.isolates.driver import Edge, Host, Zygote, request_frame
+from tests.isolates.driver import Edge, Host, Zygote, handler, request_frame
 from tests.node import bundle, npm_project
 
 PACKAGES = {"esbuild": "0.28.2", "hono": "4.13.19", "itty-router": "6.0.0", "zod": "4.6.7"}
 
 
-@pytest.fixture(scope="module")
-def real_zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    with Zygote(tmp_path_factory.mktemp("hosts"), tmp_path_factory.mktemp("cache"), platform=None) as running:
-        yield running
-
-
 @pytest.fixture
-def host(real_zygote: Zygote) -> Iterator[Host]:
-    forked = real_zygote.fork()
-    yield forked
-    forked.close()
-
-
-def handler(body: str) -> str:
-    return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};"
+def host(platform_host: Host) -> Host:
+    return platform_host
 
 
 def body_of(edge: Edge, stream: int = 1) -> bytes:
@@ -54,7 +41,7 @@ def body_of(edge: Edge, stream: int = 1) -> bytes:
     ids=["forked for the app", "stood by", "stood by with another heap"],
 )
 def test_timers_set_while_an_app_is_evaluated_take_their_time(
-    real_zygote: Zygote, stands_by: bool, limits: Limits | None
+    platform_zygote: Zygote, stands_by: bool, limits: Limits | None
 ) -> None:
     app = f"""
         const wall = Date.now(), mono = performance.now(), origin = performance.timeOrigin;
@@ -62,7 +49,7 @@ def test_timers_set_while_an_app_is_evaluated_take_their_time(
         const waited = [Date.now() - wall, performance.now() - mono, wall - origin];
         let later = new Promise((resolve) => setTimeout(() => resolve(Date.now() - wall), 300));
         {handler("return Response.json([...waited, await later]);")}"""
-    host = real_zygote.fork(stands_by=stands_by)
+    host = platform_zygote.fork(stands_by=stands_by)
     try:
         edge = host.serve(app, limits=limits)
         edge.request(1)

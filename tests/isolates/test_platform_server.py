@@ -7,7 +7,7 @@ import pytest
 
 from isolates import wire
 from isolates.wire import Type
-from tests.isolates.platform_driver import EDGE, Platform, request
+from tests.isolates.platform_driver import EDGE, Platform, request, window
 
 HELLO = "return { default: { fetch: () => new Response('hello world') } };"
 
@@ -19,10 +19,6 @@ def handler(body: str) -> str:
 
 def data(stream: int, content: bytes, *, end: bool = False) -> bytes:
     return wire.encode(stream, Type.DATA, flags=wire.END if end else 0, data=content)
-
-
-def window(stream: int, credit: int) -> bytes:
-    return wire.encode(stream, Type.WINDOW, data=struct.pack("<I", credit))
 
 
 def cancel(stream: int, why: str = "client closed") -> bytes:

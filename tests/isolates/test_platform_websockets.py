@@ -1,12 +1,10 @@
 """WebSockets on the ring: handing over, flow control both ways, ends, limits; frames as an edge worker sends them."""
 
-import struct
-
 import pytest
 
 from isolates import wire
 from isolates.wire import HEADER_BYTES, SOCKET_PIECE_BYTES, SOCKET_WINDOW_BYTES, Type
-from tests.isolates.platform_driver import EGRESS, Platform, Response
+from tests.isolates.platform_driver import EGRESS, Platform, Response, window
 from tests.isolates.platform_driver import request as plain_request
 
 APP = """
@@ -43,10 +41,6 @@ def message(stream: int, data: bytes, kind: int = wire.TEXT, *, more: bool = Fal
 
 def close(stream: int, code: int = 1000, reason: bytes = b"") -> bytes:
     return wire.encode(stream, Type.CLOSE, flags=wire.END, status=code, data=reason)
-
-
-def window(stream: int, credit: int) -> bytes:
-    return wire.encode(stream, Type.WINDOW, data=struct.pack("<I", credit))
 
 
 def opened(platform: Platform, stream: int = 1, path: str = "/") -> Response:

@@ -1,11 +1,7 @@
 """Promises that are rejected while nobody listens, in a real host."""
 
 from isolates.messages import Limits, Log
-from tests.isolates.driver import Host
-
-
-def handler(body: str) -> str:
-    return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};"
+from tests.isolates.driver import Host, handler
 
 
 def logs_until_end(host: Host) -> list[Log]:
