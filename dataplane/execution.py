@@ -88,7 +88,11 @@ def _failed(stream: Stream, error: SqlError) -> SqlError:
 
 
 def run(stream: Stream, connection: Connection, statement: Statement, values: list[Value], sink: Sink | None) -> Work:
-    """Run `statement`, passing its rows to `sink` and yielding what that returns; return the counters of the result."""
+    """Run `statement`, passing its rows to `sink` and yielding what that returns; return the counters of the result.
+
+    Longer than a function should be: every statement of every client passes here, and parts of it would be generators
+    of their own, with the state that it keeps in local variables as arguments.
+    """
     readonly = statement.readonly
     if (not readonly or stream.taken is not None) and not (yield from _enter(stream, connection, statement)):
         return dict(_NULL_RESULT, query_duration_ms=0.0)

@@ -29,7 +29,6 @@ from router.headers import (
     Peer,
     ResponseHead,
     Trust,
-    brought_request_id,
     field_value,
     request_head,
     split,
@@ -94,8 +93,8 @@ class Edge:
     def request_id(self, headers: Headers, peer: Peer) -> bytes:
         """Return the id of a request: the one a trusted proxy brought if it will do, else a new one."""
         if peer.trusted:
-            brought = brought_request_id(headers)
-            if brought is not None and acceptable(brought):
+            brought = field_value(headers, b"x-request-id")
+            if acceptable(brought):
                 return brought
         return self._ids.new()
 

@@ -191,14 +191,6 @@ def _with_one_cookie(fields: list[bytes]) -> list[bytes]:
     return [*_without(fields, {b"cookie"}), b"cookie", b"; ".join(cookies)]
 
 
-def brought_request_id(headers: Headers) -> bytes | None:
-    """Return the first X-Request-Id of a request, unchecked."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            return value
-    return None
-
-
 class BadResponseError(Exception):
     """The host sent a response head that cannot be passed on. The client gets 502."""
 
