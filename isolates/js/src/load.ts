@@ -7,6 +7,7 @@ import { FAILED, HOST_CONNECTION, LOADED, sendHead, sendText, END } from './ring
 import { Response } from './http/response.ts';
 import { type ScheduledHandler, setScheduled } from './scheduled.ts';
 import { type Handler, setHandler } from './server.ts';
+import { firstPlace } from './stack.ts';
 import { ObjectGetOwnPropertyDescriptor } from './primordials.ts';
 import { isObject } from './webidl.ts';
 
@@ -125,7 +126,5 @@ function locate(error: unknown): Location {
     const { file, line, column } = known as Partial<Location>;
     return { file: `${file ?? ''}`, line: line ?? '', column: column ?? '' };
   }
-  const { stack } = error as { stack?: unknown };
-  const frame = typeof stack === 'string' ? /file:\/\/\/([^\s)]+?):(\d+):(\d+)/.exec(stack) : null;
-  return frame === null ? nowhere : { file: frame[1], line: Number(frame[2]), column: Number(frame[3]) };
+  return firstPlace((error as { stack?: unknown }).stack) ?? nowhere;
 }

@@ -5,6 +5,7 @@ import { dispatch, globalScope, hasListeners } from './events/event_target.ts';
 import { inspectError } from './inspect.ts';
 import { isError } from './late_intrinsics.ts';
 import { ERROR, log } from './log.ts';
+import { firstPlace, type Place } from './stack.ts';
 
 let reporting = false;
 
@@ -13,8 +14,11 @@ export function reportException(error: unknown): void {
   if (!reporting && hasListeners(globalScope, 'error')) {
     reporting = true;
     try {
-      const { filename, lineno, colno } = placeOf(error);
+      const place = placeOf(error);
       const message = messageOf(error);
+      const filename = place === null ? '' : `file:///${place.file}`;
+      const lineno = place?.line ?? 0;
+      const colno = place?.column ?? 0;
       const event = new ErrorEvent('error', { cancelable: true, message, filename, lineno, colno, error });
       eventState(event).trusted = true;
       if (!dispatch(globalScope, event)) return;
@@ -33,21 +37,11 @@ function messageOf(error: unknown): string {
   }
 }
 
-interface Place {
-  filename: string;
-  lineno: number;
-  colno: number;
-}
-
 /** Where app code threw: the first frame in the package, of the error's stack or else of the one that reports it. */
-function placeOf(error: unknown): Place {
-  let stack: unknown;
+function placeOf(error: unknown): Place | null {
   try {
-    stack = isError(error) ? (error as Error).stack : new Error().stack;
+    return firstPlace(isError(error) ? (error as Error).stack : new Error().stack);
   } catch {
-    // A getter of the app's: there is nothing to know.
+    return null; // a getter of the app's: there is nothing to know
   }
-  const frame = typeof stack === 'string' ? /(file:\/\/\/[^\s)]+?):(\d+):(\d+)/.exec(stack) : null;
-  if (frame === null) return { filename: '', lineno: 0, colno: 0 };
-  return { filename: frame[1], lineno: Number(frame[2]), colno: Number(frame[3]) };
 }

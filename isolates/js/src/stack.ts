@@ -29,6 +29,19 @@ export function trimStack(stack: string): string {
   return text;
 }
 
+/** Where a frame of the app's is: a path in its package. */
+export interface Place {
+  file: string;
+  line: number;
+  column: number;
+}
+
+/** The place of the first frame in the package; null without one, or for what is no stack. */
+export function firstPlace(stack: unknown): Place | null {
+  const frame = typeof stack === 'string' ? /file:\/\/\/([^\s)]+?):(\d+):(\d+)/.exec(stack) : null;
+  return frame === null ? null : { file: frame[1], line: Number(frame[2]), column: Number(frame[3]) };
+}
+
 /** Whether a frame, `name (place:1:2)` or `place:1:2`, is one of the platform. */
 function isPlatform(frame: string): boolean {
   const place = frame.slice(frame.lastIndexOf('(') + 1);
