@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.node_server import eventually
 from tests.router.edge import EdgeProcess, RawClient
 
 GET = b"GET /hello HTTP/1.1\r\nHost: a.localhost\r\n\r\n"
@@ -370,19 +371,25 @@ def test_the_path_is_passed_on_undecoded(client: RawClient) -> None:
 
 
 def test_a_client_that_leaves_is_told_to_the_host(edge: EdgeProcess) -> None:
+    before = int(asked(edge, "/held"))
     with edge.connect() as leaving:
         leaving.send(head("POST", "/hold?leaving", "Content-Length: 10") + b"12345")
-        time.sleep(0.1)
+        eventually(10, lambda: int(asked(edge, "/held")) > before)
     assert cancelled(edge, "/hold client disconnected")
+
+
+def asked(edge: EdgeProcess, path: str) -> bytes:
+    """The host's answer on a connection of its own."""
+    with edge.connect() as client:
+        client.send(head("GET", path))
+        return client.response()[2]
 
 
 def cancelled(edge: EdgeProcess, entry: str) -> bool:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        with edge.connect() as client:
-            client.send(head("GET", "/cancelled"))
-            if entry in json.loads(client.response()[2]):
-                return True
+        if entry in json.loads(asked(edge, "/cancelled")):
+            return True
         time.sleep(0.02)
     return False
 
