@@ -29,6 +29,8 @@ from artifacts.rules import (
 
 FILE_NAME = "brrrd.json"
 MAX_MANIFEST_BYTES = 8 << 20
+MAX_CRONS = 32
+"""Those of a `wrangler.json` included."""
 RelativePath = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 
@@ -73,7 +75,7 @@ class Limits(Strict, frozen=True):
     """Requests at once; as many more wait for a moment, further ones get 503."""
 
     max_websockets: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None
-    """WebSockets that one isolate of the app may have open, of clients and to others. Requests for more get 503."""
+    """WebSockets that the app may have open, of clients and to others. Requests for more get 503."""
 
     websocket_message_kb: Annotated[int, msgspec.Meta(ge=1, le=65_536)] | None = None
     """KiB of one WebSocket message that arrives. A larger one closes its WebSocket with code 1009."""
@@ -111,8 +113,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: bool = False
     """Adds the `node:` modules, and what Node.js has on the global object (`Buffer`, `process`)."""
 
-    crons: Annotated[list[str], msgspec.Meta(max_length=32)] = []
-    """When the entry's `scheduled` handler is called, in UTC: five fields, as in `["*/5 * * * *", "0 3 * * MON"]`."""
+    crons: list[str] = []
+    """When the entry's `scheduled` handler is called, in UTC: five fields, as in `["*/5 * * * *", "0 3 * * MON"]`.
+    At most `MAX_CRONS`."""
 
     limits: Limits = Limits()
     headers: list[HeaderRule] = []
@@ -266,6 +269,8 @@ def _check(key: str, problem: str | None) -> None:
 
 
 def _check_crons(crons: list[str]) -> None:
+    if len(crons) > MAX_CRONS:
+        raise bad_manifest(_at("crons", f"expected at most {MAX_CRONS}, got {len(crons)}"))
     for number, expression in enumerate(crons):
         try:
             cron.check(expression, time.time())

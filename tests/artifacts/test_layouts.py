@@ -52,6 +52,13 @@ def test_a_generated_configuration_brings_its_crons(tmp_path: Path) -> None:
     assert resolve(package(tmp_path, files)).crons == ["0 3 * * *"]
 
 
+def test_crons_of_a_generated_configuration_are_no_more_than_those_of_a_manifest(tmp_path: Path) -> None:
+    crons = ", ".join(f'"{minute} * * * *"' for minute in range(33))
+    files = {"wrangler.json": f'{{"main": "index.js", "triggers": {{"crons": [{crons}]}}}}', "index.js": ""}
+    with pytest.raises(PackageError, match="at most 32, got 33"):
+        resolve(package(tmp_path, files))
+
+
 def test_what_is_said_goes_before_what_is_recognised(tmp_path: Path) -> None:
     files = {"brrrd.json": '{"main": "a.js"}', "a.js": "", "server/index.js": "", "client/a.css": ""}
     assert resolved(tmp_path, files) == ("a.js", None, False)

@@ -54,6 +54,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "destination with a line feed": ('{"redirects": [{"source": "/a", "destination": "/b\\r\\nx: y"}]}', "printable"),
     "redirect status": ('{"redirects": [{"source": "/a", "destination": "/b", "status": 200}]}', "redirects[0].status"),
     "cron": ('{"crons": ["* * * * *", "0 25 * * *"]}', '"crons[1]": "0 25 * * *": bad hour'),
+    "many crons": (f'{{"crons": {["* * * * *"] * 33}}}'.replace("'", '"'), '"crons": expected at most 32, got 33'),
     "cron twice": ('{"crons": ["* * * * *", "* * * * *"]}', '"crons[1]": "* * * * *" is there twice'),
     "both fallbacks": (
         '{"assets": {"directory": "a", "not_found": "404.html", "single_page": true}}',
