@@ -7,10 +7,11 @@ none is silently lost. Rules for other hosts (`https://…` in front) mean nothi
 import re
 from collections.abc import Iterator
 from fnmatch import translate
-from typing import Literal
+from itertools import takewhile
+from typing import Literal, NamedTuple
 
 from artifacts.errors import PackageError, bad_manifest
-from artifacts.paths import quoted
+from artifacts.paths import MAX_PATH_BYTES, quoted
 from artifacts.rules import HeaderRule, Redirect, destination_problem, header_problem, source_problem
 
 HEADERS = "_headers"
@@ -80,24 +81,43 @@ def redirects(text: str) -> tuple[list[Redirect], bool]:
 
 
 class IgnoredFiles:
-    """The patterns of an `.assetsignore`, which are those of a `.gitignore`."""
+    """The patterns of an `.assetsignore`, which are those of a `.gitignore`.
+
+    Asked for one file after the other in the order of their paths, it looks at each folder once.
+    """
 
     def __init__(self, text: str) -> None:
-        self._patterns = [_Pattern(line) for _, line in _lines(text)]
-        if len(self._patterns) > MAX_PATTERNS:
+        lines = list(_lines(text))
+        if len(lines) > MAX_PATTERNS:
             raise bad_manifest(f"{IGNORED} has more than {MAX_PATTERNS} patterns")
+        for number, line in lines:
+            _check(IGNORED, number, "the pattern is longer than any path" if len(line) > MAX_PATH_BYTES else None)
+        self._patterns = [_Pattern(line) for _, line in lines]
+        self._folders: list[str] = []
+        """Of the file that was asked for last."""
 
     def __repr__(self) -> str:
         return f"<IgnoredFiles {len(self._patterns)} patterns>"
 
     def __contains__(self, path: str) -> bool:
         """Whether the file at `path`, relative to the static files, is not to be served."""
-        steps = path.split("/")
+        *folders, name = path.split("/")
+        known = sum(1 for _ in takewhile(bool, map(str.__eq__, folders, self._folders)))
+        self._folders = folders
         ignored = False
         for pattern in self._patterns:
-            if pattern.matches(steps):
+            if pattern.matches(folders, name, known):
                 ignored = not pattern.negated
         return ignored
+
+
+class _Reached(NamedTuple):
+    """How far a pattern has come in a path."""
+
+    steps: set[int]
+    """How many steps of it may be taken."""
+    inside: bool
+    """The path is a folder that the pattern means, or is in one."""
 
 
 class _Pattern:
@@ -112,25 +132,34 @@ class _Pattern:
         steps = text.removeprefix("/").split("/")
         if not anchored and steps != ["**"]:
             steps.insert(0, "**")
-        # fnmatch's patterns have atomic groups: they do not backtrack.
-        self._steps = [None if step == "**" else re.compile(translate(step)) for step in steps]
+        # Several `**` in a row mean what one does. fnmatch's patterns have atomic groups: they do not backtrack.
+        once = [step for step, before in zip(steps, ["", *steps], strict=False) if step != "**" or before != "**"]
+        self._steps = [None if step == "**" else re.compile(translate(step)) for step in once]
+        self._reached = [_Reached({0}, False)]
+        """At the root, and in each of the folders that led to the last file."""
 
-    def matches(self, path: list[str]) -> bool:
-        """Whether the pattern means the file at `path`, or a folder that it is in."""
-        reached = {0}
-        for count, step in enumerate(path, 1):
-            reached = {after for at in self._closed(reached) for after in self._taken(at, step)}
-            if len(self._steps) in self._closed(reached) and (count < len(path) or not self._folders_only):
-                return True
-        return False
+    def matches(self, folders: list[str], name: str, known: int) -> bool:
+        """Whether the pattern means the file `name` in `folders`, or a folder that it is in.
+
+        The first `known` of the folders are those of the last call.
+        """
+        del self._reached[known + 1 :]
+        for folder in folders[known:]:
+            before = self._reached[-1]
+            steps = self._after(before.steps, folder)
+            self._reached.append(_Reached(steps, before.inside or len(self._steps) in self._closed(steps)))
+        steps, inside = self._reached[-1]
+        return inside or (not self._folders_only and len(self._steps) in self._closed(self._after(steps, name)))
+
+    def _after(self, reached: set[int], step: str) -> set[int]:
+        return {after for at in self._closed(reached) for after in self._taken(at, step)}
 
     def _closed(self, reached: set[int]) -> set[int]:
         """Add where one gets by taking a `**` for nothing."""
         closed = set(reached)
-        for at in sorted(reached):
-            while at < len(self._steps) - 1 and self._steps[at] is None:
-                at += 1
-                closed.add(at)
+        for at in reached:
+            if at < len(self._steps) - 1 and self._steps[at] is None:
+                closed.add(at + 1)
         return closed
 
     def _taken(self, at: int, step: str) -> Iterator[int]:

@@ -118,10 +118,41 @@ def test_control_files_and_ignored_files_are_not_served(tmp_path: Path) -> None:
         ("*\n!a.js", "a.js", False),
         ("# comment\n\nx[12].js", "x2.js", True),
         ("**", "any/thing", True),
+        ("a/**/**/**", "a/b", True),
+        ("a/**/**", "a", False),
+        ("**/**/b", "x/a/b", True),
     ],
 )
 def test_patterns_are_those_of_gitignore(patterns: str, path: str, ignored: bool) -> None:
     assert (path in IgnoredFiles(patterns)) is ignored
+
+
+def test_files_may_be_asked_for_in_any_order() -> None:
+    ignored = IgnoredFiles("a/b/\n!a/b/c/**\n**/z\nx/*/y")
+    paths = ["a/b/c/d", "a/b", "x/q/y/z", "a/b/c", "z", "a/b/c/d/z", "x/q/y", "a/bb/y", "x/y"]
+    expected = {path: path in IgnoredFiles("a/b/\n!a/b/c/**\n**/z\nx/*/y") for path in paths}
+    assert list(expected.values()) == [False, False, True, True, True, True, True, False, False]
+    for order in (paths, paths[::-1], sorted(paths)):
+        assert {path: path in ignored for path in order} == expected
+
+
+@pytest.mark.parametrize(
+    ("patterns", "problem"),
+    [
+        ("\n".join(f"a{number}" for number in range(101)), "more than 100 patterns"),
+        ("a\n\n" + "**/" * 400 + "b", ".assetsignore, line 3: the pattern is longer than any path"),
+    ],
+)
+def test_more_than_a_path_can_need_is_refused(patterns: str, problem: str) -> None:
+    with pytest.raises(PackageError, match=problem):
+        IgnoredFiles(patterns)
+
+
+def test_many_files_below_each_other_are_not_slow() -> None:
+    # Each folder for each file would be compared for many minutes.
+    ignored = IgnoredFiles("\n".join("**/a/" * 40 + f"z{number}" for number in range(100)))
+    folder = "a/" * 100
+    assert not any(f"{folder}{number}" in ignored for number in range(1000))
 
 
 def test_a_pattern_made_to_be_slow_is_not() -> None:
