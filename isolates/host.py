@@ -207,7 +207,7 @@ class Host:
             self._reports.send_stats(self._ring.counters, self._isolate.heap_bytes)
         if self._reports.changed(self._ring.counters):
             until = self._stats_due
-        until = min(until, self._platform.blocks.trim(now))
+        until = min(until, self._platform.blocks.trim(now), self._platform.spare.trim(now, self._ring.counters))
         if self._link.pending:
             self._link.flush()
             until = min(until, now + 0.05)

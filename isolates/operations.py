@@ -53,6 +53,8 @@ class Op(IntEnum):
     """(number, n): `native.block` is an ArrayBuffer over its first n bytes then; the number is free."""
     PUT_BLOCK_BACK = 12
     """(number)"""
+    COLLECT = 13
+    """Find what died young."""
 
 
 class Failure(IntEnum):
@@ -62,7 +64,8 @@ class Failure(IntEnum):
 
 
 class Operations:
-    """`flush` sends the output buffer; `run_microtasks` is the isolate's; the ring has `watch`, `on_done` and `region`.
+    """`flush` sends the output buffer; `run_microtasks` and `collect` are the isolate's; `watch`, `on_done`, `region`
+    are the ring's.
 
     `show(value)` makes a value JavaScript's `native.block`.
     """
@@ -73,6 +76,7 @@ class Operations:
         *,
         flush: Callable[[], None],
         run_microtasks: Callable[[], None],
+        collect: Callable[[], None],
         watch: Callable[[int, Callable[[], None]], None],
         on_done: Callable[[], None],
         blocks: BlockPool,
@@ -83,6 +87,7 @@ class Operations:
         self._room = len(scratch) - DATA
         self._flush = flush
         self._run_microtasks = run_microtasks
+        self._collect = collect
         self._blocks = blocks
         self._region = region
         self._show = show
@@ -144,6 +149,9 @@ class Operations:
             return self._read_file(bytes(self._take(first)).decode(), second)
         if op == Op.LEND_BLOCK:
             self._show(self._blocks.lend(first, second))
+            return 0
+        if op == Op.COLLECT:
+            self._collect()
             return 0
         if op == Op.PUT_BLOCK_BACK:
             self._blocks.put_back(first)

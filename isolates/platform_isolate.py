@@ -16,10 +16,12 @@ from isolates.operations import Operations
 from isolates.package import Package
 from isolates.rehearsal import own_app, rehearse
 from isolates.ring import Ring
+from isolates.spare_memory import RUNS, SpareMemory
 from isolates.v8.builtins import Builtins
 from isolates.v8.engine import STRINGREF, Engine
 from isolates.v8.isolate import Handle, Isolate
 from isolates.v8.modules import Modules
+from isolates.v8.page_runs import PageRuns
 from isolates.v8.snapshot import Snapshot
 
 MIN_HEAP_MB = 16
@@ -69,6 +71,7 @@ class PlatformIsolate:
         self.ring: Ring
         self.operations: Operations
         self.blocks: BlockPool
+        self.spare: SpareMemory
         self._origin = origin
         self._native: Handle
         self._modules: Modules
@@ -107,10 +110,12 @@ class PlatformIsolate:
             connect=connect,
         )
         self.blocks = BlockPool(isolate)
+        self.spare = SpareMemory(PageRuns(isolate, RUNS))
         operations = self.operations = Operations(
             scratch,
             flush=ring.flush_now,
             run_microtasks=isolate.run_microtasks,
+            collect=isolate.collect_young,
             watch=ring.watch,
             on_done=ring.tell_done,
             blocks=self.blocks,

@@ -135,6 +135,8 @@ SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
     # isolate
     "create_params_init": ("_ZN2v87Isolate12CreateParamsC1Ev", None, (_P,)),
     "new_default_allocator": ("_ZN2v811ArrayBuffer9Allocator19NewDefaultAllocatorEv", _P, ()),
+    "default_isolate_group": ("_ZN2v812IsolateGroup10GetDefaultEv", None, (_P,)),
+    "array_buffer_memory": ("_ZN2v88internal12IsolateGroup32GetSandboxedArrayBufferAllocatorEv", _P, (_P,)),
     "isolate_new": ("_ZN2v87Isolate3NewERKNS0_12CreateParamsE", _P, (_P,)),
     "isolate_enter": ("_ZN2v87Isolate5EnterEv", None, (_P,)),
     "isolate_exit": ("_ZN2v87Isolate4ExitEv", None, (_P,)),

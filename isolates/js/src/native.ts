@@ -41,6 +41,7 @@ const REQUIRE = 9;
 const TAKE_BLOCK = 10;
 const LEND_BLOCK = 11;
 const PUT_BLOCK_BACK = 12;
+const COLLECT = 13;
 
 const DATA_AT = 64;
 
@@ -179,6 +180,11 @@ export function lendBlock(block: Block, size: number): Uint8Array<ArrayBuffer> |
 
 export function putBlockBack(block: Block): void {
   perform(PUT_BLOCK_BACK, block.number);
+}
+
+/** Finds what died young. */
+export function collectYoung(): void {
+  perform(COLLECT);
 }
 
 let canCheckpoint = true;

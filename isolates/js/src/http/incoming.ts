@@ -4,6 +4,7 @@
  */
 
 import { concatBytes } from '../blob.ts';
+import { passedThrough } from '../garbage.ts';
 import { type Block, flushOutput, lendBlock, putBlockBack, takeBlock } from '../native.ts';
 import { max, min, promiseReject, promiseResolve, setBytes, sliceBytes, subarray } from '../primordials.ts';
 import { copyBytes, readBytes } from '../ring/input.ts';
@@ -100,6 +101,7 @@ export class IncomingBody {
     this.#credit -= end - at;
     const whole = this.#whole;
     if (whole === null || this.#chunks.length > 0 || this.#filled + (end - at) > this.#expected) {
+      passedThrough(end - at);
       this.#push(readBytes(at, end), last);
       return;
     }

@@ -1,6 +1,7 @@
 /** A body on its way out in DATA frames, within the window that the other side grants. */
 
 import { utf8Length } from '../encoding/utf8.ts';
+import { passedThrough } from '../garbage.ts';
 import { giveBack } from '../http/body_buffers.ts';
 import { charCodeAt, max, min, stringSlice } from '../primordials.ts';
 import { cancelReader, type ReadableStream, type Reader, readerOf, readFrom } from '../streams.ts';
@@ -93,6 +94,7 @@ export class Outgoing {
         if (done) break;
         if (!isUint8Array(value)) throw new TypeError('The body is a stream that gave something other than bytes');
         if (value.length === 0) continue;
+        passedThrough(value.length);
         left -= value.length;
         if (left < 0) throw new BodyTooLarge();
         this.#pending = value;
