@@ -295,7 +295,8 @@ class EdgeProtocol(asyncio.Protocol):
 
     def place(self, room: memoryview) -> bool:
         """Read what is left of the body into `room`, of exactly that size. False: it is not read in one piece."""
-        if not isinstance(self._parser, LongBody) or self._parser.left != len(room):
+        # What another room has got already is not in `left`: a second one would get what follows the body.
+        if self._placing or not isinstance(self._parser, LongBody) or self._parser.left != len(room):
             return False
         self._placing = True
         self._read_by(PlacedBody(self, room))
