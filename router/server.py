@@ -290,7 +290,9 @@ class EdgeProtocol(asyncio.Protocol):
 
     def go_on(self) -> None:
         """Read on after `hold`."""
-        if not self._waiting and not self._deaf:
+        if not self._waiting and not self._deaf and not self.transport.is_reading():
+            # The client was not read from, maybe for long, and has not stalled.
+            self._since = time.monotonic()
             self.transport.resume_reading()
 
     def place(self, room: memoryview) -> bool:
@@ -299,6 +301,7 @@ class EdgeProtocol(asyncio.Protocol):
         if self._placing or not isinstance(self._parser, LongBody) or self._parser.left != len(room):
             return False
         self._placing = True
+        self._since = time.monotonic()
         self._read_by(PlacedBody(self, room))
         return True
 
