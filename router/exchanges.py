@@ -227,6 +227,7 @@ class HostExchange(Stream, Exchange):
     def body_end(self) -> None:
         self.ended = True
         if self._in_place:
+            self._received = self.request.length
             self.send_placed()
         elif self.started:
             self.send_body(b"", True)
