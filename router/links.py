@@ -371,7 +371,7 @@ class HostLink(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._transport is not None and self._out:
+        if self._transport is not None and self._out and not self.gone:
             out = self._out
             if self._apart:
                 self._transport.writelines(out)
