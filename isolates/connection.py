@@ -24,7 +24,8 @@ KEPT_BYTES = 64 << 10
 GONE = -1
 
 _INT = struct.Struct("i")
-_ONE_DESCRIPTOR = socket.CMSG_SPACE(_INT.size)
+_ONE_DESCRIPTOR = socket.CMSG_LEN(_INT.size)
+"""And no more: with its padding, which `CMSG_SPACE` adds, there would be room for a second one, that nobody closes."""
 _length = struct.Struct("<I").unpack_from
 _header = struct.Struct("<IIBB").unpack_from
 
