@@ -1,6 +1,7 @@
 """Drives a real zygote and real hosts from a test: the side of supervisor and edge worker, with blocking sockets."""
 
 import contextlib
+import mmap
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from isolates.messages import Exited, Fork, Forked, FromHost, FromZygote, Limits
 from runtime.channel import FD, Decoder, encode
 
 TIMEOUT = 20.0
+MEMORY_NAME = "test-bodies"
 STUB = Path(__file__).parent / "stub_platform.js"
 M = TypeVar("M")
 
@@ -61,9 +63,9 @@ class End:
 
 
 class Edge:
-    """An edge worker's connection to a host."""
+    """An edge worker's connection to a host. `shares`: with memory that the host may have bodies written to."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, shares: bool = False) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(TIMEOUT)
         try:
@@ -71,9 +73,31 @@ class Edge:
         except OSError:
             self.sock.close()
             raise
+        self.memory: mmap.mmap | None = None
+        self._descriptor = -1
+        if shares:
+            self._share()
         self._buffer = b""
         self._frames: list[wire.Frame] = []
         self._greeted = False
+
+    def _share(self) -> None:
+        self._descriptor = os.memfd_create(MEMORY_NAME)
+        os.ftruncate(self._descriptor, wire.MEMORY_BYTES)
+        self.memory = mmap.mmap(self._descriptor, wire.MEMORY_BYTES)
+        socket.send_fds(self.sock, [wire.encode(0, wire.Type.MEMORY)], [self._descriptor])
+
+    @property
+    def shared_bytes(self) -> int:
+        """How much memory there is behind what is shared."""
+        return os.fstat(self._descriptor).st_blocks * 512
+
+    def close(self) -> None:
+        self.sock.close()
+        if self.memory is not None:
+            self.memory.close()
+            self.memory = None
+            os.close(self._descriptor)
 
     def request(self, stream: int, url: str = "http://a/", *, method: str = "GET", body: bytes = b"") -> None:
         self.sock.sendall(request_frame(stream, url, method=method, body=body))
@@ -154,14 +178,14 @@ class Host:
         self.end.expect(Loaded)
         return self.connect()
 
-    def connect(self) -> Edge:
-        self._edges.append(Edge(self.path))
+    def connect(self, *, shares: bool = False) -> Edge:
+        self._edges.append(Edge(self.path, shares=shares))
         return self._edges[-1]
 
     def close(self) -> None:
         """Let go of the host, which ends it."""
         for edge in self._edges:
-            edge.sock.close()
+            edge.close()
         self.end.sock.close()
 
     def exit_status(self) -> int:

@@ -146,6 +146,12 @@ export function isUnusable(body: Body | null): boolean {
 /** The body's stream, made now if it has none. */
 export function streamOf(body: Body): ReadableStream<unknown> {
   if (body.stream !== null) return body.stream;
+  if (body.used) {
+    // What was in it belongs to whoever consumed it, and may still be arriving there.
+    body.stream = new ReadableStream({ type: 'bytes' }) as ReadableStream<unknown>;
+    exhaust(body.stream);
+    return body.stream;
+  }
   const { source, incoming } = body;
   if (incoming !== null) body.stream = incoming.toStream() as ReadableStream<unknown>;
   else {
@@ -153,7 +159,6 @@ export function streamOf(body: Body): ReadableStream<unknown> {
     sources.set(body.stream, source!);
     body.borrowed = null;
   }
-  if (body.used) exhaust(body.stream);
   return body.stream;
 }
 
