@@ -65,6 +65,8 @@ class BlockPool:
         self._next_number = 1
         self._patience = 0
         """So many bodies that find no free block shall come before V8 is asked to collect again."""
+        self._kept_bytes = 0
+        """Lent to ArrayBuffers that a collection of all there is found alive, at most."""
         self._used = 0.0
 
     def __repr__(self) -> str:
@@ -123,6 +125,7 @@ class BlockPool:
             return idle_at
         self._isolate.collect_young()
         self._reclaim()
+        self._collect_old()
         self._close(self._free)
         # What the app keeps is looked at when the next body comes.
         self._used = now if self._taken or self._free else math.inf
@@ -177,12 +180,27 @@ class BlockPool:
             self._free.remove(block)
             self.held_bytes -= block.block.size
 
+    @property
+    def _lent_bytes(self) -> int:
+        return sum(block.block.size for block in self._lent)
+
+    def _collect_old(self) -> None:
+        """Have V8 find what died old, if much that is lent may have: it sees no reason to of itself while idle.
+
+        Many bodies at once are still in use when V8 next collects, and old from then on.
+        """
+        self._kept_bytes = min(self._kept_bytes, self._lent_bytes)
+        if self._lent_bytes >= self._kept_bytes + GARBAGE_BYTES:
+            self._isolate.collect_all()
+            self._reclaim()
+            self._kept_bytes = self._lent_bytes
+
     def _collect(self) -> bool:
         """Have V8 collect, if the app has much and may have let go of it; return whether there was something."""
         if self._patience:
             self._patience -= 1
             return False
-        if sum(block.block.size for block in self._lent) < GARBAGE_BYTES:
+        if self._lent_bytes < GARBAGE_BYTES:
             return False
         self._isolate.collect_young()
         count = self._reclaim()
