@@ -18,8 +18,12 @@ class SharedMemory:
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("brrrd-bodies", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.descriptor, MEMORY_BYTES)
-        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        try:
+            os.ftruncate(self.descriptor, MEMORY_BYTES)
+            fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        except OSError:
+            os.close(self.descriptor)
+            raise
         self._view: memoryview | None = None
 
     def __repr__(self) -> str:
