@@ -35,8 +35,8 @@ CLOSE_SECONDS = 10.0
 """For the other side's answer to a close frame."""
 LINGER_SECONDS = 2.0
 """For the other side to close the connection, so that a reset does not destroy the last frame."""
-EVENTS_PER_TURN = 64
-"""Frames of one connection that are looked at before others get their turn."""
+EVENTS_PER_TURN = 16
+"""Frames of one connection that are looked at before others get their turn, of which many may be floods."""
 
 
 _CLOSE = int(Opcode.CLOSE)
