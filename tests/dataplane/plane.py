@@ -132,7 +132,15 @@ class WorkerProcess:
         return await self.exited()
 
     async def stats(self, where: Callable[[WorkerStats], bool] = lambda _: True) -> WorkerStats:
-        return await self.expect(WorkerStats, where)
+        """The next statistics that `where` holds for; those without a database that it looks for are passed over."""
+
+        def holds(stats: WorkerStats) -> bool:
+            try:
+                return where(stats)
+            except KeyError:
+                return False
+
+        return await self.expect(WorkerStats, holds)
 
 
 class Plane:
