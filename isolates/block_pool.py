@@ -152,8 +152,7 @@ class BlockPool:
 
     def _make(self, size: int, region: Region | None) -> PooledBlock | None:
         """Return a new block if there is room for it, perhaps in place of free ones of other kinds."""
-        if any(block.useless for block in self._free):
-            self._close([block for block in self._free if block.useless])
+        self._close([block for block in self._free if block.useless])
         excess = self.held_bytes + size - MAX_BYTES
         if excess > sum(block.block.size for block in self._free):
             return None

@@ -30,12 +30,7 @@ class PlacedBody(asyncio.BufferedProtocol):
         self._room = room
 
     def __repr__(self) -> str:
-        return f"<PlacedBody, {self.left} bytes left>"
-
-    @property
-    def left(self) -> int:
-        """Bytes that are still to come."""
-        return len(self._room)
+        return f"<PlacedBody, {len(self._room)} bytes left>"
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._room
