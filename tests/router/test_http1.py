@@ -4,7 +4,6 @@ import json
 import random
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from tests.node_server import eventually
 from tests.router.edge import EdgeProcess, RawClient
 
 GET = b"GET /hello HTTP/1.1\r\nHost: a.localhost\r\n\r\n"
-
-
-@pytest.fixture
-def client(edge: EdgeProcess) -> Iterator[RawClient]:
-    with edge.connect() as client:
-        yield client
 
 
 def head(method: str, path: str, *lines: str, host: str = "a.localhost") -> bytes:

@@ -1,7 +1,6 @@
 """Long bodies of known length at the edge, of which the parser sees only the beginning."""
 
 import hashlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -9,12 +8,6 @@ from tests.router.edge import EdgeProcess, RawClient
 from tests.router.test_http1 import GET, cancelled, head, is_closed
 
 LONG = bytes(range(256)) * 4096
-
-
-@pytest.fixture
-def client(edge: EdgeProcess) -> Iterator[RawClient]:
-    with edge.connect() as client:
-        yield client
 
 
 def upload(*lines: str) -> bytes:

@@ -3,15 +3,14 @@
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from isolates.wire import END, HELD_BYTES, MAX_HELD_BYTES, MEMORY_BYTES, PLACED, Type
 from tests.router.edge import EdgeProcess, RawClient, edge_process
-from tests.router.placing_host import PlacingHost, placing_host
+from tests.router.placing_host import PlacingHost
 from tests.router.test_http1 import head, is_closed
 
 MB = 1 << 20
@@ -23,18 +22,6 @@ GET = head("GET", "/after")
 async def edge() -> AsyncIterator[EdgeProcess]:
     async with edge_process() as edge:
         yield edge
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def host(edge: EdgeProcess, tmp_path: Path) -> AsyncIterator[PlacingHost]:
-    async with placing_host(edge, tmp_path / "h") as host:
-        yield host
-
-
-@pytest.fixture
-def client(edge: EdgeProcess) -> Iterator[RawClient]:
-    with edge.connect() as client:
-        yield client
 
 
 def post(*lines: str, length: int = len(BODY)) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -26,23 +26,11 @@ async def edge() -> AsyncIterator[EdgeProcess]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def host(edge: EdgeProcess, tmp_path: Path) -> AsyncIterator[PlacingHost]:
-    async with placing_host(edge, tmp_path / "h") as host:
-        yield host
-
-
-@pytest_asyncio.fixture(loop_scope="module")
 async def strict(edge: EdgeProcess, tmp_path: Path) -> AsyncIterator[PlacingHost]:
     """A host of an app with little time and small bodies."""
     limits = {"wall_ms": WALL_MS, "max_body_bytes": 500_000}
     async with placing_host(edge, tmp_path / "h", **limits) as host:
         yield host
-
-
-@pytest.fixture
-def client(edge: EdgeProcess) -> Iterator[RawClient]:
-    with edge.connect() as client:
-        yield client
 
 
 def half(host: PlacingHost, client: RawClient, offset: int = 0) -> int:
