@@ -6,6 +6,7 @@ and the cache process. It ends by `os._exit`, always.
 """
 
 import math
+import mmap
 import os
 import socket
 import time
@@ -51,6 +52,8 @@ WALL_GRACE_MS = 250
 """The edge answers 504 at the limit; only then is JavaScript ended."""
 HEAP_GRACE_BYTES = 64 << 20
 """Heap beyond the limit in which JavaScript can be ended; without it V8 would abort the process."""
+LAST_BYTES = 1 << 20
+"""Kept untouched, for what is to be said when the app has taken all the rest."""
 STATS_SECONDS = 1.0
 DRAIN_QUIET_SECONDS = 0.25
 """How long requests that crossed the GOAWAY on the wire are waited for."""
@@ -91,6 +94,7 @@ class Host:
         self._fires = Fires()
         self._drain_until: float | None = None
         self._last_busy = 0.0
+        self._last_memory = mmap.mmap(-1, LAST_BYTES, flags=mmap.MAP_PRIVATE)
         self._limits = Limits()
         with yields.yielding():
             self._prepare(self._limits.memory_mb)
@@ -122,6 +126,7 @@ class Host:
         )
         self._isolate = platform.isolate
         platform.prepare(guarded=self._guarded, on_frames=self._on_frames, on_due=self._on_due, connect=self._connect)
+        platform.operations.crypto.on_no_memory = self._on_no_buffer
         self._ring = platform.ring
 
     def _rehearse(self) -> None:
@@ -185,6 +190,8 @@ class Host:
         def guarded(_info: int) -> None:
             try:
                 call()
+            except MemoryError:
+                self._end_without_memory("nothing is left for operations of the platform")
             except Exception as error:  # the door between V8 and this room
                 self._fail(f"the host stopped: {error!r}")
                 self._exit(EXIT_BROKEN)
@@ -361,24 +368,32 @@ class Host:
         V8 also asks when a buffer outside the heap could not be had; then the answer is no, and a RangeError is thrown.
         """
         if self._isolate.heap_bytes() < current * 3 // 4:
-            message = f"A buffer could not be had: the limit memory_mb = {self._limits.memory_mb} is used up"
-            now = time.monotonic()
-            if now >= self._buffers_due:  # V8 asks again and again for the same buffer
-                self._buffers_due = now + STATS_SECONDS
-                self._reports.hit("memory_mb", message)
+            self._on_no_buffer()
             return current
         self._retire("memory_mb", self._memory_message("the heap is full"))
         self._isolate.terminate()
         self._watchdog.end_soon()
         return current + HEAP_GRACE_BYTES
 
+    def _on_no_buffer(self) -> None:
+        """Memory beside the heap was asked for in vain, and the app can go on."""
+        message = f"A buffer could not be had: the limit memory_mb = {self._limits.memory_mb} is used up"
+        now = time.monotonic()
+        if now >= self._buffers_due:  # V8 asks again and again for the same buffer
+            self._buffers_due = now + STATS_SECONDS
+            self._reports.hit("memory_mb", message)
+
     def _on_fatal(self, reason: str, out_of_memory: bool) -> None:
         """V8 is about to abort the process: say why, and spare the core dump."""
         if out_of_memory:
-            self._retire("memory_mb", self._memory_message(reason))
-            self._exit(EXIT_RETIRED)
+            self._end_without_memory(reason)
         self._fail(f"V8 failed: {reason}")
         self._exit(EXIT_BROKEN)
+
+    def _end_without_memory(self, reason: str) -> NoReturn:
+        self._last_memory.close()
+        self._retire("memory_mb", self._memory_message(reason))
+        self._exit(EXIT_RETIRED)
 
     def _memory_message(self, reason: str) -> str:
         return f"out of memory (limit memory_mb = {self._limits.memory_mb}): {reason}; the isolate was ended"

@@ -59,7 +59,7 @@ _REFUSALS: dict[type[Refused], Refusal] = {
 }
 Answer = tuple[int, bytes]
 """0 or a `Refusal`, and the reply."""
-_NO_MEMORY: Answer = (int(Refusal.OPERATION), b"there is not enough memory for the operation")
+_NO_MEMORY: Answer = (int(Refusal.OPERATION), b"there is not enough memory for the operation (limit memory_mb)")
 
 
 class _Running(NamedTuple):
@@ -79,6 +79,8 @@ class Calls:
         self._data = data
         self._watch = watch
         self._on_done = on_done
+        self.on_no_memory: Callable[[], None] = lambda: None
+        """Called when an operation was refused because the process has no memory left for it."""
         self._request = bytearray()
         self._reply = b""
         self._threads: ThreadPoolExecutor | None = None
@@ -107,7 +109,8 @@ class Calls:
         """Do one operation of `CryptoOp`; return the words 0, 1 and 2 of the answer.
 
         Raises:
-            ValueError: the request makes no sense.
+            MemoryError: there is no memory left to go on with.
+        ValueError: the request makes no sense.
             NotImplementedError: there is no such operation.
         """
         if op == CryptoOp.CALL:
@@ -127,7 +130,7 @@ class Calls:
                 self._request += piece
                 return 0
         except MemoryError:
-            pass
+            self.on_no_memory()
         self._request = bytearray()
         return Refusal.OPERATION
 
@@ -148,6 +151,8 @@ class Calls:
         return self._answer(*self._done.popleft())
 
     def _answer(self, ticket: int, answer: Answer) -> tuple[int, int, int]:
+        if answer is _NO_MEMORY:
+            self.on_no_memory()
         code, self._reply = answer
         size = len(self._reply)
         if self._put(0) == size:
@@ -175,7 +180,11 @@ class Calls:
             self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._watch(self._event, self._on_event)
         self._last_ticket += 1
-        self._threads.submit(self._run_on_thread, self._last_ticket, number, fields)
+        try:
+            self._threads.submit(self._run_on_thread, self._last_ticket, number, fields)
+        except RuntimeError as error:
+            # There is no room for a thread's stack. The executor has kept the call, so that it is of no use any more.
+            raise MemoryError(str(error)) from error
         return self._last_ticket
 
     def _run_on_thread(self, ticket: int, number: int, fields: functions.Fields) -> None:

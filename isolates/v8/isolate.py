@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
+from isolates.v8 import endings
 from isolates.v8.engine import Engine
 from isolates.v8.errors import JavaScriptError, Terminated
 from isolates.v8.snapshot import Snapshot
 from isolates.v8.symbols import (
+    ENDING_CALLBACK,
     FATAL_CALLBACK,
     FUNCTION_CALLBACK,
     NEAR_HEAP_LIMIT_CALLBACK,
@@ -28,6 +30,7 @@ from isolates.v8.symbols import (
 
 Handle = int
 
+GAVE_UP = "it met an array or a string of a length that it cannot make, or a fault of its own"
 _MEGABYTE = 1 << 20
 _YOUNG_BYTES = 24 * _MEGABYTE
 """Three semi-spaces of 8 MB: fewer scavenges than with the least, less memory than with V8's default of 16 MB each."""
@@ -119,6 +122,11 @@ class Isolate:
 
         params.oom_error_callback = self._callback(OOM_CALLBACK(out_of_memory))
         params.fatal_error_callback = self._callback(FATAL_CALLBACK(fatal))
+        endings.listen(
+            engine,
+            no_memory=self._callback(ENDING_CALLBACK(lambda: on_fatal("nothing is left for buffers", True))),
+            giving_up=self._callback(ENDING_CALLBACK(lambda: on_fatal(GAVE_UP, False))),
+        )
         self.pointer: int = engine.isolate_new(ctypes.addressof(params))
         engine.isolate_enter(self.pointer)
         # An outermost handle scope that is never closed: what `v8::HandleScope` does, inline, is to count its level up.

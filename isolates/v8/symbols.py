@@ -101,6 +101,7 @@ FUNCTION_CALLBACK = ctypes.CFUNCTYPE(None, _P)
 PROMISE_REJECT_CALLBACK = ctypes.CFUNCTYPE(None, PromiseRejectMessage)
 NEAR_HEAP_LIMIT_CALLBACK = ctypes.CFUNCTYPE(_SIZE, _P, _SIZE, _SIZE)
 OOM_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p, _P)
+ENDING_CALLBACK = ctypes.CFUNCTYPE(None)
 FATAL_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p)
 RESOLVE_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _SIZE, _P)
 IMPORT_CALLBACK = ctypes.CFUNCTYPE(_P, _P, _P, _P, _P, _P)
@@ -115,6 +116,7 @@ _MAYBE_INT = ctypes.c_uint64
 SYMBOLS: dict[str, tuple[str, Any, tuple[Any, ...]]] = {
     "init_v8": ("mr_init_v8", None, (ctypes.c_char_p, ctypes.c_char_p)),
     "set_flags": ("_ZN2v82V818SetFlagsFromStringEPKc", None, (ctypes.c_char_p,)),
+    "set_print_stack_trace": ("_ZN2v84base18SetPrintStackTraceEPFvvE", None, (_P,)),
     "version": ("mr_v8_version", ctypes.c_char_p, ()),
     "current_platform": ("_ZN2v88internal2V818GetCurrentPlatformEv", _P, ()),
     "pump_message_loop": (

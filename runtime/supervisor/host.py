@@ -161,6 +161,11 @@ class Host:
         elif self._channel is not None and self.state is not HostState.GONE:
             self._channel.close()  # not forked yet, or its pid is unknown: end of file ends it
 
+    @property
+    def unexplained(self) -> bool:
+        """Whether a signal ended it before it could say why."""
+        return self.retiring is None and self.exit_status.done() and self.exit_status.result() < 0
+
     def reason(self) -> str:
         """Why it ended, for the app's owner."""
         if self.retiring is not None:

@@ -265,9 +265,12 @@ class IsolateHosts:
     def _ran_out(self, host: Host, placement: Placement) -> None:
         """The kernel ended it at the limit of its control group: say for it what it could not say any more."""
         host.retiring = out_of_memory(placement.limits.memory_mb)
-        line = Log(time.time(), "error", "", host.retiring.message)
-        self._telemetry.app_log(placement.app_id, placement.build_id, placement.directory, line)
+        self._tell_owner(placement, host.retiring.message)
         self._telemetry.host_retired(placement.app_id, host.retiring.limit)
+
+    def _tell_owner(self, placement: Placement, message: str) -> None:
+        line = Log(time.time(), "error", "", message)
+        self._telemetry.app_log(placement.app_id, placement.build_id, placement.directory, line)
 
     def _leave(self, host: Host) -> None:
         """It serves no more: tell the edge, and bring up another one."""
@@ -298,6 +301,8 @@ class IsolateHosts:
                 self._revival = asyncio.get_running_loop().call_later(REVIVAL_SECONDS, self._revive)
             return
         log.warning("host of %s died: %s", host.app, host.reason())
+        if host.unexplained:
+            self._tell_owner(pool.placement, f"The process of the app's isolate ended: {host.reason()}")
         self._recover(pool, host.reason())
 
     def _revive(self) -> None:

@@ -2,6 +2,8 @@
 metric."""
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +16,10 @@ from tests.node_server import Node, eventually
 CUT = 0
 """Instead of a status: the response broke off."""
 FAR = "fetch('http://told-far.localhost:PORT/' + what)"
+FILL = """
+const all = [];
+for (let size = 1e7; size > 1e6; size /= 2) { try { for (;;) all.push(new Uint8Array(size).fill(1)); } catch {} }"""
+"""All memory is taken but a megabyte or so."""
 FAR_APP = """
 export default { fetch(request) {
   const { pathname } = new URL(request.url);
@@ -53,6 +59,56 @@ CASES = [
         "const all = []; for (;;) all.push(new Uint8Array(1e7).fill(1));",
         200,
         "RangeError",
+        {"memory_mb": 32},
+    ),
+    Case(
+        "pages",
+        "memory_mb",
+        "const all = []; for (;;) all.push(new Uint8Array(1e5));",
+        503,
+        "memory_mb",
+        {"memory_mb": 32},
+    ),
+    Case(
+        "objects beside buffers",
+        "memory_mb",
+        f"{FILL} const objects = []; for (;;) objects.push([objects.length]);",
+        503,
+        "memory_mb",
+        {"memory_mb": 32},
+    ),
+    Case(
+        "encryption",
+        "memory_mb",
+        """
+        const key = await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, true, ["encrypt"]);
+        const all = [], iv = new Uint8Array(12), data = new Uint8Array(3e6);
+        for (;;) all.push(await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, data));""",
+        200,
+        "Error",
+        {"memory_mb": 32},
+    ),
+    Case(
+        "a thread",
+        "memory_mb",
+        f"""{FILL}
+        const parameters = {{ name: "PBKDF2", hash: "SHA-256", salt: new Uint8Array(8), iterations: 100_000 }};
+        const key = await crypto.subtle.importKey("raw", new Uint8Array(8), "PBKDF2", false, ["deriveBits"]);
+        await crypto.subtle.deriveBits(parameters, key, 256);""",
+        503,
+        "memory_mb",
+        {"memory_mb": 32},
+    ),
+    Case(
+        "decompression",
+        "memory_mb",
+        f"""
+        const through = (bytes, stream) => new Response(new Blob([bytes]).stream().pipeThrough(stream)).bytes();
+        const packed = await through(new Uint8Array(2e7), new CompressionStream("gzip"));
+        {FILL}
+        for (;;) all.push(await through(packed, new DecompressionStream("gzip")));""",
+        503,
+        "memory_mb",
         {"memory_mb": 32},
     ),
     Case(
@@ -166,3 +222,19 @@ def test_no_slot_is_lost_to_an_app_that_has_all_its_timers_pending(node: Node) -
     node.deploy({"w.js": worker, "brrrd.json": manifest}, "told-timers")
     assert [node.get("told-timers").text for _ in range(3)] == ["well"] * 3
     assert "Uncaught" not in node.control("GET", "/v1/projects/default/apps/told-timers/logs").text
+
+
+def test_the_owner_is_told_of_an_end_that_is_no_limit(node: Node) -> None:
+    worker = """
+    export default { fetch({ url }) {
+      if (url.endsWith("/long")) return new Response("x".repeat(3e8).split("").length);
+      return new Response("well");
+    } };"""
+    node.deploy({"w.js": worker, "brrrd.json": '{"main": "w.js", "limits": {"max_isolates": 1}}'}, "told-ends")
+    assert node.get("told-ends", "/long").status_code == 503
+    eventually(10, lambda: "V8 failed: it met an array or a string" in owner_reads(node, "told-ends"), every=0.1)
+    assert node.get("told-ends").text == "well"
+    app_id = node.control("GET", "/v1/projects/default/apps/told-ends").json()["app"]["app_id"]
+    hosts = node.control("GET", "/v1/status").json()["hosts"]
+    os.kill(next(host["pid"] for host in hosts if host["app_id"] == app_id), signal.SIGKILL)
+    eventually(10, lambda: "it was ended by SIGKILL" in owner_reads(node, "told-ends"), every=0.1)
