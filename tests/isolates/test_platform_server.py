@@ -648,3 +648,37 @@ def test_a_large_text_of_long_characters_is_sent_whole_in_small_windows() -> Non
         platform.turn(window(1, 1_000_000))
         assert platform.responses[1].body.decode() == text
         assert platform.responses[1].ended
+
+
+OVERRIDDEN = {
+    "class B extends Blob { get size() { ran(); } get type() { ran(); } }; console.log(new B(['ab']))": (
+        "B { size: 2, type: '' }"
+    ),
+    "class F extends File { get name() { ran(); } }; console.log(new F(['ab'], 'n'))": (
+        "F { name: 'n', size: 2, type: '' }"
+    ),
+    "class U extends URL { get href() { ran(); } }; console.log(new U('http://a/'))": "URL { href: 'http://a/' }",
+    "class A extends Uint8Array { get length() { ran(); } }; console.log(new A(2))": "A(2) [ 0, 0 ]",
+    "const e = new Error('m'); Object.defineProperty(e, 'stack', { get: ran }); console.log(e)": "Error: m",
+    "console.table([{ get a() { throw 1; } }])": "[ { a: [Getter] } ]",
+}
+"""What an app might make of platform objects, and the first line that the console shows all the same."""
+
+
+@pytest.mark.parametrize("script", OVERRIDDEN)
+def test_console_runs_no_getters_of_the_app(script: str) -> None:
+    counting = "let runs = 0; const ran = () => { runs++; throw 1; };"
+    app = counting + handler(script + "; return new Response(`${runs}`);")
+    with Platform(app) as platform:
+        assert platform.fetch().body == b"0"
+        assert [text.split("\n")[0] for _, _, text in platform.logs] == [OVERRIDDEN[script]]
+
+
+@pytest.mark.parametrize("base, made", [("Error", "'m'"), ("DOMException", "'m', 'N'")])
+def test_console_shows_errors_whose_getters_throw(base: str, made: str) -> None:
+    # V8 itself asks for name and message when it puts the stack's text together.
+    getters = "get name() { throw 1; } get message() { throw 2; }"
+    script = f"class E extends {base} {{ {getters} }} console.log(new E({made})); return new Response('x');"
+    with Platform(handler(script)) as platform:
+        assert platform.fetch().body == b"x"
+        assert platform.logs[0][2].split("\n")[0] == ("Error: m" if base == "Error" else "N: m")

@@ -16,6 +16,8 @@ import {
 
 /** A view that nobody writes to: slices share it. */
 export let blobBytes: (blob: Blob) => Uint8Array<ArrayBuffer>;
+/** What `type` says, whatever a subclass made of that. */
+export let blobTypeOf: (blob: Blob) => string;
 export let isBlob: (value: unknown) => value is Blob;
 
 const STREAM_CHUNK_BYTES = 64 << 10;
@@ -43,6 +45,7 @@ export class Blob {
 
   static {
     blobBytes = (blob) => blob.#bytes;
+    blobTypeOf = (blob) => blob.#type;
     isBlob = (value): value is Blob => isObject(value) && #bytes in value;
   }
 
@@ -99,6 +102,8 @@ export class Blob {
 }
 
 export let isFile: (value: unknown) => value is File;
+/** As `blobTypeOf`. */
+export let fileNameOf: (file: File) => string;
 
 export class File extends Blob {
   #name: string;
@@ -121,6 +126,7 @@ export class File extends Blob {
 
   static {
     isFile = (value): value is File => isObject(value) && #name in value;
+    fileNameOf = (file) => file.#name;
   }
 
   get name(): string {

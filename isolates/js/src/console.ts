@@ -104,7 +104,12 @@ const methods = {
     print(INFO, args);
   },
   table(data: unknown = undefined, columns: unknown = undefined): void {
-    const lines = table(data, columns);
+    let lines: string | null;
+    try {
+      lines = table(data, columns);
+    } catch {
+      lines = null; // of what the app's getters, or a proxy's traps, let nobody look at
+    }
     if (lines === null) print(INFO, [data]);
     else print(INFO, [lines]);
   },

@@ -86,6 +86,9 @@ class State extends Given {
   }
 }
 
+/** What `name` and `message` say, whatever a subclass made of them. */
+export const { nameOf: exceptionName, messageOf: exceptionMessage } = State;
+
 /** Whether a value is one, whatever its prototype is. */
 export function isDOMException(value: object): value is DOMException {
   return State.has(value);

@@ -6,7 +6,7 @@
  */
 
 import { type BuiltinKind, builtinKind } from './builtin_kind.ts';
-import { isDOMException } from './dom_exception.ts';
+import { exceptionMessage, exceptionName, isDOMException } from './dom_exception.ts';
 import { shownFields, shownPairs } from './inspect_platform.ts';
 import { emptyItems, moreItems, quote, wrap } from './inspect_text.ts';
 import {
@@ -21,7 +21,7 @@ import {
   setSize,
   stringValue,
 } from './internal_slots.ts';
-import { isError } from './late_intrinsics.ts';
+import { errorStack, isError } from './late_intrinsics.ts';
 import {
   arrayBufferByteLength,
   isArray,
@@ -29,11 +29,12 @@ import {
   ObjectGetPrototypeOf,
   ReflectApply,
   ReflectOwnKeys,
+  typedArrayLength,
   typedArrayTag,
   uncurryThis,
 } from './primordials.ts';
 import { trimStack } from './stack.ts';
-import { isURL } from './url/url.ts';
+import { isURL, urlHref } from './url/url.ts';
 
 const MAX_DEPTH = 2;
 const MAX_ENTRIES = 100;
@@ -244,17 +245,19 @@ function formatError(value: Error, depth: number, context: Context): string {
 function stackOf(value: Error): string {
   let name: unknown;
   let message: unknown;
-  if (isDOMException(value)) ({ name, message } = value);
-  else {
+  if (isDOMException(value)) {
+    name = exceptionName(value);
+    message = exceptionMessage(value);
+  } else {
     name = dataProperty(value, 'name');
     message = dataProperty(value, 'message');
   }
   const title = `${typeof name === 'string' ? name : 'Error'}${typeof message === 'string' && message !== '' ? `: ${message}` : ''}`;
-  let stack: unknown;
+  let stack: unknown = ObjectGetOwnPropertyDescriptor(value, 'stack')?.value; // what the app put in its place
   try {
-    stack = value.stack; // the engine's accessor, or what the app put there
+    stack ??= errorStack(value);
   } catch {
-    stack = undefined;
+    // the app's Error.prepareStackTrace
   }
   if (typeof stack !== 'string' || stack === '') return `[${title}]`;
   const frames = stack.indexOf('\n    at ');
@@ -293,7 +296,7 @@ function formatArray(value: unknown[], depth: number, context: Context): string 
 }
 
 function formatTypedArray(value: Uint8Array, context: Context): string {
-  const { length } = value;
+  const length = typedArrayLength(value);
   const items: string[] = [];
   for (let i = 0; i < length && i < MAX_ENTRIES; i++) items.push(formatValue(value[i], 0, context, true));
   if (length > MAX_ENTRIES) items.push(moreItems(length - MAX_ENTRIES));
@@ -326,7 +329,7 @@ function formatSet(value: Set<unknown>, depth: number, context: Context): string
 function formatPlatformObject(value: object, depth: number, context: Context): string | null {
   const pairs = shownPairs(value);
   if (pairs !== null) return formatPairs(value, pairs, depth, context);
-  if (isURL(value)) return `URL { href: ${quote(value.href)} }`;
+  if (isURL(value)) return `URL { href: ${quote(urlHref(value))} }`;
   const fields = shownFields(value);
   if (fields === null) return null;
   const items = Object.keys(fields).map(

@@ -1,6 +1,6 @@
 /** What `inspect` shows of the platform's own objects, which keep their state out of sight. */
 
-import { isBlob, isFile } from './blob.ts';
+import { blobBytes, blobTypeOf, fileNameOf, isBlob, isFile } from './blob.ts';
 import { formEntries, isFormData } from './form_data.ts';
 import { headersList, isHeaders } from './http/headers.ts';
 import { requestState } from './http/request.ts';
@@ -16,8 +16,8 @@ export function shownPairs(value: object): [string, unknown][] | null {
 export function shownFields(value: object): Record<string, unknown> | null {
   if (isHeaders(value)) return headerFields(headersList(value));
   if (isBlob(value)) {
-    const { size, type } = value;
-    return isFile(value) ? { name: value.name, size, type } : { size, type };
+    const facts = { size: blobBytes(value).length, type: blobTypeOf(value) };
+    return isFile(value) ? { name: fileNameOf(value), ...facts } : facts;
   }
   const request = requestState(value);
   if (request !== null) return { method: request.method, url: request.url };

@@ -16,6 +16,8 @@ export let toBase64: (bytes: Uint8Array, options?: Base64Options) => string;
 export let fromBase64: (text: string, options?: Base64Options) => Uint8Array<ArrayBuffer>;
 /** Whether a value is a genuine error object, of whatever realm or prototype. */
 export let isError: (value: unknown) => boolean;
+/** The stack that the engine noted when an error was made, or that was assigned since; else undefined. */
+export let errorStack: (error: object) => unknown;
 /** Throws for everything but a SharedArrayBuffer. */
 export let sharedArrayBufferByteLength: (value: unknown) => number;
 export let Float16ArrayCtor:
@@ -29,6 +31,7 @@ export function takeLateIntrinsics(): void {
   toBase64 = uncurryThis(bytes.toBase64 as (this: unknown) => string) as typeof toBase64;
   fromBase64 = Uint8.fromBase64.bind(Uint8);
   ({ isError } = Error as unknown as { isError: typeof isError });
+  errorStack = uncurryThis(ObjectGetOwnPropertyDescriptor(new Error(), 'stack')!.get as (this: unknown) => unknown);
   sharedArrayBufferByteLength = uncurryThis(
     ObjectGetOwnPropertyDescriptor(SharedArrayBuffer.prototype, 'byteLength')!.get as (this: unknown) => number,
   );

@@ -101,6 +101,8 @@ export function parseToRecord(url: string, base?: string): URLRecord | null {
 }
 
 export let isURL: (value: unknown) => value is URL;
+/** What `href` says, whatever a subclass made of that. */
+export let urlHref: (url: URL) => string;
 
 export class URL {
   #state: State;
@@ -118,6 +120,7 @@ export class URL {
 
   static {
     isURL = (value): value is URL => isObject(value) && #state in value;
+    urlHref = (url) => hrefOf(url.#state);
   }
 
   static parse(url: string, base: string | undefined = undefined): URL | null {
