@@ -82,6 +82,21 @@ def window(stream: int, credit: int) -> bytes:
     return wire.encode(stream, Type.WINDOW, data=struct.pack("<I", credit))
 
 
+def data(stream: int, content: bytes, *, end: bool = False) -> bytes:
+    """A DATA frame: a piece of the request's body."""
+    return wire.encode(stream, Type.DATA, flags=wire.END if end else 0, data=content)
+
+
+def cancel(stream: int, why: str = "client closed") -> bytes:
+    """A CANCEL frame: nobody waits for the answer any more."""
+    return wire.encode(stream, Type.CANCEL, flags=wire.END, head=why.encode())
+
+
+def handler(body: str) -> str:
+    """An app whose handler has this body."""
+    return f"return {{ default: {{ async fetch(request, env, ctx) {{ {body} }} }} }};"
+
+
 class Response:
     """What came back on one stream, put together from its frames."""
 
