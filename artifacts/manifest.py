@@ -26,6 +26,7 @@ from artifacts.rules import (
     size_problem,
     source_problem,
 )
+from runtime.bounds import MOST_CONCURRENT_REQUESTS
 
 FILE_NAME = "brrrd.json"
 MAX_MANIFEST_BYTES = 8 << 20
@@ -71,7 +72,7 @@ class Limits(Strict, frozen=True):
     cron_wall_ms: Annotated[int, msgspec.Meta(ge=1, le=3_600_000)] | None = None
     """Milliseconds that one run of a cron may take, what it gives to `waitUntil` included."""
 
-    max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    max_concurrent_requests: Annotated[int, msgspec.Meta(ge=1, le=MOST_CONCURRENT_REQUESTS)] | None = None
     """Requests at once; as many more wait for a moment, further ones get 503."""
 
     max_websockets: Annotated[int, msgspec.Meta(ge=1, le=100_000)] | None = None

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from runtime.addresses import WILDCARDS, bracketed, parse_address
+from runtime.bounds import MOST_CONCURRENT_REQUESTS
 
 
 class ConfigError(Exception):
@@ -232,7 +233,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "Requests one app handles at once, over all edge workers; as many again wait in a queue. For apps whose "
             "manifest or deploy call sets none.",
             1,
-            100_000,
+            MOST_CONCURRENT_REQUESTS,
         ),
     ] = 100
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
+from runtime.bounds import MOST_CONCURRENT_REQUESTS
 from runtime.control import audit, names, views
 from runtime.control.deployments import Request
 from runtime.control.endpoint import Answered, Endpoint, Parameter
@@ -90,7 +91,7 @@ async def deploy(call: NodeCall) -> views.Deployed:
     request = Request(
         hosts=list(dict.fromkeys(names.host_name(name) for name in call.query("hosts").split(",") if name.strip())),
         env_ref=call.query("env_ref")[:200],
-        max_concurrent_requests=call.number("max_concurrent_requests", None, 1, 100_000),
+        max_concurrent_requests=call.number("max_concurrent_requests", None, 1, MOST_CONCURRENT_REQUESTS),
     )
     build_id, hosts = await call.services.deployments.deploy(app, call.chunks(), request)
     return views.Deployed(app.app_id, build_id, hosts, uploaded=True)

@@ -22,7 +22,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "wrong type": ('{"limits": {"wall_ms": "30s"}}', '"limits.wall_ms": expected int'),
     "value too small": ('{"limits": {"memory_mb": 1}}', '"limits.memory_mb": expected int >= 16'),
     "value too large": (
-        '{"limits": {"max_concurrent_requests": 100000}}',
+        '{"limits": {"max_concurrent_requests": 100001}}',
         '"limits.max_concurrent_requests": expected',
     ),
     "other version": ('{"version": 2}', '"version": invalid enum value 2'),

@@ -117,7 +117,9 @@ def test_the_data_plane_s_own_names_cannot_be_taken(api: Node) -> None:
     assert api.upload(page("x"), "greedy", hosts="db.localhost").status_code == 409
 
 
-@pytest.mark.parametrize("query", ["max_concurrent_requests=0", "max_concurrent_requests=x", "hosts=a..b"])
+@pytest.mark.parametrize(
+    "query", ["max_concurrent_requests=0", "max_concurrent_requests=100001", "max_concurrent_requests=x", "hosts=a..b"]
+)
 def test_bad_deploy_parameters_are_400(api: Node, query: str) -> None:
     api.ensure_app("parameters")
     path = f"/v1/projects/default/apps/parameters/deployments?{query}"

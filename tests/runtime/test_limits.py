@@ -1,10 +1,12 @@
 """Which of the call, the manifest and the node decides a limit."""
 
+import msgspec
 import pytest
 
 from artifacts.errors import PackageError
 from artifacts.manifest import Limits as Own
-from artifacts.manifest import Manifest
+from artifacts.manifest import Manifest, parse
+from runtime.bounds import MOST_CONCURRENT_REQUESTS
 from runtime.config import Config
 from runtime.control.limits import limits
 from runtime.control.problems import Problem
@@ -34,6 +36,14 @@ def test_a_manifest_can_only_be_stricter_about_subrequests(name: str) -> None:
     assert getattr(limits(node, Manifest(), None), name) == getattr(node, name)
     assert getattr(limits(node, Manifest(limits=Own(**{name: 2})), None), name) == 2
     assert getattr(limits(node, Manifest(limits=Own(**{name: 1_000_000})), None), name) == getattr(node, name)
+
+
+def test_a_manifest_may_ask_for_as_many_requests_at_once_as_the_node_may_be_set_to() -> None:
+    node = msgspec.convert({"max_concurrent_requests": MOST_CONCURRENT_REQUESTS}, Config)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"max_concurrent_requests": MOST_CONCURRENT_REQUESTS + 1}, Config)
+    manifest = parse(b'{"limits": {"max_concurrent_requests": %d}}' % node.max_concurrent_requests)
+    assert limits(node, manifest, None).max_concurrent_requests == MOST_CONCURRENT_REQUESTS
 
 
 def test_a_manifest_above_the_ceiling_is_refused_by_the_name_of_the_limit() -> None:
