@@ -98,6 +98,13 @@ class Edge:
                 return brought
         return self._ids.new()
 
+    def is_for_data_plane(self, headers: Headers) -> bool:
+        """Whether the data plane answers a request with these headers."""
+        try:
+            return isinstance(self._target("GET", headers), DataHost)
+        except EdgeError:
+            return False
+
     def body_limit(self, route: Route) -> int:
         """Return how many bytes of body a request to this app may have."""
         return min(self.max_body_bytes, route.app.max_body_bytes)

@@ -18,7 +18,8 @@ MAX_FIRST_BYTES = 64 << 10
 """Of a WebSocket's first message: a token, and little else."""
 
 
-def _size(data: str | bytes | bytearray) -> int:
+def size_of(data: str | bytes | bytearray) -> int:
+    """Bytes of a message, or of a part, as it came."""
     return len(data) if not isinstance(data, str) or data.isascii() else len(data.encode())
 
 
@@ -43,7 +44,7 @@ class DatabaseSocket(WSProtocol):
         self.scope["extensions"][HELD_EXTENSION] = {"watch": self._watch}
 
     def handle_message(self, event: events.TextMessage | events.BytesMessage) -> None:
-        size = _size(event.data)
+        size = size_of(event.data)
         whole = self.buffer.length + size
         super().handle_message(event)
         if self.close_sent:  # it was too large

@@ -137,6 +137,9 @@ class Hypercorn(Serving):
         from hypercorn.asyncio import serve as hypercorn_serve
         from hypercorn.config import Config
 
+        from router import hypercorn_sockets
+
+        hypercorn_sockets.install()
         config = Config()
         tcp, unix = f"fd://{settings.tcp_fd}", f"fd://{settings.unix_fd}"
         if settings.tls_cert:
@@ -153,7 +156,7 @@ class Hypercorn(Serving):
         config.keep_alive_timeout = IDLE_SECONDS
         config.h11_max_incomplete_size = edge.max_head_bytes
         stop = asyncio.Event()
-        application = cast(Any, _to_the_end(edge))
+        application = cast(Any, _to_the_end(hypercorn_sockets.counted(edge)))
         task = asyncio.create_task(hypercorn_serve(application, config, shutdown_trigger=cast(Any, stop.wait)))
         await asyncio.sleep(0)
         return cls(stop, task)
@@ -166,7 +169,7 @@ class Hypercorn(Serving):
         await asyncio.wait([self._task], timeout=grace_seconds)
 
 
-def _to_the_end(edge: Edge) -> ASGIApp:
+def _to_the_end(edge: ASGIApp) -> ASGIApp:
     """Return `edge` such that an HTTP/2 request's body is read to its end after an early answer, within bounds.
 
     hypercorn ends the whole connection, and all requests on it, when data arrives for a stream that was answered.
