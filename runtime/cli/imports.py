@@ -64,14 +64,14 @@ def _view(source: "Source", loaded: "Loaded", name: str) -> str:
     from runtime.cli.import_rules import REASONS
 
     went_on = ", going on where an earlier one was stopped" if loaded.resumed_at else ""
-    lines = [f"Imported {source.path} into {name}: {loaded.statements} statements{went_on}."]
+    statements = f"{loaded.statements} statement{'' if loaded.statements == 1 else 's'}"
+    lines = [f"Imported {source.path} into {name}: {statements}{went_on}."]
     if source.left_out:
         kinds = (f"{count} {REASONS[reason]}" for reason, count in source.left_out.items())
         lines.append(f"Left out: {', '.join(kinds)}.")
     if loaded.violations:
-        lines.append(
-            f"Foreign keys: {loaded.violations} rows refer to rows that are not there. See PRAGMA foreign_key_check."
-        )
+        rows = "1 row refers" if loaded.violations == 1 else f"{loaded.violations} rows refer"
+        lines.append(f"Foreign keys: {rows} to rows that are not there. See PRAGMA foreign_key_check.")
     return "\n".join(lines)
 
 

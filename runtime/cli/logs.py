@@ -31,14 +31,18 @@ def logs(
     """Print the log of an app. With --json, one object per line."""
     path = path_of("projects", project, "apps", app, "logs")
     params: dict[str, str | int] = {"limit": limit} | ({"follow": "true"} if follow else {})
+    printed = False
     with Node(api, token) as node:
         try:
             for line in node.lines(path, **params):
+                printed = True
                 sys.stdout.write((line if as_json else readable(json.loads(line))) + "\n")
                 sys.stdout.flush()
         except KeyboardInterrupt:
             # The ordinary end of --follow.
             return
+    if not printed and limit and not as_json:
+        print(f"App {app} has logged nothing.", file=sys.stderr)
 
 
 def readable(entry: dict[str, Any]) -> str:

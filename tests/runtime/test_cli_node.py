@@ -175,6 +175,13 @@ def test_logs_are_printed_and_followed(node: Node, app: str, tmp_path: Path) -> 
     assert "hello from the log" in brrrd(node, "logs", "--app", app).stdout
 
 
+def test_a_log_without_lines_says_so(node: Node) -> None:
+    assert brrrd(node, "apps", "create", "cli-silent").returncode == 0
+    printed = brrrd(node, "logs", "--app", "cli-silent")
+    assert (printed.stdout, printed.stderr) == ("", "App cli-silent has logged nothing.\n")
+    assert brrrd(node, "logs", "--app", "cli-silent", "--json").stderr == ""
+
+
 def test_deleting_asks_first(node: Node) -> None:
     assert brrrd(node, "apps", "create", "cli-doomed").returncode == 0
     refused = brrrd(node, "apps", "delete", "cli-doomed", answer="n\n")

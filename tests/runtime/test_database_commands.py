@@ -268,6 +268,12 @@ CREATE INDEX orders_customer ON orders (customer);
 """
 
 
+def test_one_statement_is_counted_as_one(node: Node, tmp_path: Path) -> None:
+    node.create_database("single")
+    (tmp_path / "one.sql").write_text("CREATE TABLE t (a);")
+    assert "into single: 1 statement.\n" in node.cli("databases", "import", "single", str(tmp_path / "one.sql")).stdout
+
+
 def test_a_d1_export_with_what_is_left_out_counted(node: Node, tmp_path: Path) -> None:
     database = node.create_database("d1")
     (tmp_path / "d1.sql").write_text(D1_EXPORT)
