@@ -12,6 +12,8 @@ loop may use them on a blocking socket. `Channel` is the asyncio shell.
 """
 
 import asyncio
+import contextlib
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, Generic, cast
@@ -92,4 +94,18 @@ class Channel(asyncio.Protocol, Generic[Message]):
             self._transport.write(beats)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._read_rest()
         self._on_close()
+
+    def _read_rest(self) -> None:
+        """Take what the other side said before it ended. A write that finds it gone is the end for asyncio, read or
+        not: why an isolate host ended was lost, if something was sent to it just then.
+        """
+        if self._transport is None:
+            return
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError, ChannelError):
+            while data := os.read(descriptor, 1 << 16):
+                for message in self._decoder.feed(data):
+                    self._on_message(message)
