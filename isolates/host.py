@@ -29,6 +29,7 @@ from isolates.messages import (
     Load,
     Loaded,
     LoadFailed,
+    LogLess,
     Retiring,
     ToHost,
 )
@@ -255,6 +256,8 @@ class Host:
     def _on_message(self, message: ToHost) -> None:
         if isinstance(message, Fire):
             self._ring.tell_javascript(self._fires.start(message, time.monotonic()))
+        elif isinstance(message, LogLess):
+            self._reports.log_less()
         elif isinstance(message, Elsewhere):
             self._ring.tell_javascript(wire.encode(message.websockets, wire.Type.ELSEWHERE, flags=wire.END))
         elif isinstance(message, Drain):

@@ -131,6 +131,10 @@ class Elsewhere(msgspec.Struct, tag="elsewhere", frozen=True):
     websockets: int
 
 
+class LogLess(msgspec.Struct, tag="log_less", frozen=True):
+    """The apps of the node log more than it takes, and this one has a part in that: keep to its own share for now."""
+
+
 # host -> supervisor
 
 
@@ -203,5 +207,5 @@ class Fired(msgspec.Struct, tag="fired", frozen=True):
     milliseconds: float
 
 
-ToHost = Load | Fire | Drain | Probe | Elsewhere
+ToHost = Load | Fire | Drain | Probe | Elsewhere | LogLess
 FromHost = Loaded | LoadFailed | Log | HostStats | Retiring | Blocked | Fired

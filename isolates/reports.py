@@ -44,6 +44,10 @@ class Reports:
         self.count(limit)
         self.log("warn", "", message.encode())
 
+    def log_less(self) -> None:
+        """Pass on fewer lines for a moment: the supervisor has more from all apps together than it takes."""
+        self._budget.lessen(time.monotonic())
+
     def count(self, limit: str) -> None:
         """Count a limit that was hit."""
         self._limits[limit] += 1
@@ -78,5 +82,6 @@ class Reports:
         dropped = self._budget.take_dropped()
         if dropped:
             self._limits["log_volume"] += dropped
-            limit = "over 1 MB at once, or 256 KB per second (limit log_volume)"
-            self.say("warn", f"{dropped} log lines were dropped: {limit}")
+            shared = self._budget.is_lessened(time.monotonic())
+            why = "the node's apps log more than it takes" if shared else "over 1 MB at once, or 256 KB per second"
+            self.say("warn", f"{dropped} log lines were dropped: {why} (limit log_volume)")

@@ -24,6 +24,7 @@ from isolates.messages import (
     Loaded,
     LoadFailed,
     Log,
+    LogLess,
     Probe,
     Retiring,
 )
@@ -33,6 +34,7 @@ from runtime.supervisor.placement import Placement
 
 REAP_SECONDS = 0.1
 REAP_ATTEMPTS = 20
+LOG_LESS_SECONDS = 0.5
 REPLACED = "another isolate took the place of its own, and the time to finish was over"
 
 
@@ -79,6 +81,7 @@ class Host:
         """It is in its control group, if it gets one; before that it is given no app."""
         self.exit_status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._elsewhere = 0
+        self._log_less_due = 0.0
         self._fires: dict[str, asyncio.Future[Fired]] = {}
         self._pidfd = -1
         self._channel: Channel[FromHost] | None = None
@@ -143,6 +146,12 @@ class Host:
         if self._channel is not None and self.state is HostState.READY and websockets != self._elsewhere:
             self._elsewhere = websockets
             self._channel.send(Elsewhere(websockets))
+
+    def log_less(self, now: float) -> None:
+        """Tell a serving host that its app logs too much for the node, once per `LOG_LESS_SECONDS` at most."""
+        if self._channel is not None and self.state is HostState.READY and now >= self._log_less_due:
+            self._log_less_due = now + LOG_LESS_SECONDS
+            self._channel.send(LogLess())
 
     def drain(self, grace_ms: int) -> None:
         """Let it finish what it has and exit."""

@@ -43,7 +43,7 @@ log = logging.getLogger("brrrd.hosts")
 class HostTelemetry(Protocol):
     """Where reports of hosts go."""
 
-    def app_log(self, app_id: str, build_id: str, directory: str, line: Log) -> None: ...
+    def app_log(self, app_id: str, build_id: str, directory: str, line: Log) -> bool: ...
     def host_stats(self, host_id: str, app_id: str, stats: HostStats) -> None: ...
     def host_retired(self, app_id: str, limit: str) -> None: ...
     def host_ended(self, host_id: str) -> None: ...
@@ -233,7 +233,8 @@ class IsolateHosts:
             return
         pool = self.pools.get(placement.app_id)
         if isinstance(message, Log):
-            self._telemetry.app_log(placement.app_id, placement.build_id, placement.directory, message)
+            if not self._telemetry.app_log(placement.app_id, placement.build_id, placement.directory, message):
+                host.log_less(self._now())  # lines that are dropped here have cost most of what a line costs
         elif isinstance(message, HostStats):
             self._telemetry.host_stats(host.host_id, placement.app_id, message)
             if pool is not None:

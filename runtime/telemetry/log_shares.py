@@ -7,12 +7,11 @@ small share of its own, and what is over it comes out of a common one: no flood 
 
 from collections import Counter
 
-from isolates.log_budget import LINE_OVERHEAD
+from isolates.log_budget import LINE_OVERHEAD, SHARE_BYTES_PER_SECOND
 
 COMMON_BYTES_PER_SECOND = 2 << 20
 """With overhead: at most 8,000 lines, some 5 % of the supervisor's time. That much can be used at once, too."""
 
-OWN_BYTES_PER_SECOND = 32 << 10
 OWN_BYTES = 256 << 10
 """Of its own share an app may use that much at once."""
 
@@ -50,7 +49,7 @@ class LogShares:
         """Tell whether a line of an app with that many bytes is kept, and count it either way."""
         own = self._own.get(app_id)
         if own is None:
-            own = self._own[app_id] = _Bucket(now, OWN_BYTES_PER_SECOND, OWN_BYTES)
+            own = self._own[app_id] = _Bucket(now, SHARE_BYTES_PER_SECOND, OWN_BYTES)
         size += LINE_OVERHEAD
         if own.takes(size, now) or self._common.takes(size, now):
             return True

@@ -167,12 +167,14 @@ class Reports:
         """A host ended, for whatever reason."""
         self.hosts.ended(host_id)
 
-    def app_log(self, app_id: str, build_id: str, directory: str, line: Log) -> None:
-        """A line for an app's owner, from a build that is unpacked in `directory`."""
+    def app_log(self, app_id: str, build_id: str, directory: str, line: Log) -> bool:
+        """A line for an app's owner, from a build that is unpacked in `directory`. False: it was one too many."""
         if self._shares.admits(app_id, len(line.message), time.monotonic()):
             self.traces.line(app_id, build_id, directory, line)
-        elif self._telling is None:
+            return True
+        if self._telling is None:
             self._telling = asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell_lost)
+        return False
 
     def _tell_lost(self) -> None:
         self._telling = None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from isolates.log_budget import LINE_OVERHEAD, LogBudget
+from isolates.log_budget import LINE_OVERHEAD, SHARE_BYTES_PER_SECOND, SHARE_SECONDS, LogBudget
 from isolates.v8 import engine, symbols
 from isolates.v8.errors import EngineError
 from isolates.watchdog import seconds_left
@@ -29,6 +29,21 @@ def test_a_log_budget_refills_and_counts_what_it_refused() -> None:
     assert budget.take_dropped() == 2
     assert budget.take_dropped() == 0
     assert [budget.admits(size, 1000.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_log_budget_that_is_lessened_is_the_app_s_share_for_a_while() -> None:
+    size = 1024 - LINE_OVERHEAD
+    budget = LogBudget(0.0)
+    budget.lessen(0.0)
+    share = SHARE_BYTES_PER_SECOND // 1024
+    assert sum(budget.admits(size, 0.0) for _ in range(1000)) == share
+    assert sum(budget.admits(size, 1.0) for _ in range(1000)) == share
+    assert budget.is_lessened(1.0)
+    # Then twice as much for as long, up to the usual rate.
+    assert sum(budget.admits(size, SHARE_SECONDS + 1.0) for _ in range(1000)) == 2 * share
+    assert sum(budget.admits(size, 2 * SHARE_SECONDS + 1.0) for _ in range(1000)) == 4 * share
+    assert not budget.is_lessened(3 * SHARE_SECONDS)
+    assert sum(budget.admits(size, 100.0) for _ in range(10_000)) == 1024
 
 
 def test_every_symbol_is_in_the_pinned_engine() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from isolates import wire
-from isolates.log_budget import BYTES_AT_ONCE, BYTES_PER_SECOND, LINE_OVERHEAD
-from isolates.messages import Drain, HostStats, Limits, LoadFailed, Log, Retiring
+from isolates.log_budget import BYTES_AT_ONCE, BYTES_PER_SECOND, LINE_OVERHEAD, SHARE_BYTES_PER_SECOND
+from isolates.messages import Drain, HostStats, Limits, LoadFailed, Log, LogLess, Retiring
 from tests.isolates.driver import Edge, Host, egress_listener, is_alive, request_frame
 
 HELLO = "export default (request) => 'hello ' + request.url + ' ' + request.body;"
@@ -182,6 +182,17 @@ def test_a_log_flood_is_cut_and_said(host: Host) -> None:
     assert lines + int(line.message.split()[0]) == 8000
     most = BYTES_AT_ONCE + BYTES_PER_SECOND * (time.monotonic() - started + 1)
     assert BYTES_AT_ONCE // (1000 + LINE_OVERHEAD) <= lines <= most // (1000 + LINE_OVERHEAD)
+
+
+def test_a_host_that_is_told_to_logs_less_and_says_why(host: Host) -> None:
+    edge = host.serve("export default () => { host.flushMany(200, 1000); return 'done'; };")
+    host.end.send(LogLess())
+    assert edge.ask() == "done"
+    lines = 0
+    while not (line := host.end.expect(Log)).message.endswith("(limit log_volume)"):
+        lines += 1
+    assert "the node's apps log more than it takes" in line.message
+    assert lines <= 3 * SHARE_BYTES_PER_SECOND // (1000 + LINE_OVERHEAD)
 
 
 def test_deep_recursion_throws(host: Host) -> None:
