@@ -110,7 +110,7 @@ class Calls:
 
         Raises:
             MemoryError: there is no memory left to go on with.
-        ValueError: the request makes no sense.
+            ValueError: the request makes no sense.
             NotImplementedError: there is no such operation.
         """
         if op == CryptoOp.CALL:
