@@ -15,6 +15,10 @@ MIN_ROOM = wire.MAX_FRAME_BYTES + 64
 """Free bytes of the input buffer without which nothing is read: any leftover frame must fit."""
 READ_BYTES = 512 << 10
 """Bytes read from one connection per turn at most, so that others get their share of the buffer."""
+MANY_FRAMES = 512
+"""In one read: the next one is for about so many, where there is room for tens of thousands of messages of a few bytes,
+with which JavaScript would be busy for tens of milliseconds."""
+LEAST_READ_BYTES = 4 << 10
 MAX_PENDING_BYTES = 64 << 20
 """Unsent bytes at which a connection counts as broken. Windows of the streams keep it far below."""
 SOCKET_BYTES = 1 << 20
@@ -45,6 +49,13 @@ def _without_requests(data: bytes) -> tuple[list[int], bytes]:
     return streams, bytes(others) + data[position:]
 
 
+def next_read(frames: int, size: int) -> int:
+    """Return how much to read at most after a read that brought so many whole frames of `size` bytes in all."""
+    if frames < MANY_FRAMES // 2:
+        return READ_BYTES
+    return min(READ_BYTES, max(LEAST_READ_BYTES, size * MANY_FRAMES // frames))
+
+
 class Connection:
     """See the module. Owns the socket."""
 
@@ -65,6 +76,7 @@ class Connection:
         """Memory that the other side shares, which it says first."""
         self._socket = sock
         self._leftover = b""
+        self._most = READ_BYTES
         self._receive_into: Callable[[memoryview], int] = self._receive_first
         self._send = sock.send
 
@@ -83,7 +95,7 @@ class Connection:
             filled += len(leftover)
             buffer[start:filled] = leftover
         try:
-            count = self._receive_into(buffer[filled : filled + READ_BYTES])
+            count = self._receive_into(buffer[filled : filled + self._most])
             if not count:
                 return GONE
         except BlockingIOError:
@@ -106,6 +118,7 @@ class Connection:
             position += length
             frames += 1
         self.busy = frames > 1
+        self._most = next_read(frames, position - start)
         if position < filled:
             self._leftover = bytes(buffer[position:filled])
         elif leftover:

@@ -34,6 +34,7 @@ from isolates.buffers import (
 )
 from isolates.connection import GONE, MIN_ROOM, Connection
 from isolates.regions import Region
+from isolates.yields import TurnYields
 from runtime import looking
 
 _YIELDS = wire.encode(0, wire.Type.BUSY, status=0)
@@ -89,6 +90,7 @@ class Ring:
         self._turns_since_tasks = 0
         self._eager: Connection | None = None
         self._eager_turns = 0
+        self._yields = TurnYields()
         self._for_answers = looking.patience()
         self._for_requests = looking.patience()
         self._requests_before = 0
@@ -250,11 +252,15 @@ class Ring:
         """
         self._run_microtasks()
         self._own.acquire()
+        began = self.busy_since
         while True:
             used, flags, timer_ms = OUTPUT_START.unpack_from(self._output)
             if used:
                 self._flush(used)
             now = monotonic()
+            if began is not None:
+                self._yields.turn_ended(now - began)
+                began = None
             if now >= self._due:
                 self._due = self._on_due(now)
             wake = self._due
@@ -276,6 +282,7 @@ class Ring:
         self._clock_ms = clock_ms = now * 1000
         if self._measures_cpu:
             self.cpu_since = thread_time()
+        self._yields.turn_begins(now)
         self.busy_since = now
         self._own.release()
         INPUT.pack_into(self._input, 0, filled - HEADER_BYTES, self._flags, time.time() * 1000 // 1, clock_ms)
@@ -284,6 +291,7 @@ class Ring:
         """Send the segments in the output buffer, in mid-turn."""
         with self._own:
             self._flush(U32.unpack_from(self._output)[0])
+        self._yields.between_turns(monotonic())
 
     def _flush(self, used: int) -> None:
         output = self._output
@@ -357,7 +365,10 @@ class Ring:
         active, requests = REQUESTS.unpack_from(self._output)
         before, self._requests_before = self._requests_before, requests
         patience = self._for_answers if active else self._for_requests
-        return looking.wait(self._poll, min(wait, _LONGEST_WAIT), patience, active + requests - before)
+        self._yields.sleeps()
+        events = looking.wait(self._poll, min(wait, _LONGEST_WAIT), patience, active + requests - before)
+        self._yields.slept(monotonic())
+        return events
 
     def _take_kept(self, position: int) -> int:
         """Hand on the frames that `send_back` read and did not refuse."""

@@ -6,7 +6,9 @@ handler is sched_yield(2) itself. It needs neither V8 nor Python, and gets at co
 parsing, garbage collection. Its signals do not pile up.
 
 Short turns cost nothing: a second timer, which counts the process's CPU time and is therefore silent while that is
-idle, wakes the thread that looks for long ones, once per tick at most. Used by the host, prepared for by the zygote.
+idle, wakes the thread that looks for long ones, once per tick at most. It takes some milliseconds to find one, so where
+one long turn follows another, as in floods, the loop itself has the timer run from the beginning (`TurnYields`), and it
+yields between turns where there are many without a rest. Used by the host and its ring, prepared for by the zygote.
 """
 
 import _thread
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from runtime import priority
+from runtime.priority import Yielding
 
 LONG_SECONDS = 0.002
 """A turn of JavaScript that has taken longer makes way for others from now on."""
@@ -51,6 +54,37 @@ def yielding() -> Iterator[None]:
 def is_long(busy_since: float | None, now: float) -> bool:
     """Whether the turn that began at `busy_since` (None: JavaScript has nothing to do) is a long one at `now`."""
     return busy_since is not None and now - busy_since >= LONG_SECONDS
+
+
+class TurnYields(Yielding):
+    """What the loop does at each of its turns, on the main thread."""
+
+    __slots__ = ("_expects_long", "_timer_runs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._expects_long = False
+        """The last turn was long: the next one is likely to be."""
+        self._timer_runs = False
+
+    def turn_ended(self, seconds: float) -> None:
+        """JavaScript has given control back after so long."""
+        self._expects_long = seconds >= YIELD_SECONDS
+
+    def turn_begins(self, now: float) -> None:
+        """JavaScript gets control at `now`."""
+        if now >= self.due:
+            self.between_turns(now)
+        if self._expects_long:
+            # Anew, although it may run: short turns are not to be interrupted, and `Yields` may have ended it.
+            signal.setitimer(signal.ITIMER_REAL, YIELD_SECONDS, YIELD_SECONDS)
+            self._timer_runs = True
+
+    def sleeps(self) -> None:
+        """The loop is about to wait."""
+        if self._timer_runs:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._timer_runs = False
 
 
 class Yields:

@@ -10,6 +10,7 @@ slices of a thread's own and gives it somewhat more. A leaf module: it imports n
 
 import ctypes as c
 import os
+from time import monotonic
 
 NICE = 5
 MUTE_NICE = 19
@@ -18,6 +19,8 @@ whole ticks."""
 SLICE_NANOSECONDS = 100_000
 """The least that Linux knows. A thread that yields after as much gets, beside another one that is always busy, 12 % of
 a processor with `NICE`, and 22 % without."""
+YIELD_SECONDS = 0.000_5
+"""How long a thread with much to do goes on at most, as far as its pieces of work allow."""
 _SYS_SCHED_SETATTR = 314
 """On x86-64, which is all that the engine's package is made for. glibc has a function for it only since 2.41."""
 _KEEP_POLICY = 0x08
@@ -53,3 +56,23 @@ def lower(thread: int, by: int = 0) -> None:
     if _libc.syscall(_SYS_SCHED_SETATTR, thread, c.byref(attributes), 0) and by:
         # A sandbox that does not let it may know the older call.
         os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+class Yielding:
+    """Has a thread that goes from one piece of work to the next without sleeping yield in between, often enough."""
+
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        """When to yield next, in seconds of the monotonic clock."""
+
+    def between_turns(self, now: float) -> None:
+        """Yield if it is time to at `now`."""
+        if now >= self.due:
+            os.sched_yield()
+            self.due = monotonic() + YIELD_SECONDS
+
+    def slept(self, now: float) -> None:
+        """The thread gave the processor away by itself, up to `now`."""
+        self.due = now + YIELD_SECONDS

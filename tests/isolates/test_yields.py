@@ -1,12 +1,16 @@
 """Long turns of JavaScript make way for others now and then, and only they."""
 
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from isolates.messages import Limits, Log
-from isolates.yields import LONG_SECONDS, is_long
+from isolates.yields import LONG_SECONDS, YIELD_SECONDS, TurnYields, is_long
 from tests.isolates.driver import Host
 
 SPINNING = """
@@ -59,3 +63,30 @@ def test_a_confined_host_yields_and_goes_on(host: Host) -> None:
     host.end.expect(Log)
     assert edge.frame().data == b"done"
     assert edge.ask(stream=2) == "done"
+
+
+def timer() -> float:
+    return signal.getitimer(signal.ITIMER_REAL)[1]
+
+
+def test_the_turn_after_a_long_one_is_interrupted_from_the_beginning() -> None:
+    with signal_ignored():
+        turns = TurnYields()
+        turns.turn_ended(YIELD_SECONDS / 2)
+        turns.turn_begins(time.monotonic())
+        assert timer() == 0, "after a short one"
+        turns.turn_ended(2 * YIELD_SECONDS)
+        turns.turn_begins(time.monotonic())
+        assert timer() == pytest.approx(YIELD_SECONDS)
+        turns.sleeps()
+        assert timer() == 0, "while the loop sleeps"
+
+
+@contextmanager
+def signal_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
