@@ -10,6 +10,7 @@ from collections.abc import Sized
 from typing import ClassVar, cast
 
 from isolates.wire import Frame, FrameError, Type
+from router.backlog import Backlog
 from router.frames import FrameReader
 from router.identity import Identity, unseal
 from runtime.lookout import Lookout
@@ -31,6 +32,7 @@ class FramedConnection(asyncio.Protocol):
         self._identified = False
         self._loop = asyncio.get_running_loop()
         self._lookout = Lookout.here()
+        self._backlog = Backlog.here()
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
         self._frames: deque[Frame] = deque()

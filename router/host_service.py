@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from router.messages import Drain, Ready
-from runtime import child
+from runtime import child, priority
 from runtime.channel import Channel, inherited_socket
 
 DRAIN_STEP_SECONDS = 0.02
@@ -66,6 +66,7 @@ class HostService(ABC, Generic[Message, Connection]):
         child.follow_supervisor()
         child.end_on_sigterm()
         child.log_to_stderr()
+        priority.lower(0)
         uvloop.run(self._run())
 
     async def _run(self) -> None:

@@ -30,7 +30,7 @@ from router.messages import (
 from router.occupancy import Occupancy
 from router.servers import Serving, serve
 from router.stats import DatabaseCounters
-from runtime import child
+from runtime import child, priority
 from runtime.channel import Channel, inherited_socket
 from runtime.malloc import keep_memory
 
@@ -127,6 +127,7 @@ def run(make_data_plane: MakeDataPlane) -> None:
     child.raise_open_files()
     child.log_to_stderr()
     keep_memory()
+    priority.lower(0)
     with contextlib.suppress(asyncio.CancelledError):
         uvloop.run(Worker(make_data_plane).run(inherited_socket()))
 

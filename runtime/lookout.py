@@ -10,6 +10,7 @@ from time import monotonic
 
 from runtime import looking
 from runtime.patience import Patience
+from runtime.priority import Yielding
 
 SAME_TURN_SECONDS = 0.000_03
 """Who decides for so short a time was replaced in the same turn of the loop, and has waited for nothing."""
@@ -29,6 +30,7 @@ class Lookout:
         self._patience: Patience | None = None
         self._since = self._until = 0.0
         self._looking = self._busy = False
+        self._yielding = Yielding()
 
     def __repr__(self) -> str:
         return f"<Lookout {'looking' if self._looking else 'asleep'}, {self._patience}>"
@@ -49,6 +51,9 @@ class Lookout:
         Called at the end of what a turn of the loop does, once or twice per turn: not for each request.
         """
         now = monotonic()
+        if now >= self._yielding.due:
+            self._yielding.between_turns(now)
+            now = monotonic()
         if self._patience is not None and now - self._since > SAME_TURN_SECONDS:
             self._patience.ends(now)
         self._patience = patience

@@ -123,7 +123,7 @@ class HostConnection(FramedConnection):
                 return
         self._working = bool(self._frames) and self._writable.is_set()
         if self._working:
-            self._loop.call_soon(self._work)
+            self._backlog.add(self._work)
         self._read_on()
 
     def _read_on(self) -> None:

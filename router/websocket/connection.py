@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Protocol, cast
 
 from isolates.wire import HEADER_BYTES
+from router.backlog import Backlog
 from router.websocket.deflate import LEAST_BYTES, Deflate
 from router.websocket.frames import (
     ABNORMAL,
@@ -93,6 +94,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._client = client
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
+        self._backlog = Backlog.here()
         self._writable = True
         self._owed = 0
         """Bytes of frames from the isolate that were written while the other side was behind."""
@@ -158,7 +160,7 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             if not self._scheduled:
                 self._scheduled = True
-                self._loop.call_soon(self._pump_again)
+                self._backlog.add(self._pump_again)
         self._read(self.state is State.LINGERING)
 
     # asyncio.Protocol
@@ -168,6 +170,10 @@ class WebSocketConnection(asyncio.Protocol):
             self._heard = self._loop.time()
             self._reader.feed(data)
             self.pump()
+        elif not self._transport.is_closing():
+            # One that floods may have sent a lot: a read at a time, or the loop would go on reading.
+            self._transport.pause_reading()
+            self._backlog.add(self._linger_on)
 
     def eof_received(self) -> None:
         return None
@@ -242,6 +248,10 @@ class WebSocketConnection(asyncio.Protocol):
     def _pump_again(self) -> None:
         self._scheduled = False
         self.pump()
+
+    def _linger_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _read(self, wanted: bool) -> None:
         if wanted is not self._reading and not self._transport.is_closing():
