@@ -28,6 +28,7 @@ from router.backlog import Backlog
 from router.frames import LARGE_BYTES, FrameReader
 from router.shared_memory import SharedMemory
 from router.stream import Loss, Stream
+from router.websocket.batch import Batch
 from runtime.lookout import Lookout
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class HostLink(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._lookout = Lookout.here()
         self._backlog = Backlog.here()
+        self._batch = Batch.here()
         self._transport: asyncio.Transport | None = None
         self.memory: SharedMemory | None = None
         """What is shared with the host."""
@@ -244,30 +246,14 @@ class HostLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         try:
-            streams = self.streams
             frames = self._reader.feed(data)
             if self._later or len(frames) > FRAMES_PER_TURN:
                 frames = self._portion(frames, again=not data)
-            for stream_id, type_, flags, status, head, body in frames:
-                stream = streams.get(stream_id)
-                if stream is not None:
-                    if type_ == _RESPONSE and flags & END and stream._sent_end:
-                        # The common case by far: the whole answer in one frame.
-                        del streams[stream_id]
-                        stream.link = None
-                        stream.on_response(status, head, body, True)
-                    else:
-                        self._stream_frame(stream, type_, flags, status, head, body)
-                elif type_ == _GOAWAY:
-                    if head:
-                        code, _, detail = head.decode("latin-1").partition("\n")
-                        self._reason = code, detail
-                    self.retired = True
-                    self.usable = False
-                elif type_ == _BUSY and not stream_id:
-                    self._set_blocked(bool(status))
-                elif (socket := self.sockets.get(stream_id)) is not None:
-                    socket.on_frame(type_, flags, status, body)
+            if self.sockets and len(frames) > 1:
+                with self._batch:
+                    self._look_at(frames)
+            else:
+                self._look_at(frames)
         except FrameError as error:
             log.error("host %s broke the wire format: %s", self.host_id, error)
             self._fail()
@@ -279,6 +265,30 @@ class HostLink(asyncio.Protocol):
         if self.on_room is not None:
             on_room, self.on_room = self.on_room, None
             on_room()
+
+    def _look_at(self, frames: list[Frame]) -> None:
+        """Raises `FrameError`."""
+        streams = self.streams
+        for stream_id, type_, flags, status, head, body in frames:
+            stream = streams.get(stream_id)
+            if stream is not None:
+                if type_ == _RESPONSE and flags & END and stream._sent_end:
+                    # The common case by far: the whole answer in one frame.
+                    del streams[stream_id]
+                    stream.link = None
+                    stream.on_response(status, head, body, True)
+                else:
+                    self._stream_frame(stream, type_, flags, status, head, body)
+            elif type_ == _GOAWAY:
+                if head:
+                    code, _, detail = head.decode("latin-1").partition("\n")
+                    self._reason = code, detail
+                self.retired = True
+                self.usable = False
+            elif type_ == _BUSY and not stream_id:
+                self._set_blocked(bool(status))
+            elif (socket := self.sockets.get(stream_id)) is not None:
+                socket.on_frame(type_, flags, status, body)
 
     def _portion(self, frames: list[Frame], *, again: bool) -> list[Frame]:
         """Return what is to be looked at in this turn of the loop: a host with very many frames holds up no other.

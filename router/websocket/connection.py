@@ -13,6 +13,8 @@ from typing import Any, Protocol, cast
 
 from isolates.wire import HEADER_BYTES
 from router.backlog import Backlog
+from router.frames import LARGE_BYTES
+from router.websocket.batch import Batch
 from router.websocket.deflate import LEAST_BYTES, Deflate
 from router.websocket.frames import (
     ABNORMAL,
@@ -95,6 +97,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog.here()
+        self._batch = Batch.here()
+        self._held: list[bytes] = []
+        """Frames that are written when the batch ends."""
         self._writable = True
         self._owed = 0
         """Bytes of frames from the isolate that were written while the other side was behind."""
@@ -194,6 +199,15 @@ class WebSocketConnection(asyncio.Protocol):
         if owed:
             self._far.consumed(owed)
 
+    # for the batch
+
+    def release(self) -> None:
+        """Write the frames that were held back."""
+        held = self._held
+        if held:
+            self._transport.write(b"".join(held) if len(held) > 1 else held[0])
+            held.clear()
+
     # for the server
 
     def shutdown(self) -> None:
@@ -243,7 +257,14 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _write(self, opcode: int, payload: bytes, fin: bool = True, compressed: bool = False) -> None:
         mask = os.urandom(4) if self._client else b""
-        self._transport.write(frame(opcode, payload, fin=fin, compressed=compressed, mask=mask))
+        data = frame(opcode, payload, fin=fin, compressed=compressed, mask=mask)
+        if not self._batch.open or len(data) > LARGE_BYTES:
+            self.release()
+            self._transport.write(data)
+            return
+        if not self._held:
+            self._batch.held.append(self)
+        self._held.append(data)
 
     def _pump_again(self) -> None:
         self._scheduled = False
@@ -271,6 +292,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Let the last frame arrive, then close."""
         if self.state is State.LINGERING:
             return
+        self.release()
         self.state = State.LINGERING
         self._since = self._loop.time()
         self._read(True)

@@ -1,4 +1,4 @@
-"""A WebSocket at the edge beside other connections: what it reads in one turn of the loop."""
+"""A WebSocket at the edge beside other connections: what it reads and writes in one turn of the loop."""
 
 import asyncio
 import socket
@@ -7,10 +7,12 @@ from typing import Any
 
 import uvloop
 
+from router.websocket.batch import Batch
 from router.websocket.connection import WebSocketConnection
-from router.websocket.frames import Reader
+from router.websocket.frames import Opcode, Reader
 
 FLOOD_BYTES = 2 << 20
+MESSAGES = 10
 
 
 class Deaf:
@@ -71,3 +73,33 @@ def test_one_that_is_over_reads_once_per_turn_of_the_loop() -> None:
         return reads
 
     assert max(uvloop.run(with_connection(flood))) == 1
+
+
+def test_frames_of_a_batch_leave_together_and_in_order() -> None:
+    async def echo(connection: Reads, client: socket.socket) -> tuple[int, bytes]:
+        writes = 0
+        with Batch.here():
+            for number in range(MESSAGES):
+                connection.send_message(Opcode.TEXT, b"%d" % number, False)
+            try:
+                writes = len(client.recv(4096, socket.MSG_PEEK))
+            except BlockingIOError:
+                writes = 0
+        return writes, await asyncio.get_running_loop().sock_recv(client, 4096)
+
+    early, late = uvloop.run(with_connection(echo))
+    assert early == 0
+    assert late == b"".join(b"\x81\x01%d" % number for number in range(MESSAGES))
+
+
+def test_a_connection_that_ends_within_a_batch_says_all_before() -> None:
+    async def end(connection: Reads, client: socket.socket) -> bytes:
+        with Batch.here():
+            connection.send_message(Opcode.TEXT, b"last", False)
+            connection.fail(1011, b"gone")
+        loop, said = asyncio.get_running_loop(), b""
+        while piece := await loop.sock_recv(client, 4096):
+            said += piece
+        return said
+
+    assert uvloop.run(with_connection(end)) == b"\x81\x04last\x88\x06\x03\xf3gone"
