@@ -230,13 +230,16 @@ class Ring:
 
     def tell_time(self) -> None:
         """Set JavaScript's clocks before it is given control for the first time, or after it stood by."""
-        self._clock_ms = monotonic() * 1000
+        now = monotonic()
+        self._clock_ms = now * 1000
         INPUT.pack_into(self._input, 0, 0, self._flags, time.time() * 1000 // 1, self._clock_ms)
+        self._yields.turn_begins(now)
 
     def begin_anew(self) -> None:
         """Forget what JavaScript counted, and which connections there were; none is left."""
         self._next_id = FIRST_EDGE
         self._due = 0.0
+        self._yields.begin_anew()
         clear(self._output)
 
     def close(self) -> None:

@@ -6,9 +6,10 @@ handler is sched_yield(2) itself. It needs neither V8 nor Python, and gets at co
 parsing, garbage collection. Its signals do not pile up.
 
 Short turns cost nothing: a second timer, which counts the process's CPU time and is therefore silent while that is
-idle, wakes the thread that looks for long ones, once per tick at most. It takes some milliseconds to find one, so where
-one long turn follows another, as in floods, the loop itself has the timer run from the beginning (`TurnYields`), and it
-yields between turns where there are many without a rest. Used by the host and its ring, prepared for by the zygote.
+idle, wakes the thread that looks for long ones, once per tick at most. It takes some milliseconds to find one. So where
+one long turn follows another, as in floods, and for the first turns of an app, the loop itself has the timer run from
+the beginning (`TurnYields`); and it yields between turns where there are many without a rest. Used by the host and its
+ring, prepared for by the zygote.
 """
 
 import _thread
@@ -25,6 +26,8 @@ LONG_SECONDS = 0.002
 """A turn of JavaScript that has taken longer makes way for others from now on."""
 YIELD_SECONDS = 0.001
 """How often. Each time costs as much as 15 to 20 microseconds on a virtual processor: 2 % of a long turn."""
+COLD_TURNS = 16
+"""An app's first turns are long, since none of its code is compiled."""
 _CPU_SECONDS = 0.004
 """After so much CPU time a look is due. The kernel counts no finer than in ticks."""
 _LOOK_SECONDS = 0.01
@@ -59,17 +62,26 @@ def is_long(busy_since: float | None, now: float) -> bool:
 class TurnYields(Yielding):
     """What the loop does at each of its turns, on the main thread."""
 
-    __slots__ = ("_expects_long", "_timer_runs")
+    __slots__ = ("_cold", "_expects_long", "_timer_runs")
 
     def __init__(self) -> None:
         super().__init__()
-        self._expects_long = False
-        """The last turn was long: the next one is likely to be."""
+        self._cold = COLD_TURNS
+        self._expects_long = True
+        """The last turn was long, or it was one of the first: the next one is likely to be."""
         self._timer_runs = False
 
     def turn_ended(self, seconds: float) -> None:
         """JavaScript has given control back after so long."""
         self._expects_long = seconds >= YIELD_SECONDS
+        if self._cold:
+            self._cold -= 1
+            self._expects_long = True
+
+    def begin_anew(self) -> None:
+        """Another app is loaded: the turns so far were a rehearsal."""
+        self._cold = COLD_TURNS
+        self._expects_long = True
 
     def turn_begins(self, now: float) -> None:
         """JavaScript gets control at `now`."""

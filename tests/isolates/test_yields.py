@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from isolates.messages import Limits, Log
-from isolates.yields import LONG_SECONDS, YIELD_SECONDS, TurnYields, is_long
+from isolates.yields import COLD_TURNS, LONG_SECONDS, YIELD_SECONDS, TurnYields, is_long
 from tests.isolates.driver import Host
 
 SPINNING = """
@@ -71,8 +71,7 @@ def timer() -> float:
 
 def test_the_turn_after_a_long_one_is_interrupted_from_the_beginning() -> None:
     with signal_ignored():
-        turns = TurnYields()
-        turns.turn_ended(YIELD_SECONDS / 2)
+        turns = warm()
         turns.turn_begins(time.monotonic())
         assert timer() == 0, "after a short one"
         turns.turn_ended(2 * YIELD_SECONDS)
@@ -80,6 +79,23 @@ def test_the_turn_after_a_long_one_is_interrupted_from_the_beginning() -> None:
         assert timer() == pytest.approx(YIELD_SECONDS)
         turns.sleeps()
         assert timer() == 0, "while the loop sleeps"
+
+
+def test_the_first_turns_of_an_app_are_interrupted_from_the_beginning() -> None:
+    with signal_ignored():
+        turns = warm()
+        turns.begin_anew()
+        turns.turn_ended(YIELD_SECONDS / 2)
+        turns.turn_begins(time.monotonic())
+        assert timer() == pytest.approx(YIELD_SECONDS)
+
+
+def warm() -> TurnYields:
+    """Of an app that has had its first turns, short ones."""
+    turns = TurnYields()
+    for _ in range(COLD_TURNS + 1):
+        turns.turn_ended(YIELD_SECONDS / 2)
+    return turns
 
 
 @contextmanager
