@@ -1,7 +1,9 @@
 """An app that minds its own business while others attack, and its only client.
 
 The client is a process of its own (`python -m tests.hostile.neighbour PORT`), so that what the tests do meanwhile does
-not count as time that the node took. It prints a line for each answer: status, or what went wrong, and seconds.
+not count as time that the node took. Nor does what it waits for the processor itself: users are on other machines, and
+here those who attack compute as well, for as long as a tick of the kernel. So its slices are short, which lets it have
+the processor back as soon as it is woken. It prints a line for each answer: status, or what went wrong, and seconds.
 """
 
 import http.client
@@ -11,6 +13,7 @@ import threading
 import time
 from collections import Counter
 
+from runtime import priority
 from tests.node_server import Node, eventually
 
 APP = "neighbour"
@@ -57,6 +60,7 @@ class Neighbour:
 
 def main(port: int) -> None:
     """Ask until the process is ended."""
+    priority.lower(0)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     while True:
         time.sleep(PAUSE_SECONDS)
