@@ -12,14 +12,16 @@ from collections.abc import Callable
 
 from dataplane.calls import Call
 from dataplane.streams import Stream
-from runtime.priority import MUTE_NICE, NICE
+from runtime.priority import NICE
 
 SLOW_SECONDS = 0.002
 """What takes longer goes on aside."""
 SLICE_SECONDS = 0.0005
 """What can be paused is paused after that: before it is taken for slow. It is what a short call beside it waits for."""
-WATCH_SECONDS = 0.02
-"""How often the watching thread looks."""
+WATCH_SECONDS = 0.01
+"""How often the watching thread looks: each time costs the leading thread the interpreter for a moment."""
+MUTE_SECONDS = 0.005
+"""What reports nothing and has taken longer when the watching thread looks goes on aside."""
 
 
 class Lead:
@@ -99,8 +101,8 @@ class Lead:
             time.sleep(WATCH_SECONDS)
             call = self._current
             if call is not None:
-                if time.monotonic() - call.started >= WATCH_SECONDS:
-                    self._step_aside(call, MUTE_NICE)
+                if time.monotonic() - call.started >= MUTE_SECONDS:
+                    self._step_aside(call)
             elif self._begun == self._begun_when_last_seen:
                 # In this order: either `begin` sees that we sleep, or we see that it counted.
                 self._watcher_sleeps = True
@@ -110,7 +112,7 @@ class Lead:
                 self._news.clear()
             self._begun_when_last_seen = self._begun
 
-    def _step_aside(self, call: Call, nice: int = NICE) -> None:
+    def _step_aside(self, call: Call) -> None:
         """Let another thread lead; `call` goes on on the one that led so far, with less of the processor."""
         with self._lock:
             if self._current is not call:
@@ -122,7 +124,7 @@ class Lead:
             if stream is not None:
                 stream.database.aside += 1
             # What others of its database wait for is not held up further.
-            if not self._give_away(0 if stream is not None and stream.has_turn else nice):
+            if not self._give_away(0 if stream is not None and stream.has_turn else NICE):
                 call.aside = False
                 self._current = call
                 if stream is not None:

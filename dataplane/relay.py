@@ -4,8 +4,9 @@ The leader runs the loop and, within it, short pieces of work: no hand-over, no 
 When a piece turns out to be slow, its own thread (called back from inside SQLite, see `Connection.hook`) or the one
 that watches it gives the lead to another thread, and the piece is finished aside; libSQL runs without the GIL, so the
 two really run side by side. A thread that has lost the lead gets less of the processor than all that lead, edge workers
-and others included, the least if no other writers wait for what it does, and ends with its piece: a process may lower
-its threads' priority (`runtime.priority`), but not raise it again. All state belongs to whoever leads.
+and others included, is interrupted now and then (`runtime.interrupts`), since one step of SQLite may be endless, and
+ends with its piece: a process may lower its threads' priority (`runtime.priority`), but not raise it again. All state
+belongs to whoever leads.
 """
 
 import logging
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable
 
 from runtime import priority
+from runtime.interrupts import Interrupts
 
 MAX_THREADS = 256
 log = logging.getLogger("brrrd.dataplane")
@@ -28,6 +30,8 @@ class Relay:
         self._waiting = 0
         self._threads = 0
         self._leader = 0
+        self._interrupts: dict[int, Interrupts] = {}
+        """Of the threads that go on aside, by native id."""
         self._guard = threading.Lock()
 
     def __repr__(self) -> str:
@@ -54,6 +58,10 @@ class Relay:
         if loser:
             # After the new thread was started, which inherits the priority of the one that starts it.
             priority.lower(loser, nice)
+            try:
+                self._interrupts[loser] = Interrupts(loser)
+            except OSError as error:  # others get the processor later, but do
+                log.warning("a slow statement cannot be interrupted: %s", error)
         return True
 
     def _serve(self) -> None:
@@ -67,5 +75,8 @@ class Relay:
             # The door of the room: state may be torn, so the process ends, and is restarted with its WAL recovered.
             log.exception("the database worker failed")
             os._exit(70)
+        interrupts = self._interrupts.pop(threading.get_native_id(), None)
+        if interrupts is not None:
+            interrupts.stop()
         with self._guard:
             self._threads -= 1

@@ -42,7 +42,7 @@ from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
 from dataplane.steering import Steering
-from runtime import child, looking
+from runtime import child, interrupts, looking
 from runtime.framing import FD, Decoder, encode
 
 TICK_SECONDS = 0.25
@@ -306,6 +306,7 @@ def main() -> None:
     child.log_to_stderr()
     child.raise_open_files()
     _exit_on_sigterm()
+    interrupts.prepare()
     # Threads that convert rows must not keep the loop waiting for the default 5 ms.
     sys.setswitchinterval(0.0005)
     control = socket.socket(fileno=FD)

@@ -1,11 +1,12 @@
 """How much of a busy processor a thread gets, and how soon it lets others have it.
 
-For threads that run a slow statement beside the one that leads (`dataplane.relay`), and for isolate hosts. Lowering a
-thread's priority is not enough: one that computes is only asked to make way where the kernel takes an interrupt, which
-may be no sooner than at its next tick, 4 ms later. So such a thread yields: between two steps of SQLite's virtual
-machine (`Connection.give_way`), or in the midst of JavaScript (`isolates.yields`). What it is then charged for is made
-small, or it would get next to nothing: Linux 6.18 takes one slice away from who yields. Linux before 6.12 knows no
-slices of a thread's own and gives it somewhat more. A leaf module: it imports nothing else of brrrd.
+For threads that run a slow statement beside the one that leads (`dataplane.relay`), for isolate hosts, and for the
+processes with an event loop. Lowering a thread's priority is not enough: one that computes is only asked to make way
+where the kernel takes an interrupt, which may be no sooner than at its next tick, 4 ms later. So such a thread yields:
+between two pieces of work (`Yielding`), between two steps of SQLite's virtual machine (`Connection.give_way`), in the
+midst of JavaScript (`isolates.yields`) or of a step (`runtime.interrupts`). What it is then charged for is made small,
+or it would get next to nothing: Linux 6.18 takes one slice away from who yields. Linux before 6.12 knows no slices of a
+thread's own and gives it somewhat more. A leaf module: it imports nothing else of brrrd.
 """
 
 import ctypes as c
@@ -13,9 +14,6 @@ import os
 from time import monotonic
 
 NICE = 5
-MUTE_NICE = 19
-"""For a thread that does not yield, because it is in one long step: 3 % beside another one. It keeps the processor for
-whole ticks."""
 SLICE_NANOSECONDS = 100_000
 """The least that Linux knows. A thread that yields after as much gets, beside another one that is always busy, 12 % of
 a processor with `NICE`, and 22 % without."""

@@ -16,7 +16,7 @@ import pytest
 
 from dataplane.front import DataPlane
 from dataplane.messages import Drop
-from runtime import priority
+from runtime import interrupts, priority
 from tests.dataplane.plane import ENDLESS, MAIN, OTHER, STUCK, Plane, execute
 from tests.node_server import eventually
 
@@ -163,6 +163,12 @@ async def test_a_statement_that_runs_aside_has_less_of_the_processor(plane: Plan
     await become({usual, min(19, usual + priority.NICE)})
     running.cancel()
     await become({usual})
+
+
+def test_the_worker_is_prepared_for_interrupts(plane: Plane) -> None:
+    status = Path(f"/proc/{plane.worker.process.pid}/status").read_text()
+    caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), 16)
+    assert caught & 1 << interrupts.SIGNAL - 1
 
 
 async def test_any_edge_worker_takes_any_baton(plane: Plane) -> None:
