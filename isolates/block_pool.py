@@ -1,8 +1,11 @@
-"""Which recycled memory a body is collected in, if any. Called by JavaScript through `operations.py`.
+"""Which recycled memory a body is in, if any. Called by JavaScript through `operations.py`.
 
 JavaScript takes a block for a body of known size, fills it, or has an edge worker fill it that shares memory, and has
 it lent to the app as an ArrayBuffer like any other; or it puts the block back. The app keeps what it was lent for as
 long as it likes: when the pool is used up, bodies get new memory of V8's, as if there were no pool.
+
+The copy of an array that an app answers with is made in a block as well, which is lent to the platform itself
+(`borrow`) and taken back once it was sent, or found dead like any other if the answer never was.
 """
 
 import math
@@ -59,7 +62,7 @@ class BlockPool:
         self._free: list[PooledBlock] = []
         """The one used last is last: its memory may still be in the processor's caches."""
         self._taken: dict[int, PooledBlock] = {}
-        self._lent: list[PooledBlock] = []
+        self._lent: dict[int, PooledBlock] = {}
         self.held_bytes = 0
         """Of all blocks."""
         self._next_number = 1
@@ -109,8 +112,26 @@ class BlockPool:
         if not 0 < size <= taken.block.size:
             raise ValueError(size)
         del self._taken[number]
-        self._lent.append(taken)
+        self._lent[number] = taken
         return taken.block.lend(size)
+
+    def borrow(self, size: int, now: float, region: Region | None = None) -> tuple[int, int, Handle] | None:
+        """As `take` and `lend` at once: return number, offset and ArrayBuffer, or None.
+
+        In the ArrayBuffer is what was in the block before: the app must not see it before it is overwritten.
+        """
+        number = self.take(size, now, region)
+        if number is None:
+            return None
+        return number, self.offset(number), self.lend(number, size)
+
+    def take_back(self, number: int) -> None:
+        """The ArrayBuffer that was lent under this number is detached: V8 need not find that out. Raises `KeyError`."""
+        block = self._lent[number]
+        # Who says so is not believed: V8 counts.
+        if not block.block.lent:
+            del self._lent[number]
+            self._free.append(block)
 
     def put_back(self, number: int) -> None:
         """A taken block is not needed after all, and nobody is filling it. Raises `KeyError`."""
@@ -143,12 +164,9 @@ class BlockPool:
 
     def _reclaim(self) -> int:
         """Take back what V8 found dead; return how many blocks."""
-        lent = [block for block in self._lent if block.block.lent]
-        count = len(self._lent) - len(lent)
-        if count:
-            self._free += [block for block in self._lent if not block.block.lent]
-            self._lent = lent
-        return count
+        dead = [number for number, block in self._lent.items() if not block.block.lent]
+        self._free += [self._lent.pop(number) for number in dead]
+        return len(dead)
 
     def _make(self, size: int, region: Region | None) -> PooledBlock | None:
         """Return a new block if there is room for it, perhaps in place of free ones of other kinds."""
@@ -181,7 +199,7 @@ class BlockPool:
 
     @property
     def _lent_bytes(self) -> int:
-        return sum(block.block.size for block in self._lent)
+        return sum(block.block.size for block in self._lent.values())
 
     def _collect_old(self) -> None:
         """Have V8 find what died old, if much that is lent may have: it sees no reason to of itself while idle.

@@ -50,11 +50,15 @@ class Op(IntEnum):
     """(n, connection) → (number of a block with room for n bytes, where it is in the memory shared over the connection
     or -1); `native.block` is its memory then. See `block_pool.py`."""
     LEND_BLOCK = 11
-    """(number, n): `native.block` is an ArrayBuffer over its first n bytes then; the number is free."""
+    """(number, n): `native.block` is an ArrayBuffer over its first n bytes then."""
     PUT_BLOCK_BACK = 12
     """(number)"""
     COLLECT = 13
     """Find what died young."""
+    BORROW_BLOCK = 14
+    """As TAKE_BLOCK, but the block is lent: `native.block` is an ArrayBuffer of n bytes, not cleared."""
+    TAKE_BLOCK_BACK = 15
+    """(number): the ArrayBuffer that was lent is detached."""
 
 
 class Failure(IntEnum):
@@ -112,6 +116,8 @@ class Operations:
                 code, result, more = self.crypto.run(words[0], words[1])
             elif words[0] == Op.TAKE_BLOCK:
                 code, (result, more) = 0, self._take_block(words[1], words[2])
+            elif words[0] == Op.BORROW_BLOCK:
+                code, (result, more) = 0, self._borrow_block(words[1], words[2])
             else:
                 code, result = 0, self._run(words[0], words[1], words[2])
         except (KeyError, ValueError):
@@ -156,6 +162,9 @@ class Operations:
         if op == Op.PUT_BLOCK_BACK:
             self._blocks.put_back(first)
             return 0
+        if op == Op.TAKE_BLOCK_BACK:
+            self._blocks.take_back(first)
+            return 0
         raise NotImplementedError(f"operation {op}")
 
     def _read_file(self, path: str, offset: int) -> int:
@@ -176,6 +185,14 @@ class Operations:
             raise LookupError(f"no block for {size} bytes")
         self._show(self._blocks.memory(number))
         return number, self._blocks.offset(number)
+
+    def _borrow_block(self, size: int, connection: int) -> tuple[int, int]:
+        borrowed = self._blocks.borrow(size, monotonic(), self._region(connection))
+        if borrowed is None:
+            raise LookupError(f"no block for {size} bytes")
+        number, offset, memory = borrowed
+        self._show(memory)
+        return number, offset
 
     def _size(self, size: int) -> int:
         if not 0 <= size <= self._room:

@@ -48,6 +48,10 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
               was sent before is not to be written. DATA with END and flag `PLACED` (bit 3) tells that all the rest is
               there. Whatever becomes of the stream after a PLACE, the edge worker has the last word, DATA with END or
               CANCEL: only then the place is free
+              RESPONSE with END and flag `PLACED`, to an edge worker that shares memory: all of the body is there; data:
+              u32 its size, u32 where it begins. Again the edge worker has the last word, WINDOW when all of it has left
+              or CANCEL: only then the place is free, and may be written to. Until then the stream is open, and the host
+              sends nothing on it but CANCEL, and what a request's body needs
     ELSEWHERE host internal, to JavaScript; the stream is the number of WebSockets in other isolates
     UNFIT     host internal, stream 0: the isolate cannot go on; data: UTF-8 message that says why
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
@@ -100,6 +104,7 @@ MAX_FRAME_BYTES = HEADER_BYTES + MAX_HEAD_BYTES + MAX_DATA_BYTES
 MEMORY_BYTES = 384 << 20
 """Of addresses: there is memory only where bodies are or were. What is where is the host's affair (`regions.py`)."""
 PLACE = struct.Struct("<II")
+"""Data of a PLACE, and of a RESPONSE with `PLACED`."""
 
 
 class Type(IntEnum):

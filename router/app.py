@@ -308,10 +308,22 @@ class _Exchange(Stream):
                 return True
             self.consumed(len(data))
             kind, detail = await self._next()
+            if kind == "placed":
+                await self._send_placed(detail, send)
+                return True
             if kind != "data":
                 # Returning in mid-response makes the server break the connection: the client sees a truncated body.
                 return True
             data, end = detail
+
+    async def _send_placed(self, body: memoryview, send: Send) -> None:
+        """Pass a body on from the host's memory, as long as nothing happens that makes it worthless."""
+        for at in range(0, len(body), wire.MAX_DATA_BYTES):
+            if self._events:
+                return
+            piece, more = bytes(body[at : at + wire.MAX_DATA_BYTES]), at + wire.MAX_DATA_BYTES < len(body)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+        self.taken()
 
     async def _next(self) -> tuple[str, Any]:
         while not self._events:
@@ -326,12 +338,21 @@ class _Exchange(Stream):
     # Stream
 
     def on_response(self, status: int, head: bytes, data: bytes, end: bool) -> None:
+        self._begin(status, head, data, end, len(data) if end else -1)
+
+    def on_placed(self, status: int, head: bytes, body: memoryview) -> None:
+        self._begin(status, head, b"", False, len(body))
+        if self.link is not None:
+            self._happen("placed", body)
+
+    def _begin(self, status: int, head: bytes, data: bytes, end: bool, size: int) -> None:
+        """The head came; `size` is that of the whole body, as far as it is known."""
         try:
             if not 200 <= status <= 599:
                 raise BadResponseError(f"status {status}")
             parsed = ResponseHead(head)
-            if end and parsed.length != len(data) and self._scope["method"] != "HEAD" and status not in BODILESS:
-                parsed.length = len(data)
+            if size >= 0 and self._scope["method"] != "HEAD" and status not in BODILESS:
+                parsed.length = size
         except BadResponseError as error:
             log.warning("request %s: %s", self._request_id.decode("latin-1"), error)
             self.cancel("bad response")

@@ -17,6 +17,7 @@ from router.dispatch import Route
 from router.errors import EdgeError
 from router.headers import BadResponseError, field_value, request_head
 from router.links import HostLink
+from router.placed_response import PlacedResponse
 from router.refusals import UNSEEN, lost, refusal
 from router.requests import Request
 from router.responses import CLOCK, Lines, asgi_lines, lines_of, status_line
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("router.server")
 
 FIRST_BODY_BYTES = 64 << 10
-_ORDINARY = frozenset(range(200, 600)) - {204, 205, 304}
+_BODILESS = frozenset((204, 205, 304))
+_ORDINARY = frozenset(range(200, 600)) - _BODILESS
 """Statuses whose responses have a body."""
 
 
@@ -44,6 +46,8 @@ class Exchange:
     """The whole request has arrived."""
     responding = False
     """The response's head is written."""
+    lent = 0
+    """Bytes that the transport is given are memory of somebody else's, who waits to be told that they have left."""
     _chunked = False
     _left = -1
     """Bytes of body that the response's Content-Length still allows, -1 without one."""
@@ -90,42 +94,43 @@ class Exchange:
         self.responding = True
         if transport.is_closing():
             return True
-        head = status_line(status, lines.reason) + lines.block
-        if not lines.dated:
-            head += CLOCK.line
-        if request_id:
-            head += b"x-request-id: %b\r\n" % request_id
+        head = _head(status, lines, request_id)
         if end and self.keep_alive and self.ended and status in _ORDINARY and request.ordinary:
             # The framing that nearly all responses have.
             transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data))
             return True
-        return self._write_framed(status, head, lines.length, data, end)
+        if status in _BODILESS or request.method == b"HEAD":
+            data, end = b"", True
+        framing = self._framing(status, lines.length, len(data), end)
+        transport.write(head + framing + (data if end else b""))
+        return end or (bool(data) and self.write_data(data, False))
 
-    def _write_framed(self, status: int, head: bytes, length: int, data: bytes, end: bool) -> bool:
-        request = self.request
+    def _framing(self, status: int, length: int, size: int, end: bool) -> bytes:
+        """Return the last lines of a head whose Content-Length is `length`, -1 without one.
+
+        `size`: of the body's first bytes, which with `end` are all.
+        """
+        request, lines = self.request, b""
         if not self.ended:
             # What is left of the request would have to be read first, for the sake of an answer already given.
             self.keep_alive = False
         if status == 204 or status == 304 or request.method == b"HEAD":
-            data, end = b"", True
             length = -1 if status == 204 else length
-        elif status == 205 or end:
-            data, end = b"" if status == 205 else data, True
-            length = len(data)
+        elif end:
+            length = size
         elif length < 0:
             self._chunked = not request.http_10
             self.keep_alive = self.keep_alive and self._chunked
         self._left = length
         if length >= 0:
-            head += b"content-length: %d\r\n" % length
+            lines = b"content-length: %d\r\n" % length
         elif self._chunked:
-            head += b"transfer-encoding: chunked\r\n"
+            lines = b"transfer-encoding: chunked\r\n"
         if not self.keep_alive:
-            head += b"connection: close\r\n"
+            lines += b"connection: close\r\n"
         elif request.http_10:
-            head += b"connection: keep-alive\r\n"
-        self.connection.transport.write(head + b"\r\n" + (data if end else b""))
-        return end or (bool(data) and self.write_data(data, False))
+            lines += b"connection: keep-alive\r\n"
+        return lines + b"\r\n"
 
     def write_data(self, data: bytes, end: bool) -> bool:
         """Write more of the body. Returns whether the response is complete by that.
@@ -161,6 +166,16 @@ class Exchange:
         self.write_head(answer.status, lines, answer.body, True)
 
 
+def _head(status: int, lines: Lines, request_id: bytes) -> bytes:
+    """Return a head, up to its framing."""
+    head = status_line(status, lines.reason) + lines.block
+    if not lines.dated:
+        head += CLOCK.line
+    if request_id:
+        head += b"x-request-id: %b\r\n" % request_id
+    return head
+
+
 class HostExchange(Stream, Exchange):
     """A request that its app's isolate host answers, without a task."""
 
@@ -172,6 +187,10 @@ class HostExchange(Stream, Exchange):
     _request_id = b""
     _owed = 0
     """Bytes of the response written while the client was behind."""
+    _placed: PlacedResponse | None = None
+    """The response, as long as it is sent from the host's memory."""
+    _loss: Loss | None = None
+    """Why it was broken off."""
 
     def __init__(self, connection: "EdgeProtocol", request: Request, route: Route, link: HostLink) -> None:
         self.connection = connection
@@ -218,7 +237,9 @@ class HostExchange(Stream, Exchange):
         if not self.started:
             self._early = self._early + data if self._early else data
         elif self._received > self.connection.edge.body_limit(self._route):
-            if self.link is not None:
+            if self._placed is not None:
+                self._break_off()
+            elif self.link is not None:
                 self.cancel("body too large")
                 self._fail(self.connection.edge.body_too_large(self._route))
         elif not self.send_body(data, self._received == self.request.length):
@@ -249,9 +270,12 @@ class HostExchange(Stream, Exchange):
         return True
 
     def disconnected(self) -> None:
-        self.cancel("client disconnected")
+        self.cancel("deadline" if self._loss is Loss.DEADLINE else "client disconnected")
 
     def resume(self) -> None:
+        if self._placed is not None:
+            self._send_on(self._placed)
+            return
         owed, self._owed = self._owed, 0
         self.consumed(owed)
 
@@ -272,6 +296,22 @@ class HostExchange(Stream, Exchange):
         else:
             self._account(len(data))
 
+    def on_placed(self, status: int, head: bytes, body: memoryview) -> None:
+        transport = self.connection.transport
+        try:
+            lines = lines_of(head)
+        except BadResponseError:
+            lines = None
+        bodiless = status not in _ORDINARY or self.request.method == b"HEAD"
+        if lines is None or bodiless or self.responding or transport.is_closing():
+            super().on_placed(status, head, body)
+            return
+        self._route.counters.observe(status, time.monotonic() - self.opened)
+        self.responding = True
+        start = _head(status, lines, self._request_id) + self._framing(status, -1, len(body), True)
+        self._placed = PlacedResponse(transport, start, body)
+        self._send_on(self._placed)
+
     def on_data(self, data: bytes, end: bool) -> None:
         if self.write_data(data, end):
             self._done(time.monotonic())
@@ -279,17 +319,34 @@ class HostExchange(Stream, Exchange):
             self._account(len(data))
 
     def on_refused(self, status: int, code: str, detail: str) -> None:
-        if code in UNSEEN and self.ended and len(self._early) == self._received:
+        if self._placed is not None:
+            self._break_off()
+            return
+        if code in UNSEEN and not self.responding and self.ended and len(self._early) == self._received:
             # All of it is here still, and no code of the app has seen it.
             self.connection.replace(self, self._early)
             return
         self._fail(refusal(status, code, detail))
 
     def on_lost(self, loss: Loss) -> None:
+        if self._placed is not None:
+            self._loss = loss
+            self._break_off()
+            return
         self._fail(lost(loss))
 
     def on_window(self) -> None:
         self.connection.go_on()
+
+    def _send_on(self, placed: PlacedResponse) -> None:
+        if placed.go_on():
+            self._placed = None
+            self.taken()
+            self._done(time.monotonic())
+
+    def _break_off(self) -> None:
+        """What is in the host's memory may change from now on, or is not to be sent: `disconnected` follows."""
+        self.connection.abort()
 
     def _account(self, count: int) -> None:
         if self.connection.writable:

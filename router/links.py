@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from isolates.wire import (
@@ -17,6 +17,7 @@ from isolates.wire import (
     HEADER,
     HEADER_BYTES,
     PLACE,
+    PLACED,
     UPGRADE,
     WINDOW_BYTES,
     Frame,
@@ -96,6 +97,7 @@ class HostLink(asyncio.Protocol):
         self._reader = FrameReader()
         self._later: deque[Frame] = deque()
         """What was read, and is to be looked at in later turns of the loop."""
+        self._reading_later = False
         self._next_id = 0
         self.usable = False
         """Whether new requests may be opened: connected, and neither gone nor retired nor blocked."""
@@ -205,6 +207,14 @@ class HostLink(asyncio.Protocol):
             self.send_frame(stream.id, _CANCEL, head=why.encode("latin-1", "replace"))
             self._close_when_done()
 
+    def taken(self, stream: Stream) -> None:
+        """Forget `stream`, whose response's body in memory has left, and tell the host."""
+        if not stream._sent_end:
+            self.cancel(stream, "answered")
+        elif self._forget(stream):
+            self.send_frame(stream.id, _WINDOW, data=stream.lent.to_bytes(4, "little"))
+            self._close_when_done()
+
     def sweep(self, now: float) -> None:
         """End the streams that are over their deadline at `now` (monotonic seconds).
 
@@ -217,7 +227,11 @@ class HostLink(asyncio.Protocol):
                 break
             expired.append(stream)
         for stream in expired:
-            self.cancel(stream, "deadline")
+            if not stream.lent:
+                self.cancel(stream, "deadline")
+            elif stream.overdue:
+                continue
+            stream.overdue = True
             stream.on_lost(Loss.DEADLINE)
 
     def stalled(self) -> bool:
@@ -269,16 +283,21 @@ class HostLink(asyncio.Protocol):
     def _look_at(self, frames: list[Frame]) -> None:
         """Raises `FrameError`."""
         streams = self.streams
-        for stream_id, type_, flags, status, head, body in frames:
+        following = iter(frames)
+        for stream_id, type_, flags, status, head, body in following:
             stream = streams.get(stream_id)
             if stream is not None:
-                if type_ == _RESPONSE and flags & END and stream._sent_end:
+                if type_ == _RESPONSE and flags == END and stream._sent_end and not stream.begun:
                     # The common case by far: the whole answer in one frame.
                     del streams[stream_id]
                     stream.link = None
                     stream.on_response(status, head, body, True)
                 else:
                     self._stream_frame(stream, type_, flags, status, head, body)
+                    if type_ == _RESPONSE and flags & PLACED:
+                        # Writing it took as long as many other frames take.
+                        self._put_off(following)
+                        break
             elif type_ == _GOAWAY:
                 if head:
                     code, _, detail = head.decode("latin-1").partition("\n")
@@ -301,13 +320,25 @@ class HostLink(asyncio.Protocol):
             return []
         portion = [later.popleft() for _ in range(min(len(later), FRAMES_PER_TURN))]
         if later:
-            self._transport.pause_reading()
-            self._backlog.add(self._read_on)
+            self._read_later(self._transport)
         else:
             self._transport.resume_reading()
         return portion
 
+    def _put_off(self, frames: Iterator[Frame]) -> None:
+        """Leave what is left of a turn's frames to the next one."""
+        self._later.extendleft(reversed(list(frames)))
+        if self._later and self._transport is not None:
+            self._read_later(self._transport)
+
+    def _read_later(self, transport: asyncio.Transport) -> None:
+        if not self._reading_later:
+            self._reading_later = True
+            transport.pause_reading()
+            self._backlog.add(self._read_on)
+
     def _read_on(self) -> None:
+        self._reading_later = False
         self.data_received(b"")
 
     def eof_received(self) -> None:
@@ -335,6 +366,13 @@ class HostLink(asyncio.Protocol):
     def _stream_frame(self, stream: Stream, type_: int, flags: int, status: int, head: bytes, body: bytes) -> None:
         end = bool(flags & END)
         if type_ in (_RESPONSE, _DATA):
+            if stream.lent or stream.begun != (type_ == _DATA) or (type_ == _DATA and flags & PLACED):
+                # What a client took for its answer's bytes could be read as the answer to its next request.
+                raise FrameError(f"frame of type {type_} out of order on stream {stream.id}")
+            stream.begun = True
+            if flags & PLACED:
+                self._placed_response(stream, flags, status, head, body)
+                return
             stream._unconsumed += len(body)
             if stream._unconsumed > WINDOW_BYTES:
                 raise FrameError(f"stream {stream.id} sent more than its window")
@@ -354,17 +392,36 @@ class HostLink(asyncio.Protocol):
                 raise FrameError(f"a PLACE frame holds {PLACE.size} bytes")
             count, offset = PLACE.unpack(body)
             stream._given_place(count, offset, self)
-        elif type_ == _REFUSE:
+        elif type_ in (_CANCEL, _REFUSE) and stream.lent:
+            stream.on_lost(Loss.CANCELLED)
+        elif type_ == _REFUSE and not stream.begun:
             self._forget(stream)
             self._last_word(stream)
             code, _, detail = head.decode("latin-1").partition("\n")
             stream.on_refused(status, code, detail)
-        elif type_ == _CANCEL:
+        elif type_ in (_CANCEL, _REFUSE):
             self._forget(stream)
             self._last_word(stream)
             stream.on_lost(Loss.CANCELLED)
         else:
             raise FrameError(f"frame of type {type_} on stream {stream.id}")
+
+    def _placed_response(self, stream: Stream, flags: int, status: int, head: bytes, data: bytes) -> None:
+        """`data` says where in the memory the body is: it is not believed."""
+        if flags != END | PLACED or len(data) != PLACE.size or self.memory is None:
+            raise FrameError("a RESPONSE with PLACED has END and a place in the memory that is shared")
+        size, offset = PLACE.unpack(data)
+        try:
+            body = self.memory.part(offset, size) if size else None
+        except OSError as error:
+            log.warning("the memory shared with host %s cannot be read: %s", self.host_id, error)
+            self.cancel(stream, "no memory")
+            stream.on_lost(Loss.CANCELLED)
+            return
+        if body is None:
+            raise FrameError(f"{size} bytes from {offset} on are no place in the memory that is shared")
+        stream.lent = size
+        stream.on_placed(status, head, body)
 
     def _last_word(self, stream: Stream) -> None:
         """The host ended `stream`: tell it that nothing is written where it gave the body a place."""

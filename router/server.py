@@ -268,8 +268,12 @@ class EdgeProtocol(asyncio.Protocol):
     def abort(self) -> None:
         """Break the connection in the middle of a response, so that the client sees that it is not complete."""
         self._deaf = True
-        # `abort` would throw away what is written already; the client shall have it, and then an early end.
-        self.transport.close()
+        if self._current is not None and self._current.lent:
+            # Nothing of it may be read once it was given back, which the loss of the connection has happen.
+            self.transport.abort()
+        else:
+            # `abort` would throw away what is written already; the client shall have it, and then an early end.
+            self.transport.close()
 
     def replace(self, exchange: Exchange, early: bytes) -> None:
         """Let the ASGI application answer `exchange`, of whose body `early` is here: its host went away."""
@@ -436,6 +440,8 @@ class EdgeProtocol(asyncio.Protocol):
             last = self._waiting[-1] if self._waiting else self._current
             last.keep_alive = False
             self._deaf = True
+        elif receiving is self._current and receiving.lent:
+            self.abort()
         elif receiving is self._current:
             # Its body broke off: nothing that it may still be answered with would be true.
             receiving.disconnected()

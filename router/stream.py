@@ -46,12 +46,28 @@ class Stream:
     _held = False
     """Nothing of the body is sent before the host asks for it."""
     _sent_end = False
+    lent = 0
+    """Bytes of a response's body that are in the host's memory, until it is told that they have left: the last word."""
+    overdue = False
+    """Lost by its deadline, but the last word on its memory is still to come."""
+    begun = False
+    """A RESPONSE came."""
     _unconsumed = 0
     _grant = 0
 
     def on_response(self, status: int, head: bytes, data: bytes, end: bool) -> None:
         """The response began; `head` as in RESPONSE frames, `data` the first bytes of the body."""
         raise NotImplementedError
+
+    def on_placed(self, status: int, head: bytes, body: memoryview) -> None:
+        """The whole response is here; its body is memory of the host's, which may change it.
+
+        Call `taken` when nothing reads it any more, or `cancel`. Until one of the two `on_lost` may still come, or
+        `on_refused`, once or again: what is in the memory then is not to be sent any more. By default it is copied.
+        """
+        data = bytes(body)
+        self.taken()
+        self.on_response(status, head, data, True)
 
     def on_data(self, data: bytes, end: bool) -> None:
         """More bytes of the response body. Call `consumed` once the client took them."""
@@ -109,6 +125,12 @@ class Stream:
         if self._grant >= GRANT_BYTES:
             self.link.send_frame(self.id, _WINDOW, data=self._grant.to_bytes(4, "little"))
             self._grant = 0
+
+    def taken(self) -> None:
+        """All of a response's body in memory has left, or was copied: the stream is over. Not after `cancel`."""
+        if self.link is not None:
+            self.link.taken(self)
+        self.lent = 0
 
     def cancel(self, why: str) -> None:
         """Tell the host to stop; no callback comes any more."""

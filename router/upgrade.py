@@ -19,6 +19,7 @@ from router.links import HostLink
 from router.refusals import MOST_ATTEMPTS, UNSEEN, refusal
 from router.requests import Request
 from router.responses import CLOCK
+from router.stream import Stream
 from router.websocket.connection import WebSocketConnection
 from router.websocket.deflate import Agreement, Deflate, Inflate, agree
 from router.websocket.frames import Reader
@@ -122,6 +123,9 @@ class UpgradeExchange(HostExchange):
             return
         self._route.counters.observe(101, time.monotonic() - self.opened)
         self._open_socket(answer)
+
+    def on_placed(self, status: int, head: bytes, body: memoryview) -> None:
+        Stream.on_placed(self, status, head, body)  # copied: refusals are rarely large
 
     def on_refused(self, status: int, code: str, detail: str) -> None:
         if code in UNSEEN and self._attempts < MOST_ATTEMPTS:

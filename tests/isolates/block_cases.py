@@ -192,6 +192,31 @@ def memory_that_is_refused_is_no_block() -> None:
     assert bodies.pool.take(5 * MB, NOW) is None
 
 
+def a_block_is_taken_back_once_its_buffer_is_detached() -> None:
+    """And not a moment before, whatever is said."""
+    bodies = Bodies()
+    borrowed = bodies.pool.borrow(MB, NOW)
+    assert borrowed is not None
+    number, offset, memory = borrowed
+    assert offset == -1
+    bodies.isolate.set(bodies._native, "block", memory)
+    bodies.run("globalThis.kept = native.block; native.block = null; new Uint8Array(kept).fill(7)")
+    bodies.pool.take_back(number)
+    other = bodies.pool.borrow(MB, NOW)
+    assert other is not None and other[0] != number and bodies.pool.held_bytes == 2 * MB
+    assert bodies.run("return same(kept, 7)") == "true"
+    bodies.run("kept.transfer(0)")
+    bodies.pool.take_back(number)
+    again = bodies.pool.borrow(MB, NOW)
+    assert again is not None and bodies.pool.held_bytes == 2 * MB
+    assert bodies.run("return kept.byteLength") == "0"
+    try:
+        bodies.pool.take_back(number)
+    except KeyError:
+        return
+    raise AssertionError
+
+
 def what_a_pool_is_asked_wrongly_it_refuses() -> None:
     bodies = Bodies()
     number = bodies.pool.take(1000, NOW)

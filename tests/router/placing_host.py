@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from isolates import wire
-from isolates.wire import END, HELD_BYTES, MEMORY_BYTES, PLACE, Type
+from isolates.wire import END, HELD_BYTES, MEMORY_BYTES, PLACE, PLACED, Type
 from tests.router.edge import EdgeProcess, RawClient, app
 
 
@@ -70,6 +70,20 @@ class PlacingHost:
 
     def answer(self, stream: int, data: bytes = b"done") -> None:
         self.send(stream, Type.RESPONSE, flags=END, status=200, data=data)
+
+    def lend(self, stream: int, body: bytes, offset: int = 0, *, status: int = 200, head: bytes = b"") -> None:
+        """Answer with a body that is in the memory."""
+        self.memory[offset : offset + len(body)] = body
+        self.answer_from(stream, len(body), offset, status=status, head=head)
+
+    def answer_from(self, stream: int, size: int, offset: int, *, flags: int = END | PLACED, **fields: Any) -> None:
+        """Answer with a body that the memory is said to have."""
+        self.send(stream, Type.RESPONSE, flags=flags, data=PLACE.pack(size, offset), **({"status": 200} | fields))
+
+    def is_taken(self, stream: int, size: int) -> None:
+        """The next frame says that a body has left."""
+        frame = self.frame()
+        assert (frame.stream, frame.type, frame.data) == (stream, Type.WINDOW, size.to_bytes(4, "little")), frame
 
     def body(self, stream: int) -> bytes:
         """The rest of a body that comes in DATA frames."""

@@ -8,6 +8,8 @@ import type { SafeMap } from './primordials.ts';
 /** What a request's log lines and subrequests need to know of it. */
 export interface Origin {
   readonly requestId: string;
+  /** Over which its answer goes; -1 without one. */
+  readonly connection: number;
   /** How many subrequests were made for it. */
   subrequests: number;
   /** Nobody waits for its work any more: timers that it sets do not run, and its calls to fetch() never settle. */
@@ -44,6 +46,11 @@ export function useContinuation(native: Partial<ContinuationFunctions>): void {
 /** The flow the running code belongs to, if any. */
 export function currentFlow(): Flow | null {
   return (getContinuation() as Flow | undefined) ?? null;
+}
+
+/** The connection over which the request came that the running code works for; -1 without one. */
+export function currentConnection(): number {
+  return currentFlow()?.origin?.connection ?? -1;
 }
 
 /** The id of the request that the running code works for, or the empty string. */

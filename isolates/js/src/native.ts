@@ -4,7 +4,7 @@
  * i32[0] is the operation and, on return, 0 or a negative error; i32[1…7] are arguments and results; data from byte 64.
  */
 
-import { setBytes, sliceBytes, subarray } from './primordials.ts';
+import { detachBuffer, setBytes, sliceBytes, subarray, typedArrayBuffer, Uint8ArrayCtor } from './primordials.ts';
 
 /** What the host hands to boot. */
 export interface Native {
@@ -24,7 +24,7 @@ export interface Native {
   values?: object;
   /** The namespace that REQUIRE left. */
   required?: Record<string, unknown> | null;
-  /** The ArrayBuffer that TAKE_BLOCK or LEND_BLOCK left. */
+  /** The ArrayBuffer that TAKE_BLOCK, LEND_BLOCK or BORROW_BLOCK left. */
   block?: ArrayBuffer | null;
 }
 
@@ -42,6 +42,8 @@ const TAKE_BLOCK = 10;
 const LEND_BLOCK = 11;
 const PUT_BLOCK_BACK = 12;
 const COLLECT = 13;
+const BORROW_BLOCK = 14;
+const TAKE_BLOCK_BACK = 15;
 
 const DATA_AT = 64;
 
@@ -180,6 +182,30 @@ export function lendBlock(block: Block, size: number): Uint8Array<ArrayBuffer> |
 
 export function putBlockBack(block: Block): void {
   perform(PUT_BLOCK_BACK, block.number);
+}
+
+/** A block lent to the platform: `bytes` has exactly the size asked for. */
+export interface BorrowedBlock extends Block {
+  /** Whose edge worker's memory it is in, if it is in any. */
+  readonly connection: number;
+}
+
+/**
+ * A block to be filled with all of `size` bytes, or null: then new memory must do. To be given to `returnBlock` once
+ * nobody needs the bytes; whoever forgets them altogether, V8's collector does it for.
+ */
+export function borrowBlock(size: number, connection: number): BorrowedBlock | null {
+  native.block = null;
+  if (perform(BORROW_BLOCK, size, connection) < 0 || native.block === null) return null;
+  const block = { number: words[1], bytes: new Uint8ArrayCtor(native.block), offset: words[2], connection };
+  native.block = null;
+  return block;
+}
+
+/** Takes the bytes away from whoever still has them. */
+export function returnBlock(block: BorrowedBlock): void {
+  detachBuffer(typedArrayBuffer(block.bytes), 0);
+  perform(TAKE_BLOCK_BACK, block.number);
 }
 
 /** Finds what died young. */

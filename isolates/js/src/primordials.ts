@@ -56,6 +56,13 @@ export const dataViewBuffer = getter(DataView.prototype, 'buffer') as (value: un
 export const dataViewOffset = getter(DataView.prototype, 'byteOffset') as (value: unknown) => number;
 export const dataViewByteLength = getter(DataView.prototype, 'byteLength') as (value: unknown) => number;
 export const arrayBufferByteLength = getter(ArrayBuffer.prototype, 'byteLength') as (value: unknown) => number;
+/** With a length of 0: the bytes are gone for all who had them. */
+export const detachBuffer = uncurryThis(
+  (ArrayBuffer.prototype as unknown as { transfer(length: number): ArrayBuffer }).transfer as (
+    this: ArrayBuffer,
+    length: number,
+  ) => ArrayBuffer,
+);
 export const setBytes = uncurryThis(TypedArrayPrototype.set) as (
   target: Uint8Array,
   source: Uint8Array,

@@ -3,11 +3,13 @@
 import type { Background } from './background.ts';
 import { Body, bodyLength, isUnusable, markUsed, streamOf } from './http/body.ts';
 import { giveBack } from './http/body_buffers.ts';
+import { PlacedResponse } from './http/placed_response.ts';
 import { type HeaderList, listHas } from './http/headers.ts';
 import { hasNullBody, type ResponseState, webSockets } from './http/response.ts';
 import { limitHit } from './log.ts';
-import { charCodeAt, SafeWeakSet, stringSlice, subarray } from './primordials.ts';
-import { Outgoing, type OutgoingOwner } from './ring/outgoing.ts';
+import { type BorrowedBlock, borrowBlock, returnBlock } from './native.ts';
+import { charCodeAt, SafeWeakSet, setBytes, stringSlice, subarray } from './primordials.ts';
+import { Outgoing, type OutgoingBody, type OutgoingOwner } from './ring/outgoing.ts';
 import {
   END,
   MAX_DATA_BYTES,
@@ -18,6 +20,7 @@ import {
   sendHead,
   sendHeadAndBytes,
   sendHeadAndText,
+  sendPlacedResponse,
 } from './ring/output.ts';
 import { FULL, hasRoom, Wire } from './websocket/wire.ts';
 import { checkSocket, dropSocket, giveSocket } from './websocket/websocket.ts';
@@ -31,7 +34,7 @@ export interface Answerable extends OutgoingOwner {
   /** Window granted before there was a body to send. */
   readonly granted: number;
   readonly closed: boolean;
-  outgoing: Outgoing | null;
+  outgoing: OutgoingBody | null;
   register(): void;
   release(): void;
   holdBackground(): Background;
@@ -100,11 +103,11 @@ export function respond(exchange: Answerable, state: ResponseState): void {
     }
     return;
   }
-  const { borrowed } = body;
-  if (borrowed !== null) {
+  const { borrowed, block } = body;
+  if (borrowed !== null || block !== null) {
     // From here on the bytes are the sender's alone.
     body.source = '';
-    body.borrowed = null;
+    body.share();
   }
   if (source.length <= MAX_DATA_BYTES) {
     sendHeadAndBytes(connection, stream, RESPONSE, END, status, head, source);
@@ -112,8 +115,28 @@ export function respond(exchange: Answerable, state: ResponseState): void {
     exchange.release();
     return;
   }
-  sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
-  startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, borrowed);
+  const placed = block !== null && block.connection === connection ? block : placedCopy(connection, source);
+  if (placed === null || placed.offset < 0) {
+    sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
+    startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, block);
+    return;
+  }
+  if (block !== null && placed !== block) returnBlock(block);
+  exchange.register();
+  sendPlacedResponse(connection, stream, status, head, source.length, placed.offset);
+  exchange.outgoing = new PlacedResponse(connection, stream, exchange, placed);
+}
+
+/** A copy of `bytes` in memory that the edge worker shares; null if it shares none, or if there is no room. */
+function placedCopy(connection: number, bytes: Uint8Array): BorrowedBlock | null {
+  const block = borrowBlock(bytes.length, connection);
+  if (block === null) return null;
+  if (block.offset >= 0) {
+    setBytes(block.bytes, bytes);
+    return block;
+  }
+  returnBlock(block);
+  return null;
 }
 
 /** Answers with a WebSocket. The slot of the request is free then: WebSockets are counted apart. */

@@ -53,6 +53,7 @@ class ScheduledController {
 /** One run. It is the continuation that its code runs in, and its id stands where a request's does. */
 class Run implements Flow, Origin {
   readonly requestId: string;
+  readonly connection = -1;
   readonly stores: Stores | null = null;
   subrequests = 0;
   givenUp = false;

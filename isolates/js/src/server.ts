@@ -25,7 +25,7 @@ import { checkRealm } from './realm.ts';
 import { type Answerable, configureResponses, cutOff, refuse, respond, upgrades } from './respond.ts';
 import { Admission, START, WAIT } from './ring/admission.ts';
 import { type FrameReceiver, readLatin1, readTextOrBytes, readUint32 } from './ring/input.ts';
-import { BodyTooLarge, type Outgoing } from './ring/outgoing.ts';
+import { BodyTooLarge, type OutgoingBody } from './ring/outgoing.ts';
 import { CANCEL, Counter, DATA, END, PLACED, REQUEST, sendCancel, setCounter, UPGRADE, WINDOW } from './ring/output.ts';
 import { configureSockets, FULL, hasRoom, socketFrame, socketsLost } from './websocket/wire.ts';
 
@@ -96,7 +96,7 @@ class Exchange implements Answerable, Entry, Flow, Origin, SignalSource {
   readonly arrived: number;
   request: RequestState;
   incoming: IncomingBody | null = null;
-  outgoing: Outgoing | null = null;
+  outgoing: OutgoingBody | null = null;
   /** Window granted before there was a body to send. */
   granted = 0;
   /** In its connection's table and in the list of deadlines. */
@@ -364,7 +364,7 @@ export const server: FrameReceiver = {
       if (readLatin1(at, split).startsWith('deadline')) dropLate(exchange);
       else drop(exchange, disconnected());
     }
-    if (type === CANCEL || (flags & END) !== 0) lastWord(connection, stream);
+    if (type === CANCEL || type === WINDOW || (flags & END) !== 0) lastWord(connection, stream, type);
   },
 
   closed(connection) {

@@ -1,5 +1,6 @@
 /** Bodies (Fetch §2.2.4, §5.2): extracting, consuming and cloning, without a stream until one is asked for. */
 
+import { currentConnection } from '../continuation.ts';
 import { Blob, blobBytes, concatBytes, isBlob, newBlob, utf8DecodeWithoutMark } from '../blob.ts';
 import { utf8Encode, utf8Length } from '../encoding/utf8.ts';
 import { FormData, isFormData } from '../form_data.ts';
@@ -11,6 +12,7 @@ import {
   promiseReject,
   promiseResolve,
   SafeWeakMap,
+  setBytes,
   sliceBytes,
   stringSlice,
 } from '../primordials.ts';
@@ -27,6 +29,8 @@ import {
 import { structuredClone } from '../clone/structured_clone.ts';
 import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
 import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
+import { type BorrowedBlock, borrowBlock } from '../native.ts';
+import { MAX_DATA_BYTES } from '../ring/output.ts';
 import { borrow, copyInto } from './body_buffers.ts';
 import { parseFormData, serializeMultipart } from './form_codec.ts';
 import { parseMime, serializeMime } from './mime.ts';
@@ -46,6 +50,8 @@ export class Body {
   used = false;
   /** Memory of `body_buffers.ts` that the source is in, if this body alone refers to it. */
   borrowed: Uint8Array<ArrayBuffer> | null = null;
+  /** The same for a block. */
+  block: BorrowedBlock | null = null;
 
   constructor(
     source: string | Uint8Array<ArrayBuffer> | null,
@@ -55,6 +61,12 @@ export class Body {
     this.source = source;
     this.incoming = incoming;
     this.stream = stream;
+  }
+
+  /** From now on somebody else may refer to the source. */
+  share(): void {
+    this.borrowed = null;
+    this.block = null;
   }
 }
 
@@ -96,6 +108,14 @@ export function extractBody(init: unknown, toBeSent = false): Body {
 }
 
 function copied(bytes: Uint8Array<ArrayBuffer>, toBeSent: boolean): Body {
+  // The response to come is the current request's, most likely.
+  const block = toBeSent && bytes.length > MAX_DATA_BYTES ? borrowBlock(bytes.length, currentConnection()) : null;
+  if (block !== null) {
+    setBytes(block.bytes, bytes);
+    const body = new Body(block.bytes);
+    body.block = block;
+    return body;
+  }
   const memory = toBeSent ? borrow(bytes.length) : null;
   if (memory === null) return new Body(sliceBytes(bytes));
   const body = new Body(copyInto(memory, bytes));
@@ -157,7 +177,7 @@ export function streamOf(body: Body): ReadableStream<unknown> {
   else {
     body.stream = streamOver(typeof source === 'string' ? utf8Encode(source) : source!);
     sources.set(body.stream, source!);
-    body.borrowed = null;
+    body.share();
   }
   return body.stream;
 }
@@ -184,7 +204,7 @@ function streamOver(bytes: Uint8Array<ArrayBuffer>): ReadableStream<unknown> {
 /** Fetch "clone a body". The body must not be unusable. */
 export function cloneBody(body: Body): Body {
   if (body.source !== null) {
-    body.borrowed = null;
+    body.share();
     return new Body(body.source);
   }
   const stream = streamOf(body);

@@ -2,7 +2,7 @@
 
 import { utf8Length } from '../encoding/utf8.ts';
 import { passedThrough } from '../garbage.ts';
-import { giveBack } from '../http/body_buffers.ts';
+import { type BorrowedBlock, returnBlock } from '../native.ts';
 import { charCodeAt, max, min, stringSlice } from '../primordials.ts';
 import { cancelReader, type ReadableStream, type Reader, readerOf, readFrom } from '../streams.ts';
 import { isUint8Array } from '../webidl.ts';
@@ -30,6 +30,14 @@ function reserve(): number {
 
 const EMPTY = new Uint8Array(0);
 
+/** A response's body, however it is sent. */
+export interface OutgoingBody {
+  /** The other side takes so many bytes more. */
+  grant(credit: number): void;
+  /** Nobody waits for it any more. */
+  close(reason: unknown): void;
+}
+
 /** Who has to know how it ended. Exactly one of the two is called, at most once. */
 export interface OutgoingOwner {
   /** END was sent. */
@@ -41,7 +49,7 @@ export interface OutgoingOwner {
 /** The body is a stream that gave more bytes than it may. */
 export class BodyTooLarge extends Error {}
 
-export class Outgoing {
+export class Outgoing implements OutgoingBody {
   readonly #connection: number;
   readonly #stream: number;
   readonly #owner: OutgoingOwner;
@@ -52,8 +60,8 @@ export class Outgoing {
   /** The pending bytes are the last. */
   #last = false;
   #closed = false;
-  /** What is to be given back to `body_buffers.ts`. */
-  #borrowed: Uint8Array<ArrayBuffer> | null = null;
+  /** What is to be given back. */
+  #block: BorrowedBlock | null = null;
   #reader: Reader | null = null;
   #resume: (() => void) | null = null;
 
@@ -66,9 +74,9 @@ export class Outgoing {
     bodies++;
   }
 
-  /** Sends `data` from `at` on, which is all there is. What it is in goes back to `body_buffers.ts` afterwards. */
-  sendAll(data: Uint8Array, at: number, borrowed: Uint8Array<ArrayBuffer> | null = null): void {
-    this.#borrowed = borrowed;
+  /** Sends `data` from `at` on, which is all there is. The block that it is in is given back afterwards. */
+  sendAll(data: Uint8Array, at: number, block: BorrowedBlock | null = null): void {
+    this.#block = block;
     this.#pending = data;
     this.#at = at;
     this.#last = true;
@@ -132,7 +140,7 @@ export class Outgoing {
     this.#end();
     this.#pending = null;
     this.#text = null;
-    this.#returnBorrowed();
+    this.#returnBlock();
     if (this.#reader !== null) cancelReader(this.#reader, reason).catch(ignore);
     this.#resume?.();
     this.#resume = null;
@@ -181,10 +189,10 @@ export class Outgoing {
     this.#owner.bodySent();
   }
 
-  #returnBorrowed(): void {
-    if (this.#borrowed === null) return;
-    giveBack(this.#borrowed);
-    this.#borrowed = null;
+  #returnBlock(): void {
+    if (this.#block === null) return;
+    returnBlock(this.#block);
+    this.#block = null;
   }
 
   #end(): void {
@@ -196,7 +204,7 @@ export class Outgoing {
     this.#end();
     this.#pending = null;
     sendData(this.#connection, this.#stream, END, data, at, data.length);
-    this.#returnBorrowed();
+    this.#returnBlock();
     this.#owner.bodySent();
   }
 }

@@ -40,7 +40,7 @@ export const END = 1;
 export const MORE = 2;
 /** A REQUEST for a WebSocket. */
 export const UPGRADE = 4;
-/** The rest of the body is where PLACE said. */
+/** The rest of the body is where PLACE said; of a response, all of it is where this frame says. */
 export const PLACED = 8;
 /** What a MESSAGE is. */
 export const TEXT = 1;
@@ -298,6 +298,23 @@ export function sendPlace(connection: number, stream: number, credit: number, of
   view.setUint32(at + FRAME_HEADER_BYTES, credit, true);
   view.setUint32(at + FRAME_HEADER_BYTES + 4, offset, true);
   commit(at, at + FRAME_HEADER_BYTES + 8, stream, PLACE, 0, 0, 0);
+}
+
+/** Sends a response's head, whose body of `size` bytes is in the memory at `offset`. */
+export function sendPlacedResponse(
+  connection: number,
+  stream: number,
+  status: number,
+  head: string,
+  size: number,
+  offset: number,
+): void {
+  const at = reserve(connection, FRAME_HEADER_BYTES + 3 * head.length + 8);
+  const split = putLatin1(head, at + FRAME_HEADER_BYTES);
+  view.setUint32(split, size, true);
+  view.setUint32(split + 4, offset, true);
+  commit(at, split + 8, stream, RESPONSE, END | PLACED, status, split - at - FRAME_HEADER_BYTES);
+  sendAhead();
 }
 
 export function sendCancel(connection: number, stream: number, why: string): void {
