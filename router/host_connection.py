@@ -13,6 +13,7 @@ from isolates.wire import Frame, FrameError, Type
 from router.backlog import Backlog
 from router.frames import FrameReader
 from router.identity import Identity, unseal
+from router.outbox import Outbox
 from runtime.lookout import Lookout
 
 PAUSE_BYTES = 8 << 20
@@ -37,7 +38,7 @@ class FramedConnection(asyncio.Protocol):
         self._reader = FrameReader()
         self._frames: deque[Frame] = deque()
         """Not looked at yet: others had their turn."""
-        self._out: list[bytes] = []
+        self._outbox = Outbox(self._on_written)
 
     @property
     def app_id(self) -> str:
@@ -47,18 +48,17 @@ class FramedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=PAUSE_BYTES)
+        self._outbox.open(self._transport)
 
     def close(self) -> None:
         """Close once what is queued has been sent."""
-        self._flush()
+        self._outbox.flush()
         if self._transport is not None:
             self._transport.close()
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; those of one turn of the loop leave in one write."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(frame)
+        self._outbox.add(frame)
 
     def _identify(self, kind: int, ticket: bytes) -> None:
         """Take the first frame. Raises `FrameError` if this is none, or not the first, and `IdentityError`."""
@@ -74,8 +74,5 @@ class FramedConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and self._transport is not None:
-            self._transport.write(b"".join(out) if len(out) > 1 else out[0])
-            self._lookout.wait(self._lookout.requests, len(self._under_way))
+    def _on_written(self) -> None:
+        self._lookout.wait(self._lookout.requests, len(self._under_way))

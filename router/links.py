@@ -1,15 +1,13 @@
 """One connection from this edge worker to an isolate host, and the requests that run on it.
 
-`HostLink` is the edge's end of `isolates.wire`: it numbers streams, joins what is sent within one turn of the event
-loop into one write, decodes all that arrived in one pass, and keeps the deadline. Nothing here knows of HTTP beyond
-what frames carry.
+`HostLink` is the edge's end of `isolates.wire`: it numbers streams, tells them what came for them, and keeps the
+deadline. Nothing here knows of HTTP beyond what frames carry.
 """
 
 import asyncio
 import logging
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from isolates.wire import (
@@ -25,8 +23,9 @@ from isolates.wire import (
     Type,
     encode,
 )
-from router.backlog import Backlog
-from router.frames import LARGE_BYTES, FrameReader
+from router.frames import LARGE_BYTES
+from router.inbox import Inbox
+from router.outbox import Outbox
 from router.shared_memory import SharedMemory
 from router.stream import Loss, Stream
 from router.websocket.batch import Batch
@@ -51,9 +50,6 @@ _pack = HEADER.pack
 _MAX_ID = 0xFFFFFFFF
 SOCKET_BYTES = 1 << 20
 """What the kernel may keep of what is sent, if it allows so much: a body's read is to fit in at once."""
-FRAMES_PER_TURN = 32
-"""Frames of one host that are looked at before others get their turn (`router.backlog`): a quarter of a millisecond, if
-all are messages. The rest of many is for later turns."""
 
 
 class HostLink(asyncio.Protocol):
@@ -85,19 +81,12 @@ class HostLink(asyncio.Protocol):
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._lookout = Lookout.here()
-        self._backlog = Backlog.here()
         self._batch = Batch.here()
         self._transport: asyncio.Transport | None = None
         self.memory: SharedMemory | None = None
         """What is shared with the host."""
-        self._out: list[bytes | memoryview] = []
-        self._apart = False
-        """Something in `_out` is too large to be copied once more."""
-        self._scheduled = False
-        self._reader = FrameReader()
-        self._later: deque[Frame] = deque()
-        """What was read, and is to be looked at in later turns of the loop."""
-        self._reading_later = False
+        self._inbox = Inbox(self._on_turn)
+        self._outbox = Outbox(self._on_written)
         self._next_id = 0
         self.usable = False
         """Whether new requests may be opened: connected, and neither gone nor retired nor blocked."""
@@ -150,10 +139,7 @@ class HostLink(asyncio.Protocol):
             stream.window -= len(body)
         stream._sent_end = end
         size = len(head)
-        self._out.append(_pack(HEADER_BYTES + size + len(body), stream_id, _REQUEST, end, 0, size) + head + body)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._flush)
+        self._outbox.add(_pack(HEADER_BYTES + size + len(body), stream_id, _REQUEST, end, 0, size) + head + body)
 
     def open_upgrade(self, stream: Stream, head: bytes, now: float) -> None:
         """As `open`, for a request for a WebSocket."""
@@ -178,28 +164,21 @@ class HostLink(asyncio.Protocol):
         self, stream_id: int, type_: int, *, flags: int = 0, status: int = 0, head: bytes = b"", data: bytes = b""
     ) -> None:
         """Queue one frame for the end of this turn of the loop."""
-        self._out.append(
+        self._outbox.add(
             _pack(HEADER_BYTES + len(head) + len(data), stream_id, type_, flags, status, len(head)) + head + data
         )
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._flush)
 
     def send_data(self, stream_id: int, body: bytes, at: int, count: int, flags: int) -> None:
         """Queue `count` bytes of a body, from `at` on. Large ones are not copied."""
         header = _pack(HEADER_BYTES + count, stream_id, _DATA, flags, 0, 0)
         if count < LARGE_BYTES:
-            self._out.append(header + body[at : at + count])
+            self._outbox.add(header + body[at : at + count])
         else:
-            self._out += (header, memoryview(body)[at : at + count])
-            self._apart = True
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._flush)
+            self._outbox.add_large(header, memoryview(body)[at : at + count])
 
     def send_now(self) -> None:
         """Send what is queued, which is much: the host may begin with it while this worker reads on."""
-        self._flush()
+        self._outbox.flush()
 
     def cancel(self, stream: Stream, why: str) -> None:
         """Forget `stream` and tell the host."""
@@ -252,6 +231,8 @@ class HostLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._inbox.open(self._transport)
+        self._outbox.open(self._transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         if not self.expected:
             self.usable = not self.retired
@@ -260,17 +241,24 @@ class HostLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         try:
-            frames = self._reader.feed(data)
-            if self._later or len(frames) > FRAMES_PER_TURN:
-                frames = self._portion(frames, again=not data)
+            frames = self._inbox.feed(data)
+        except FrameError as error:
+            self._broken(error)
+        else:
+            self._take(frames)
+
+    def _on_turn(self) -> None:
+        self._take(self._inbox.next())
+
+    def _take(self, frames: list[Frame]) -> None:
+        try:
             if self.sockets and len(frames) > 1:
                 with self._batch:
                     self._look_at(frames)
             else:
                 self._look_at(frames)
         except FrameError as error:
-            log.error("host %s broke the wire format: %s", self.host_id, error)
-            self._fail()
+            self._broken(error)
             return
         lookout = self._lookout
         lookout.wait(lookout.answers if self.streams else lookout.requests, len(self.streams))
@@ -296,7 +284,7 @@ class HostLink(asyncio.Protocol):
                     self._stream_frame(stream, type_, flags, status, head, body)
                     if type_ == _RESPONSE and flags & PLACED:
                         # Writing it took as long as many other frames take.
-                        self._put_off(following)
+                        self._inbox.put_off(following)
                         break
             elif type_ == _GOAWAY:
                 if head:
@@ -308,38 +296,6 @@ class HostLink(asyncio.Protocol):
                 self._set_blocked(bool(status))
             elif (socket := self.sockets.get(stream_id)) is not None:
                 socket.on_frame(type_, flags, status, body)
-
-    def _portion(self, frames: list[Frame], *, again: bool) -> list[Frame]:
-        """Return what is to be looked at in this turn of the loop: a host with very many frames holds up no other.
-
-        `again`: this is the next turn, and not news from the socket.
-        """
-        later, waiting = self._later, bool(self._later)
-        later += frames
-        if self.gone or self._transport is None or (waiting and not again):
-            return []
-        portion = [later.popleft() for _ in range(min(len(later), FRAMES_PER_TURN))]
-        if later:
-            self._read_later(self._transport)
-        else:
-            self._transport.resume_reading()
-        return portion
-
-    def _put_off(self, frames: Iterator[Frame]) -> None:
-        """Leave what is left of a turn's frames to the next one."""
-        self._later.extendleft(reversed(list(frames)))
-        if self._later and self._transport is not None:
-            self._read_later(self._transport)
-
-    def _read_later(self, transport: asyncio.Transport) -> None:
-        if not self._reading_later:
-            self._reading_later = True
-            transport.pause_reading()
-            self._backlog.add(self._read_on)
-
-    def _read_on(self) -> None:
-        self._reading_later = False
-        self.data_received(b"")
 
     def eof_received(self) -> None:
         return None
@@ -439,17 +395,8 @@ class HostLink(asyncio.Protocol):
         stream.link = None
         return self.streams.pop(stream.id, None) is not None
 
-    def _flush(self) -> None:
-        self._scheduled = False
-        if self._transport is not None and self._out and not self.gone:
-            out = self._out
-            if self._apart:
-                self._transport.writelines(out)
-                self._apart = False
-            else:
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
-            self._lookout.wait(self._lookout.answers, len(self.streams))
+    def _on_written(self) -> None:
+        self._lookout.wait(self._lookout.answers, len(self.streams))
 
     async def _connect(self) -> None:
         try:
@@ -476,8 +423,12 @@ class HostLink(asyncio.Protocol):
 
     def _close_when_done(self) -> None:
         if self.retired and not self.streams and not self.sockets and not self.gone:
-            self._flush()
+            self._outbox.flush()
             self._fail()
+
+    def _broken(self, error: FrameError) -> None:
+        log.error("host %s broke the wire format: %s", self.host_id, error)
+        self._fail()
 
     def _fail(self) -> None:
         """End the connection; every stream still open on it is lost. Runs once."""
@@ -486,6 +437,8 @@ class HostLink(asyncio.Protocol):
         self.gone = True
         self.usable = False
         self._connecting.cancel()
+        self._inbox.close()
+        self._outbox.close()
         if self._transport is not None:
             self._transport.close()
         if self.memory is not None:

@@ -80,6 +80,7 @@ class HostConnection(FramedConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._outbox.close()
         self._frames.clear()
         self._writable.set()
         for exchange in list(self._exchanges.values()):

@@ -125,6 +125,7 @@ class HostConnection(FramedConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._outbox.close()
         for stream, exchange in list(self._exchanges.items()):
             exchange.over = True
             if stream in self._active:

@@ -46,6 +46,9 @@ def test_the_next_thread_leads_without_interrupts() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {interrupts.SIGNAL})
         seen.put(interrupted(0.05))
 
-    work.pieces.put(lambda: work.relay.give_away(0) and None)
+    def lose() -> None:
+        work.relay.give_away(0)
+
+    work.pieces.put(lose)
     work.pieces.put(lead)
     assert not seen.get(timeout=WAIT_SECONDS)
