@@ -164,7 +164,6 @@ class Connection(asyncio.Protocol):
     """One connection to a worker."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
         self.usable = False
         """New calls may be sent."""
         self._transport: asyncio.Transport | None = None
@@ -221,7 +220,7 @@ class Connection(asyncio.Protocol):
         self._outbox.put(call, frames)
         if not self._flushes:
             self._flushes = True
-            self.loop.call_soon(self._flush)
+            self._lookout.write_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushes = False
@@ -232,8 +231,8 @@ class Connection(asyncio.Protocol):
             transport.write(outbox.take(room=self._room))
         if outbox and self._room:
             self._flushes = True
-            self.loop.call_soon(self._flush)
-        self._lookout.wait(self._lookout.answers, len(self._calls))
+            self._lookout.write_soon(self._flush)
+        self._lookout.written(self._lookout.answers, len(self._calls))
 
     def pause_writing(self) -> None:
         self._room = False

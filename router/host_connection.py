@@ -75,4 +75,4 @@ class FramedConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _on_written(self) -> None:
-        self._lookout.wait(self._lookout.requests, len(self._under_way))
+        self._lookout.written(self._lookout.requests, len(self._under_way))

@@ -396,7 +396,7 @@ class HostLink(asyncio.Protocol):
         return self.streams.pop(stream.id, None) is not None
 
     def _on_written(self) -> None:
-        self._lookout.wait(self._lookout.answers, len(self.streams))
+        self._lookout.written(self._lookout.answers, len(self.streams))
 
     async def _connect(self) -> None:
         try:

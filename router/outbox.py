@@ -6,13 +6,15 @@ Used by `router.links` and `router.host_connection`.
 import asyncio
 from collections.abc import Callable
 
+from runtime.lookout import Lookout
+
 
 class Outbox:
     """Of one connection. `on_written` is called after each write."""
 
     def __init__(self, on_written: Callable[[], None]) -> None:
         self._on_written = on_written
-        self._loop = asyncio.get_running_loop()
+        self._lookout = Lookout.here()
         self._transport: asyncio.Transport | None = None
         self._frames: list[bytes | memoryview] = []
         self._apart = False
@@ -36,7 +38,7 @@ class Outbox:
         self._frames.append(frame)
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self.flush)
+            self._lookout.write_soon(self.flush)
 
     def add_large(self, header: bytes, data: memoryview) -> None:
         """The same, without copying `data`."""

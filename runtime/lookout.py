@@ -5,6 +5,7 @@ the same for loops of our own. A leaf module: it imports nothing of brrrd but th
 """
 
 import asyncio
+from collections.abc import Callable
 from os import sched_yield
 from time import monotonic
 
@@ -44,6 +45,20 @@ class Lookout:
             lookout = Lookout._last = cls(loop)
         return lookout
 
+    def write_soon(self, write: Callable[[], None]) -> None:
+        """Have `write` called at the end of this turn: who waits for it is not to wait for others to have their turn on
+        the processor, too.
+        """
+        self._busy = True
+        self.loop.call_soon(write)
+
+    def written(self, patience: Patience, under_way: int) -> None:
+        """Another process was asked for something, or answered. As `wait`, and that process may run if it is time."""
+        now = monotonic()
+        if now >= self._yielding.due:
+            self._yielding.between_turns(now)
+        self.wait(patience, under_way)
+
     def wait(self, patience: Patience, under_way: int) -> None:
         """Whatever was waited for has come, and was dealt with: from now on `patience` decides.
         `under_way`: requests that are, as far as the caller knows.
@@ -51,9 +66,6 @@ class Lookout:
         Called at the end of what a turn of the loop does, once or twice per turn: not for each request.
         """
         now = monotonic()
-        if now >= self._yielding.due:
-            self._yielding.between_turns(now)
-            now = monotonic()
         if self._patience is not None and now - self._since > SAME_TURN_SECONDS:
             self._patience.ends(now)
         self._patience = patience

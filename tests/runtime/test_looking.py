@@ -115,3 +115,17 @@ async def test_a_loop_that_looks_hears_what_arrives() -> None:
     writer.close()
     await writer.wait_closed()
     there.close()
+
+
+async def test_a_loop_that_looks_writes_before_others_have_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: asyncio.Queue[str] = asyncio.Queue()
+    monkeypatch.setattr("runtime.lookout.sched_yield", lambda: events.put_nowait("yield"))
+    lookout = Lookout.here()
+    lookout.wait(patient(), 1)
+    for _ in range(3):
+        assert await asyncio.wait_for(events.get(), 30) == "yield"
+        while not events.empty():
+            events.get_nowait()
+        lookout.write_soon(lambda: events.put_nowait("write"))
+        assert await asyncio.wait_for(events.get(), 30) == "write"
+    lookout.wait(Patience(0.0), 1)
