@@ -42,8 +42,9 @@ from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
 from dataplane.steering import Steering
-from runtime import child, interrupts, looking
+from runtime import child, interrupts, looking, priority
 from runtime.framing import FD, Decoder, encode
+from runtime.priority import Yielding
 
 TICK_SECONDS = 0.25
 STATS_SECONDS = 1.0
@@ -81,6 +82,7 @@ class Worker:
         self._next_tick = self._next_stats = 0.0
         self._for_calls = looking.patience()
         self._for_asides = looking.patience()
+        self._yielding = Yielding()
         self._exit_at: float | None = None
         self._alone_until: float | None = None
         """A statement cannot be ended: when to leave even if there is no other process."""
@@ -98,6 +100,7 @@ class Worker:
                 continue
             # What was answered just now must not wait for a slice of somebody else's.
             self._flush()
+            self._yielding.between_turns(monotonic())
             resumed = self.service.paused
             if not self.service.resume():
                 return
@@ -307,6 +310,7 @@ def main() -> None:
     child.raise_open_files()
     _exit_on_sigterm()
     interrupts.prepare()
+    priority.lower(0)
     # Threads that convert rows must not keep the loop waiting for the default 5 ms.
     sys.setswitchinterval(0.0005)
     control = socket.socket(fileno=FD)
