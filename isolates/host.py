@@ -56,6 +56,8 @@ HEAP_GRACE_BYTES = 64 << 20
 LAST_BYTES = 1 << 20
 """Kept untouched, for what is to be said when the app has taken all the rest."""
 STATS_SECONDS = 1.0
+FLUSH_SECONDS = 0.005
+"""How often the supervisor is offered what it did not take at first. It takes little at a time."""
 DRAIN_QUIET_SECONDS = 0.25
 """How long requests that crossed the GOAWAY on the wire are waited for."""
 _LEVELS = ("debug", "info", "warn", "error")
@@ -218,7 +220,7 @@ class Host:
         until = min(until, self._platform.blocks.trim(now), self._platform.spare.trim(now, self._ring.counters))
         if self._link.pending:
             self._link.flush()
-            until = min(until, now + 0.05)
+            until = min(until, now + FLUSH_SECONDS)
         if not self._loaded:
             until = min(until, self._check_load(now))
         if self._drain_until is not None:

@@ -30,10 +30,13 @@ class Reports:
 
     def log(self, level: str, request_id: str, text: bytes) -> None:
         """Pass on a line of the app's log, cut to `MAX_LINE_BYTES`, if the budget has room for it."""
-        if self._budget.admits(min(len(text), MAX_LINE_BYTES), time.monotonic()):
+        now = time.monotonic()
+        if self._budget.admits(min(len(text), MAX_LINE_BYTES), now):
             line = text[:MAX_LINE_BYTES].decode("utf-8", "replace")
-            sent = self._link.send(Log(time.time(), level, request_id, line), droppable=True)
-            self._budget.dropped += not sent
+            if not self._link.send(Log(time.time(), level, request_id, line), droppable=True):
+                # The supervisor is behind, and an app that never yields does not hear that it is to log less.
+                self._budget.dropped += 1
+                self._budget.lessen(now)
 
     def say(self, level: str, message: str) -> None:
         """Write a line of the host's own into the app's log, which is not dropped."""

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Generic, cast
 
@@ -29,7 +30,8 @@ class Channel(asyncio.Protocol, Generic[Message]):
     """One end of a control channel on the running loop.
 
     `on_message` is called for each message in order, `on_close` once when the other side is gone. Neither may block.
-    Beats are sent back, unless `on_beat` is there to be called instead.
+    Beats are sent back, unless `on_beat` is there to be called instead. `on_read` is told of each piece that was read:
+    how many bytes, and when they came.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Channel(asyncio.Protocol, Generic[Message]):
         on_message: Callable[[Message], None],
         on_close: Callable[[], None],
         on_beat: Callable[[], None] | None = None,
+        on_read: Callable[[int, float], None] | None = None,
     ) -> None:
         self._decoder: Decoder[Message] = Decoder(types)
         self._on_message = on_message
         self._on_close = on_close
         self._on_beat = on_beat
+        self._on_read = on_read
         self._transport: asyncio.Transport | None = None
 
     @classmethod
@@ -53,10 +57,11 @@ class Channel(asyncio.Protocol, Generic[Message]):
         on_message: Callable[[Message], None],
         on_close: Callable[[], None],
         on_beat: Callable[[], None] | None = None,
+        on_read: Callable[[int, float], None] | None = None,
     ) -> "Channel[Message]":
         """Attach to a connected stream socket, which the channel owns from then on."""
         sock.setblocking(False)
-        channel = cls(types, on_message, on_close, on_beat)
+        channel = cls(types, on_message, on_close, on_beat, on_read)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: channel, sock=sock)
         return channel
@@ -84,7 +89,18 @@ class Channel(asyncio.Protocol, Generic[Message]):
         # A cast, not a check: uvloop's transports do not inherit from asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
 
+    def pause(self) -> None:
+        """Read nothing, not even that the other side is gone, until `resume`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
+        came = time.monotonic()
         for message in self._decoder.feed(data):
             self._on_message(message)
         beats = self._decoder.beats()
@@ -92,6 +108,8 @@ class Channel(asyncio.Protocol, Generic[Message]):
             self._on_beat()
         elif beats and self._transport is not None and not self._transport.is_closing():
             self._transport.write(beats)
+        if self._on_read is not None:
+            self._on_read(len(data), came)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:

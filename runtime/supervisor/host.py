@@ -31,6 +31,7 @@ from isolates.messages import (
 from runtime.channel import Channel
 from runtime.supervisor.hosts import HostState, may_become, was_asked
 from runtime.supervisor.placement import Placement
+from runtime.supervisor.reading import Turns
 
 REAP_SECONDS = 0.1
 REAP_ATTEMPTS = 20
@@ -62,6 +63,7 @@ class Host:
         socket_path: Path,
         on_gone: Callable[["Host"], None],
         on_said: Callable[["Host", Log | HostStats | Retiring | Blocked], None],
+        turns: Turns,
     ) -> None:
         self.host_id = host_id
         self.socket_path = socket_path
@@ -87,6 +89,7 @@ class Host:
         self._channel: Channel[FromHost] | None = None
         self._on_gone = on_gone
         self._on_said = on_said
+        self._turns = turns
 
     def __repr__(self) -> str:
         app = f"{self.placement.app} build={self.placement.build_id} " if self.placement is not None else ""
@@ -99,7 +102,7 @@ class Host:
 
     async def attach(self, sock: socket.socket) -> None:
         """Take over this side of the control channel."""
-        self._channel = await Channel.open(sock, FromHost, self._received, self._closed)
+        self._channel = await Channel.open(sock, FromHost, self._received, self._closed, on_read=self._was_read)
 
     def forked(self, pid: int) -> None:
         """The zygote told its process id. The pidfd makes a later kill hit this process or nothing."""
@@ -188,6 +191,10 @@ class Host:
             return f"it was ended by {signal.Signals(-status).name}"
         except ValueError:
             return f"it was ended by signal {-status}"
+
+    def _was_read(self, size: int, came: float) -> None:
+        if self._channel is not None:
+            self._turns.was_read(self._channel, size, came)
 
     def _received(self, message: FromHost) -> None:
         if isinstance(message, Loaded):

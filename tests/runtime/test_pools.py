@@ -13,6 +13,7 @@ from runtime.supervisor.host import Host
 from runtime.supervisor.hosts import HostState, was_asked
 from runtime.supervisor.placement import Placement
 from runtime.supervisor.pool import CALM_SECONDS, RECENT_SECONDS, Bounds, Pool, for_run, may_grow, revival, surplus
+from runtime.supervisor.reading import Turns
 from runtime.supervisor.standby import wanted
 
 BOUNDS = Bounds(least=0, most=3, idle_seconds=600)
@@ -26,7 +27,7 @@ def stats(**changes: Any) -> HostStats:
 
 
 async def host(*, blocked: bool = False, active: int = 0, websockets: int = 0) -> Host:
-    made = Host("h", Path("/nonexistent"), lambda host: None, lambda host, message: None)
+    made = Host("h", Path("/nonexistent"), lambda host: None, lambda host, message: None, Turns())
     made.state = HostState.READY
     made.blocked = blocked
     made.stats = stats(active=active, websockets=websockets)
