@@ -58,8 +58,10 @@ def delete(
 ) -> Shown:
     """Delete an app with its builds, environment and hosts."""
     name = one_of(name, app, "app")
+    path = path_of("projects", project, "apps", name)
+    node.get(path)  # nobody is asked about an app that is not there
     confirm(f"Delete app {name} of project {project} with all its builds, environment and hosts?", yes)
-    answer = node.delete(path_of("projects", project, "apps", name))
+    answer = node.delete(path)
     return Shown(answer, lambda: _deleted(answer, name))
 
 

@@ -184,6 +184,8 @@ def test_a_log_without_lines_says_so(node: Node) -> None:
 
 def test_deleting_asks_first(node: Node) -> None:
     assert brrrd(node, "apps", "create", "cli-doomed").returncode == 0
+    unknown = brrrd(node, "apps", "delete", "cli-unknown", answer="y\n")
+    assert (unknown.returncode, "[y/N]" in unknown.stderr, "cli-unknown" in unknown.stderr) == (1, False, True)
     refused = brrrd(node, "apps", "delete", "cli-doomed", answer="n\n")
     assert refused.returncode == 1
     assert brrrd(node, "apps", "show", "cli-doomed").returncode == 0
