@@ -1,9 +1,9 @@
-"""`brrrd databases shell`: SQL at a prompt, from standard input, or from `--command`."""
+"""`brrrd databases shell`: SQL at a prompt, from standard input, or from the command line."""
 
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -47,8 +47,9 @@ def register(group: typer.Typer) -> None:
 
 def shell(
     name: DatabaseArgument = None,
+    statements: Annotated[list[str] | None, typer.Argument(metavar="SQL", help="Run this and leave.")] = None,
     command: Annotated[
-        list[str] | None, typer.Option("--command", "-c", metavar="SQL", help="Run this and leave; may be repeated.")
+        list[str] | None, typer.Option("--command", "-c", metavar="SQL", help="The same; may be repeated.")
     ] = None,
     mode: Annotated[str | None, typer.Option("--mode", help=f"How to print rows: {', '.join(MODES)}. [table]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --mode json.")] = False,
@@ -59,24 +60,30 @@ def shell(
     api: ApiOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Run SQL. At a prompt, from standard input if that is no terminal, or from --command."""
+    """Run SQL. At a prompt, from standard input if that is no terminal, or what the command line has."""
     chosen = next((known for known in MODES if known == mode), None)
     if mode is not None and chosen is None:
         raise typer.BadParameter(f"--mode is one of {', '.join(MODES)}, not {mode}")
+    given = [*(statements or ()), *(command or ())]
+    if url is not None and name is not None and (" " in name or name.startswith(".")):
+        # The address stands for the name, so what is in its place is SQL, as no name looks like that.
+        name, given = None, [name, *given]
     with (
         Node(api, token) as node,
         open_database(
             node, name, project, url, db_token, reason="brrrd databases shell", read_only=read_only
         ) as remote,
     ):
-        interactive = command is None and sys.stdin.isatty()
+        interactive = not given and sys.stdin.isatty()
         running = Shell(Session(remote), chosen or ("json" if as_json else "table"), sys.stdout)
         try:
             if interactive:
                 running.check()
                 Prompt(running, name or remote.url).run()
+            elif given:
+                running.run_each(given)
             else:
-                running.run_texts(iter([f"{text}\n" for text in command] if command else _stdin()))
+                running.run_text(_stdin())
         except BrokenPipeError:
             # Whoever read has seen enough; nothing may be flushed into the closed pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,6 +102,8 @@ class Shell:
         self.mode: Mode = mode
         self.timer = False
         self.says_changes = False
+        self._at = (0, 0)
+        """Line of the last statement of a text, and which of the statements that begin there it is."""
         self._out = out
         self._terminal = out.isatty()
 
@@ -107,21 +116,32 @@ class Shell:
             for _ in result.rows():
                 pass
 
-    def run_texts(self, texts: Iterator[str]) -> None:
-        """Run everything in a text that comes in pieces, up to the first error. Raises `CommandError`."""
+    def run_each(self, texts: Iterable[str]) -> None:
+        """Run texts of which the last statement needs no semicolon, up to the first error. Raises `CommandError`."""
+        for text in texts:
+            if not self.run_text(iter([f"{text}\n"])):
+                return
+
+    def run_text(self, pieces: Iterator[str]) -> bool:
+        """Run everything in a text that comes in pieces, up to the first error; False if it says to leave.
+
+        Raises `CommandError`.
+        """
         splitter = Splitter()
+        self._at = (0, 0)
         # A dot command is a line of its own where a statement could begin.
         rest = ""
-        for text in texts:
+        for text in pieces:
             lines = (rest + text).splitlines(keepends=True)
             rest = lines.pop() if lines and not lines[-1].endswith("\n") and len(lines[-1]) < READ_CHARACTERS else ""
             for line in lines:
                 if not self._take(splitter, line):
-                    return
+                    return False
         if rest and not self._take(splitter, rest + "\n"):
-            return
+            return False
         for statement in splitter.feed(b"", last=True):
             self._run_at(statement)
+        return True
 
     def _take(self, splitter: Splitter, line: str) -> bool:
         if line.startswith(".") and not splitter.pending:
@@ -135,13 +155,15 @@ class Shell:
         return True
 
     def _run_at(self, statement: Statement) -> None:
+        line, number = self._at
+        self._at = (statement.line, number + 1 if line == statement.line else 1)
         try:
             self.run(statement.text.decode("utf-8", "replace"))
         except ConnectionLost:
             raise
         except CommandError as error:
-            place = f"line {statement.line}: " if statement.line > 1 else ""
-            raise CommandError(f"{place}{error}") from None
+            place = f"line {statement.line}" if self._at[1] == 1 else f"line {statement.line}, statement {self._at[1]}"
+            raise CommandError(f"{place}: {error}") from None
 
     def run(self, sql: str) -> None:
         """Run one statement and print its rows. Raises `CommandError`."""

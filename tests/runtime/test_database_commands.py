@@ -86,6 +86,24 @@ def test_an_error_has_its_line_and_ends_the_shell_with_status_1(node: Node) -> N
     assert values(node, database, "SELECT n FROM t") == [["1"]]
 
 
+def test_an_error_says_which_statement_of_its_line_it_is(node: Node) -> None:
+    node.create_database("sh-line")
+    for text, place in (("SELEC 1", "line 1: "), ("SELECT 1; SELECT 2; SELEC 3;", "line 1, statement 3: ")):
+        done = shell(node, "sh-line", stdin=text, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"brrrd: {place}"), done.stderr
+    done = shell(node, "sh-line", "SELECT 1; SELEC 2", check=False)
+    assert done.stderr.startswith("brrrd: line 1, statement 2: ")
+
+
+def test_statements_may_be_arguments(node: Node) -> None:
+    database = node.create_database("sh-arguments")
+    arguments = ("SELECT 1 AS n", ".mode line", "-c", "SELECT 2 AS n", "-c", ".quit", "-c", "SELECT 3")
+    assert shell(node, "sh-arguments", "--mode", "csv", *arguments).stdout == "n\n1\nn = 2\n"
+    address = ("--url", database["database_url"], "--db-token", database["database_token"])
+    assert shell(node, *address, "--mode", "csv", "SELECT 1 AS n; SELECT 2 AS n").stdout == "n\n1\nn\n2\n"
+
+
 def test_a_million_rows_are_printed_as_they_arrive(node: Node) -> None:
     node.create_database("sh-rows")
     sql = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT i FROM c"
