@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -77,5 +77,14 @@ def _convert(values: Mapping[str, Any], source: str) -> Config:
             msgspec.convert({key: value}, Config)
         except (msgspec.ValidationError, ValueError) as error:
             sentence = str(error).split(" - at `$")[0]
-            raise ConfigError(f"{source}: {key}: {sentence.removeprefix(key + ': ')}") from None
+            if sentence.startswith("Invalid enum value"):
+                sentence = f"expected {_choices(key)}, not {value!r}"
+            # The reader has the name of the key already.
+            raise ConfigError(f"{source}: {key}: {sentence.removeprefix(key).removeprefix(':').strip()}") from None
     return msgspec.convert(dict(values), Config)
+
+
+def _choices(key: str) -> str:
+    """The values of a key that has few, in words."""
+    *most, last = get_args(get_args(get_type_hints(Config, include_extras=True)[key])[0])
+    return f"{', '.join(most)} or {last}"

@@ -4,13 +4,17 @@ Called by `runtime.serve` before anything is started, so that a mistake is named
 some process dies. Must not change anything.
 """
 
+import re
 import ssl
 from ipaddress import ip_network
 
 from artifacts.manifest import Limits
 from router.egress.policy import AddressPolicy, AllowRuleError
+from router.hosts import BadHostError, normalise
 from router.tls import server_tls
 from runtime.config import Config, ConfigError
+
+_DATABASE_ID = re.compile(r"db-[a-z2-7]{12}")
 
 
 def check(config: Config) -> None:
@@ -24,9 +28,25 @@ def check(config: Config) -> None:
             ip_network(network, strict=False)
         except ValueError:
             raise ConfigError(f"trusted_proxies: {network!r} is not a network such as 10.0.0.0/8") from None
+    _check_databases(config)
     _check_ceilings(config)
     _check_listener(config)
     _check_authorities(config)
+
+
+def _check_databases(config: Config) -> None:
+    for key, hosts in (("db_hosts", config.db_hosts), ("listen or public_db_url", config.data_hosts())):
+        for host in hosts:
+            try:
+                normalise(host.encode())
+            except BadHostError:
+                raise ConfigError(f"{key}: {host!r} is not a host name such as db.example.com") from None
+    for database in config.protected_databases:
+        if not _DATABASE_ID.fullmatch(database):
+            # A name would protect nothing, and nobody would notice.
+            raise ConfigError(
+                f"protected_databases: {database!r} is not a database's id, as `brrrd databases list` has it"
+            )
 
 
 def _check_ceilings(config: Config) -> None:

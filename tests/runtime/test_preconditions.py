@@ -18,6 +18,9 @@ from tests.router.certificates import certificates
         (Config(tls_cert="/nowhere/cert.pem", tls_key="/nowhere/key.pem"), ["tls_cert", "/nowhere/cert.pem"]),
         (Config(limit_ceilings=["speed=9"]), ["limit_ceilings", "'speed'", "wall_ms"]),
         (Config(limit_ceilings=["memory_mb=64"]), ["limit_ceilings", "memory_mb is 64", "128"]),
+        (Config(db_hosts=["http://db.example.com"]), ["db_hosts", "'http://db.example.com'", "host name"]),
+        (Config(public_db_url="https://db example.com"), ["public_db_url", "'db example.com'"]),
+        (Config(protected_databases=["orders"]), ["protected_databases", "'orders'", "id"]),
         (Config(tls_cert="/nowhere/cert.pem"), ["tls_cert and tls_key must be set together"]),
     ],
 )
