@@ -125,9 +125,11 @@ class BlockPool:
             return None
         return number, self.offset(number), self.lend(number, size)
 
-    def take_back(self, number: int) -> None:
+    def take_back(self, number: int, now: float) -> None:
         """The ArrayBuffer that was lent under this number is detached: V8 need not find that out. Raises `KeyError`."""
         block = self._lent[number]
+        # It may have been away for longer than the pool was idle, with nothing left then for `trim` to look after.
+        self._used = now
         # Who says so is not believed: V8 counts.
         if not block.block.lent:
             del self._lent[number]

@@ -163,7 +163,7 @@ class Operations:
             self._blocks.put_back(first)
             return 0
         if op == Op.TAKE_BLOCK_BACK:
-            self._blocks.take_back(first)
+            self._blocks.take_back(first, monotonic())
             return 0
         raise NotImplementedError(f"operation {op}")
 

@@ -5,6 +5,7 @@
 
 import errno
 import gc
+import math
 import mmap
 import os
 import resource
@@ -201,20 +202,39 @@ def a_block_is_taken_back_once_its_buffer_is_detached() -> None:
     assert offset == -1
     bodies.isolate.set(bodies._native, "block", memory)
     bodies.run("globalThis.kept = native.block; native.block = null; new Uint8Array(kept).fill(7)")
-    bodies.pool.take_back(number)
+    bodies.pool.take_back(number, NOW)
     other = bodies.pool.borrow(MB, NOW)
     assert other is not None and other[0] != number and bodies.pool.held_bytes == 2 * MB
     assert bodies.run("return same(kept, 7)") == "true"
     bodies.run("kept.transfer(0)")
-    bodies.pool.take_back(number)
+    bodies.pool.take_back(number, NOW)
     again = bodies.pool.borrow(MB, NOW)
     assert again is not None and bodies.pool.held_bytes == 2 * MB
     assert bodies.run("return kept.byteLength") == "0"
     try:
-        bodies.pool.take_back(number)
+        bodies.pool.take_back(number, NOW)
     except KeyError:
         return
     raise AssertionError
+
+
+def what_comes_back_after_an_idle_time_is_given_back_as_well() -> None:
+    """A client may take a response for longer than that."""
+    bodies, shared = Bodies(), Shared()
+    borrowed = bodies.pool.borrow(MB, NOW, shared.region)
+    assert borrowed is not None
+    number, _, memory = borrowed
+    bodies.isolate.set(bodies._native, "block", memory)
+    bodies.run("new Uint8Array(native.block).fill(7)")
+    for later in range(1, 4):
+        bodies.pool.trim(NOW + later * IDLE_SECONDS)
+        assert shared.bytes == MB
+    bodies.run("native.block.transfer(0)")
+    late = NOW + 9 * IDLE_SECONDS
+    bodies.pool.take_back(number, late)
+    assert bodies.pool.trim(late) == late + IDLE_SECONDS
+    assert bodies.pool.trim(late + IDLE_SECONDS) == math.inf
+    assert shared.bytes == bodies.pool.held_bytes == 0
 
 
 def what_a_pool_is_asked_wrongly_it_refuses() -> None:
