@@ -213,6 +213,41 @@ def test_each_connection_has_its_own_memory(platform_host: Host) -> None:
         assert host.answer(2) is not None
 
 
+KEEP = (
+    MAKE
+    + """
+let kept = null;
+ways.keep = (size, byte) => ((kept = new Response(made(size, byte))), new Response("kept"));
+ways.give = () => kept;
+"""
+)
+
+
+def test_a_response_made_for_a_request_of_another_edge_worker(platform_host: Host) -> None:
+    """Its bytes are in memory that this one has no part of."""
+    first = serve(platform_host, KEEP)
+    second = LendingHost(platform_host.connect(shares=True))
+    for stream in range(1, 150):
+        first.ask(stream, f"/keep?size={MB}&byte={stream}")
+        assert first.answer(stream) is None
+        second.ask(stream, "/give")
+        place = second.answer(stream)
+        assert place is not None and place[0] == MB
+        assert second.memory[place[1] : place[1] + MB] == bytes([stream]) * MB
+        second.taken(stream, MB)
+    assert first.edge.shared_bytes <= 2 * MB
+
+
+def test_a_response_made_while_the_app_was_loaded(platform_host: Host) -> None:
+    app = f"const early = new Response(new Uint8Array({MB}).fill(7));" + handler("return early")
+    host = serve(platform_host, app)
+    host.ask(1)
+    place = host.answer(1)
+    assert place is not None and place[0] == MB
+    assert host.memory[place[1] : place[1] + MB] == bytes([7]) * MB
+    host.taken(1, MB)
+
+
 def test_no_body_is_left_behind_where_none_is_sent(platform_host: Host) -> None:
     host = serve(platform_host)
     for stream in range(1, 300):

@@ -115,15 +115,17 @@ export function respond(exchange: Answerable, state: ResponseState): void {
     exchange.release();
     return;
   }
+  const { length } = source;
   const placed = block !== null && block.connection === connection ? block : placedCopy(connection, source);
   if (placed === null || placed.offset < 0) {
     sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
     startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, block);
     return;
   }
+  // Where the copy is in another edge worker's memory, `source` is empty from here on.
   if (block !== null && placed !== block) returnBlock(block);
   exchange.register();
-  sendPlacedResponse(connection, stream, status, head, source.length, placed.offset);
+  sendPlacedResponse(connection, stream, status, head, length, placed.offset);
   exchange.outgoing = new PlacedResponse(connection, stream, exchange, placed);
 }
 
