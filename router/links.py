@@ -188,10 +188,11 @@ class HostLink(asyncio.Protocol):
 
     def taken(self, stream: Stream) -> None:
         """Forget `stream`, whose response's body in memory has left, and tell the host."""
-        if not stream._sent_end:
-            self.cancel(stream, "answered")
-        elif self._forget(stream):
+        if self._forget(stream):
             self.send_frame(stream.id, _WINDOW, data=stream.lent.to_bytes(4, "little"))
+            if not stream._sent_end:
+                # Only then, or it would pass for a client that left before it had its answer.
+                self.send_frame(stream.id, _CANCEL, head=b"answered")
             self._close_when_done()
 
     def sweep(self, now: float) -> None:

@@ -213,6 +213,31 @@ def test_each_connection_has_its_own_memory(platform_host: Host) -> None:
         assert host.answer(2) is not None
 
 
+LISTEN = """
+const aborted = [];
+ways.listen = ({ signal }, size) => {
+  signal.onabort = () => aborted.push(String(signal.reason));
+  return new Response(made(size, 1));
+};
+ways.aborted = () => new Response(aborted.join());
+"""
+
+
+def test_an_answer_before_all_of_the_request_came_is_no_abort(platform_host: Host) -> None:
+    app = MAKE.replace(
+        "return ways", 'if (request.method === "POST") return ways.listen(request, 1e6);\n    return ways'
+    )
+    host = serve(platform_host, app + LISTEN)
+    for stream in range(1, 100, 2):
+        head = f"POST\nhttp://a/listen\nrequest-{stream}\nhost\na\ncontent-length\n1000000".encode()
+        host.edge.sock.sendall(wire.encode(stream, Type.REQUEST, head=head, data=b"half"))
+        assert host.answer(stream) is not None
+        host.taken(stream, 10**6)
+        host.send(stream, Type.CANCEL, head=b"answered")
+    assert host.edge.ask("http://a/aborted", stream=200) == ""
+    assert host.edge.shared_bytes <= 2 * MB
+
+
 KEEP = (
     MAKE
     + """
