@@ -49,9 +49,9 @@ Heads are latin-1 fields joined by a line feed, which no method, target, header 
               there. Whatever becomes of the stream after a PLACE, the edge worker has the last word, DATA with END or
               CANCEL: only then the place is free
               RESPONSE with END and flag `PLACED`, to an edge worker that shares memory: all of the body is there; data:
-              u32 its size, u32 where it begins. Again the edge worker has the last word, WINDOW when all of it has left
-              or CANCEL: only then the place is free, and may be written to. Until then the stream is open, and the host
-              sends nothing on it but CANCEL, and what a request's body needs
+              u32 its size, at most `MAX_PLACED_BYTES`, u32 where it begins. Again the edge worker has the last word,
+              WINDOW when all of it has left or CANCEL: only then the place is free, and may be written to. Until then
+              the stream is open, and the host sends nothing on it but CANCEL, and what a request's body needs
     ELSEWHERE host internal, to JavaScript; the stream is the number of WebSockets in other isolates
     UNFIT     host internal, stream 0: the isolate cannot go on; data: UTF-8 message that says why
     FAILED    host internal, stream 0; head: file, line, column (empty if unknown); data: UTF-8 message
@@ -103,6 +103,8 @@ MAX_FRAME_BYTES = HEADER_BYTES + MAX_HEAD_BYTES + MAX_DATA_BYTES
 
 MEMORY_BYTES = 384 << 20
 """Of addresses: there is memory only where bodies are or were. What is where is the host's affair (`regions.py`)."""
+MAX_PLACED_BYTES = 4 << 20
+"""Of a response's body there: where an edge worker has to copy one, a host must not make it take hundreds of MB."""
 PLACE = struct.Struct("<II")
 """Data of a PLACE, and of a RESPONSE with `PLACED`."""
 

@@ -371,6 +371,8 @@ class _Exchange(Stream):
 
     def on_lost(self, loss: Loss) -> None:
         self._happen("error", lost(loss))
+        # Of what is in the host's memory no more is copied from here on, however long the client takes for what was.
+        self.cancel("deadline" if loss is Loss.DEADLINE else "ended")
 
     def on_window(self) -> None:
         self._more_wanted.set()

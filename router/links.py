@@ -14,6 +14,7 @@ from isolates.wire import (
     END,
     HEADER,
     HEADER_BYTES,
+    MAX_PLACED_BYTES,
     PLACE,
     PLACED,
     UPGRADE,
@@ -369,7 +370,7 @@ class HostLink(asyncio.Protocol):
             raise FrameError("a RESPONSE with PLACED has END and a place in the memory that is shared")
         size, offset = PLACE.unpack(data)
         try:
-            body = self.memory.part(offset, size) if size else None
+            body = self.memory.part(offset, size) if 0 < size <= MAX_PLACED_BYTES else None
         except OSError as error:
             log.warning("the memory shared with host %s cannot be read: %s", self.host_id, error)
             self.cancel(stream, "no memory")

@@ -121,8 +121,9 @@ class EdgeProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(cast(Any, self))
         self._deaf = True
-        # It has methods of this object: with it, all that was read would wait for the collector.
+        # These refer to this object: with them, all that was read, and the host's memory, would wait for the collector.
         self._parser = cast(Any, None)
+        self._upgrade = None
         current, self._current, self._receiving = self._current, None, None
         self._waiting.clear()
         if current is not None:

@@ -19,7 +19,6 @@ from router.links import HostLink
 from router.refusals import MOST_ATTEMPTS, UNSEEN, refusal
 from router.requests import Request
 from router.responses import CLOCK
-from router.stream import Stream
 from router.websocket.connection import WebSocketConnection
 from router.websocket.deflate import Agreement, Deflate, Inflate, agree
 from router.websocket.frames import Reader
@@ -124,11 +123,10 @@ class UpgradeExchange(HostExchange):
         self._route.counters.observe(101, time.monotonic() - self.opened)
         self._open_socket(answer)
 
-    def on_placed(self, status: int, head: bytes, body: memoryview) -> None:
-        Stream.on_placed(self, status, head, body)  # copied: refusals are rarely large
-
     def on_refused(self, status: int, code: str, detail: str) -> None:
-        if code in UNSEEN and self._attempts < MOST_ATTEMPTS:
+        if self._placed is not None:
+            self._break_off()
+        elif code in UNSEEN and self._attempts < MOST_ATTEMPTS and not self.responding:
             self._attempt()
         else:
             self._fail(refusal(status, code, detail))

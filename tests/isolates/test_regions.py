@@ -12,7 +12,7 @@ import pytest
 from isolates.block_pool import MAX_BLOCK_BYTES, MAX_BYTES, block_size
 from isolates.connection import Connection
 from isolates.regions import LANE_BYTES, LANES, LEAST_BYTES, Region
-from isolates.wire import MAX_HELD_BYTES, MEMORY_BYTES, Type, encode
+from isolates.wire import MAX_HELD_BYTES, MAX_PLACED_BYTES, MEMORY_BYTES, Type, encode
 
 SIZES = [LEAST_BYTES << lane for lane in range(LANES)]
 
@@ -27,6 +27,7 @@ def region() -> Iterator[Region]:
 def test_there_is_always_room_for_what_a_pool_may_hold_of_any_size() -> None:
     assert MAX_BYTES <= LANE_BYTES and all(LANE_BYTES % size == 0 for size in SIZES)
     assert LANES * LANE_BYTES <= MEMORY_BYTES and MAX_HELD_BYTES <= MAX_BLOCK_BYTES == SIZES[-1]
+    assert MAX_BLOCK_BYTES <= MAX_PLACED_BYTES
 
 
 @pytest.mark.parametrize("size", SIZES)

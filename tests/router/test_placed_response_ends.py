@@ -98,6 +98,28 @@ async def test_a_deadline(edge: EdgeProcess, tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_deadline_with_hypercorn(tmp_path: Path) -> None:
+    """It waits for the client in the midst of a piece, of which there is a copy."""
+    async with edge_process(server="hypercorn") as edge, placing_host(edge, tmp_path / "h", wall_ms=WALL_MS) as host:
+        with slow_client(edge) as slow:
+            stream = half(host, slow)
+            frame = host.frame()
+            assert (frame.stream, frame.type, frame.head) == (stream, Type.CANCEL, b"deadline")
+            host.memory[: 4 * MB] = b"?" * (4 * MB)
+            assert BODY.startswith(is_broken(slow).partition(b"\r\n\r\n")[2])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_host_that_gives_up_with_hypercorn(tmp_path: Path) -> None:
+    async with edge_process(server="hypercorn") as edge, placing_host(edge, tmp_path / "h") as host:
+        with slow_client(edge) as slow:
+            stream = half(host, slow)
+            host.send(stream, Type.CANCEL, head=b"deadline")
+            frame = host.frame()
+            assert (frame.stream, frame.type) == (stream, Type.CANCEL)
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_host_that_is_gone(edge: EdgeProcess, tmp_path: Path) -> None:
     with slow_client(edge) as slow:
         async with placing_host(edge, tmp_path / "h") as host:
@@ -148,6 +170,8 @@ NO_PLACES = [
     (1, MEMORY_BYTES),
     (MB, MEMORY_BYTES - MB + 1),
     (MEMORY_BYTES + 1, 0),
+    (4 * MB + 1, 0),
+    (MEMORY_BYTES, 0),
     (2**32 - 1, 0),
     (1, 2**32 - 1),
     (2**32 - 1, 2**32 - 1),
@@ -242,13 +266,48 @@ def test_memory_that_changes_meanwhile(host: PlacingHost, edge: EdgeProcess, cli
     serves(host, edge)
 
 
+UPGRADE = head(
+    "GET",
+    "/",
+    *("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"),
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
 def test_a_refusal_of_a_websocket_may_be_in_memory(host: PlacingHost, client: RawClient) -> None:
-    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-    lines = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key)
-    stream = asked(host, client, head("GET", "/", *lines))
+    stream = asked(host, client, UPGRADE)
     host.lend(stream, BODY[:MB], status=403)
-    host.is_taken(stream, MB)
     assert client.response()[::2] == (403, BODY[:MB])
+    host.is_taken(stream, MB)
+
+
+def test_a_refusal_of_a_websocket_is_not_copied_for_clients_that_do_not_take_it(
+    host: PlacingHost, edge: EdgeProcess, slow: RawClient
+) -> None:
+    stream = half(host, slow, UPGRADE)
+    serves(host, edge)  # with not a word of the other one
+    host.memory[3 * MB : 4 * MB] = b"?" * MB
+    assert slow.exactly(4 * MB) == BODY[: 3 * MB] + b"?" * MB
+    host.is_taken(stream, 4 * MB)
+
+
+def test_a_client_that_says_too_much_while_its_websocket_is_refused(host: PlacingHost, slow: RawClient) -> None:
+    stream = half(host, slow, UPGRADE)
+    slow.send(bytes((64 << 10) + 1))
+    frame = host.frame()
+    assert (frame.stream, frame.type) == (stream, Type.CANCEL)
+    host.memory[: 4 * MB] = b"?" * (4 * MB)
+    assert BODY.startswith(is_broken(slow))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_websocket_that_is_being_refused_is_not_asked_for_again(edge: EdgeProcess, tmp_path: Path) -> None:
+    with slow_client(edge) as slow:
+        async with placing_host(edge, tmp_path / "h") as host:
+            half(host, slow, UPGRADE)
+            host.send(0, Type.GOAWAY, head=b"blocked\n")
+            host.sock.close()
+            assert BODY.startswith(is_broken(slow))
 
 
 # With TLS
