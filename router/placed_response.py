@@ -1,10 +1,13 @@
 """A response's body in memory that the app's host shares, on its way to the client: the kernel reads it there.
 
 Used by `router.exchanges`. The host changes the memory once it was told that the body has left, so that has to be seen
-exactly: while a body is on its way, the transport tells of the moment when it holds nothing at all.
+exactly: while a body is on its way, the transport tells of the moment when it holds nothing at all. The last piece may
+be a copy of what the kernel does not take at once: for a client that takes its time over no more than any response may
+have under way, neither the memory nor the request's slot is kept.
 """
 
 import asyncio
+import os
 
 from isolates.wire import WINDOW_BYTES
 
@@ -34,18 +37,27 @@ class PlacedResponse:
             return False  # with TLS it may go on before a write has returned
         transport = self._transport
         self._writing = True
-        while self._left and not transport.is_closing():
+        while self._left and not transport.is_closing() and not transport.get_write_buffer_size():
             piece, self._left = self._left[:PIECE_BYTES], self._left[PIECE_BYTES:]
-            if self._head:
-                transport.writelines((self._head, piece))
-                self._head = b""
+            head, self._head = self._head, b""
+            if self._left:
+                transport.writelines((head, piece)) if head else transport.write(piece)
             else:
-                transport.write(piece)
-            if transport.get_write_buffer_size():
-                break
+                self._write_last(head, piece)
         self._writing = False
-        # What could not be written is not held any more either.
-        if transport.get_write_buffer_size() or transport.is_closing():
+        if self._left or transport.is_closing():
             return False
         transport.set_write_buffer_limits()
         return True
+
+    def _write_last(self, head: bytes, piece: memoryview) -> None:
+        """Nothing refers to `piece` afterwards."""
+        transport, sent = self._transport, 0
+        if transport.get_extra_info("sslcontext") is None:
+            try:
+                # The transport would keep all that the kernel does not take. Nothing that comes before is in it.
+                sent = os.writev(transport.get_extra_info("socket").fileno(), (head, piece))
+            except OSError:
+                """There is no room, or nobody any more: the transport sees which."""
+        if sent < len(head) + len(piece):
+            transport.write(head[sent:] + bytes(piece[max(0, sent - len(head)) :]))

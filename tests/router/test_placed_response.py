@@ -166,6 +166,46 @@ def test_the_host_hears_of_it_only_when_all_has_left(host: PlacingHost, edge: Ed
     host.is_taken(stream, 4 * MB)
 
 
+@pytest.mark.parametrize("size", [210_000, 262_144])
+def test_the_host_need_not_wait_for_a_client_that_is_slow_with_little(
+    host: PlacingHost, slow: RawClient, size: int
+) -> None:
+    stream = asked(host, slow)
+    host.lend(stream, BODY[:size])
+    host.is_taken(stream, size)
+    host.memory[:size] = b"?" * size
+    assert slow.response()[2] == BODY[:size]
+
+
+def test_nor_for_one_that_has_little_left_to_take(host: PlacingHost, slow: RawClient) -> None:
+    stream = asked(host, slow)
+    host.lend(stream, BODY[:MB])
+    slow.until(b"\r\n\r\n")
+    assert slow.exactly(800_000) == BODY[:800_000]
+    host.is_taken(stream, MB)
+    host.memory[:MB] = b"?" * MB
+    assert slow.exactly(MB - 800_000) == BODY[800_000:MB]
+
+
+def test_a_client_that_asks_for_much_and_takes_nothing(host: PlacingHost, edge: EdgeProcess, slow: RawClient) -> None:
+    """Otherwise an edge worker would keep a copy for each request that it got."""
+    size = 262_144
+    slow.send(GET * 20)
+    first = host.frame().stream
+    host.lend(first, BODY[:size])
+    host.is_taken(first, size)
+    stream = host.frame().stream
+    host.lend(stream, BODY[:size])
+    serves(host, edge)  # with not a word of the other one
+    for left in range(19, -1, -1):
+        assert slow.response()[2] == BODY[:size]
+        if left:
+            host.is_taken(stream, size)
+        if left > 1:
+            stream = host.frame().stream
+            host.lend(stream, BODY[:size])
+
+
 def test_slow_clients_hold_nobody_up(host: PlacingHost, edge: EdgeProcess) -> None:
     clients = [slow_client(edge) for _ in range(5)]
     for at, client in enumerate(clients):
