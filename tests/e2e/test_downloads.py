@@ -12,7 +12,7 @@ from tests.e2e.test_uploads import mapped_by
 from tests.node_server import Node, eventually
 
 MB = 1 << 20
-SIZES = [MB, MB, 65_537, 300_000, 4 * MB, 4 * MB + 1, 60_000]
+SIZES = [MB, MB, 65_537, 262_144, 262_145, 300_000, 4 * MB, 4 * MB + 1, 60_000]
 
 BYTES = """
 export default {

@@ -87,7 +87,7 @@ def serve(host: Host, app: str = MAKE, *, limits: Limits | None = None) -> Lendi
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("size", [65_537, 200_000, MB, 4 * MB])
+@pytest.mark.parametrize("size", [262_145, 300_000, MB, 4 * MB])
 def test_a_large_body_is_in_the_memory(platform_host: Host, way: str, size: int) -> None:
     host = serve(platform_host)
     for stream in range(1, 12):
@@ -99,7 +99,7 @@ def test_a_large_body_is_in_the_memory(platform_host: Host, way: str, size: int)
         host.taken(stream, size)
 
 
-@pytest.mark.parametrize("size", [65_536, 4 * MB + 1])
+@pytest.mark.parametrize("size", [262_144, 4 * MB + 1])
 def test_others_come_in_frames(platform_host: Host, size: int) -> None:
     host = serve(platform_host)
     host.ask(1, f"/array?size={size}&byte=1")
@@ -108,7 +108,7 @@ def test_others_come_in_frames(platform_host: Host, size: int) -> None:
 
 def test_bodies_under_way_do_not_overlap_and_are_left_alone(platform_host: Host) -> None:
     host = serve(platform_host)
-    sizes = [100_000, MB, 2 * MB, 4 * MB] * 4
+    sizes = [300_000, MB, 2 * MB, 4 * MB] * 4
     places = []
     for stream, size in enumerate(sizes, 1):
         host.ask(stream, f"/array?size={size}&byte={stream}")

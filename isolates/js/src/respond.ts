@@ -21,6 +21,7 @@ import {
   sendHeadAndBytes,
   sendHeadAndText,
   sendPlacedResponse,
+  WINDOW_BYTES,
 } from './ring/output.ts';
 import { FULL, hasRoom, Wire } from './websocket/wire.ts';
 import { checkSocket, dropSocket, giveSocket } from './websocket/websocket.ts';
@@ -116,10 +117,13 @@ export function respond(exchange: Answerable, state: ResponseState): void {
     return;
   }
   const { length } = source;
-  const placed = block !== null && block.connection === connection ? block : placedCopy(connection, source);
-  if (placed === null || placed.offset < 0) {
+  const placed = placeOf(source, block, connection);
+  if (placed === null) {
     sendHeadAndBytes(connection, stream, RESPONSE, 0, status, head, subarray(source, 0, MAX_DATA_BYTES));
-    startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, block);
+    startBody(exchange, MAX_DATA_BYTES).sendAll(source, MAX_DATA_BYTES, () => {
+      if (borrowed !== null) giveBack(borrowed);
+      if (block !== null) returnBlock(block);
+    });
     return;
   }
   // Where the copy is in another edge worker's memory, `source` is empty from here on.
@@ -127,6 +131,16 @@ export function respond(exchange: Answerable, state: ResponseState): void {
   exchange.register();
   sendPlacedResponse(connection, stream, status, head, length, placed.offset);
   exchange.outgoing = new PlacedResponse(connection, stream, exchange, placed);
+}
+
+/**
+ * The block in which `bytes` are to be sent, theirs or another; null if they leave in frames. What fits into the window
+ * does: then it is gone, and its request is over, before the client has read it.
+ */
+function placeOf(bytes: Uint8Array, block: BorrowedBlock | null, connection: number): BorrowedBlock | null {
+  if (bytes.length <= WINDOW_BYTES) return null;
+  if (block === null || block.connection !== connection) return placedCopy(connection, bytes);
+  return block.offset >= 0 ? block : null;
 }
 
 /** A copy of `bytes` in memory that the edge worker shares; null if it shares none, or if there is no room. */

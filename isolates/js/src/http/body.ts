@@ -30,7 +30,7 @@ import { structuredClone } from '../clone/structured_clone.ts';
 import { isURLSearchParams, serializeParams } from '../url/search_params.ts';
 import { bytesView, isBufferSource, isUint8Array, toUSVString } from '../webidl.ts';
 import { type BorrowedBlock, borrowBlock } from '../native.ts';
-import { MAX_DATA_BYTES } from '../ring/output.ts';
+import { WINDOW_BYTES } from '../ring/output.ts';
 import { borrow, copyInto } from './body_buffers.ts';
 import { parseFormData, serializeMultipart } from './form_codec.ts';
 import { parseMime, serializeMime } from './mime.ts';
@@ -109,7 +109,7 @@ export function extractBody(init: unknown, toBeSent = false): Body {
 
 function copied(bytes: Uint8Array<ArrayBuffer>, toBeSent: boolean): Body {
   // The response to come is the current request's, most likely.
-  const block = toBeSent && bytes.length > MAX_DATA_BYTES ? borrowBlock(bytes.length, currentConnection()) : null;
+  const block = toBeSent && bytes.length > WINDOW_BYTES ? borrowBlock(bytes.length, currentConnection()) : null;
   if (block !== null) {
     setBytes(block.bytes, bytes);
     const body = new Body(block.bytes);

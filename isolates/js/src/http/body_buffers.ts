@@ -1,19 +1,19 @@
 /**
  * Memory for the bytes of responses that an app gives as an array. They are copied when the response is made, since the
  * app may go on writing to its array, and the copy is over once it was sent. Making an array for each costs more than
- * the copy. What does not fit into one frame is copied to a block instead (`borrowBlock`).
+ * the copy. What does not fit into the window is copied to a block instead (`borrowBlock`).
  *
  * Who gives a copy back must know that nobody else refers to it.
  */
 
 import { setBytes, subarray, Uint8ArrayCtor } from '../primordials.ts';
-import { MAX_DATA_BYTES } from '../ring/output.ts';
+import { WINDOW_BYTES } from '../ring/output.ts';
 
 /** Smaller ones are cheap to make. */
 const LEAST_BYTES = 512;
-const MOST_BYTES = MAX_DATA_BYTES;
+const MOST_BYTES = WINDOW_BYTES;
 /** So much is kept for later, at most. */
-const KEPT_BYTES = 1 << 20;
+const KEPT_BYTES = 4 << 20;
 const MOST_KEPT = 64;
 
 /** In the order in which they came back. */

@@ -2,7 +2,6 @@
 
 import { utf8Length } from '../encoding/utf8.ts';
 import { passedThrough } from '../garbage.ts';
-import { type BorrowedBlock, returnBlock } from '../native.ts';
 import { charCodeAt, max, min, stringSlice } from '../primordials.ts';
 import { cancelReader, type ReadableStream, type Reader, readerOf, readFrom } from '../streams.ts';
 import { isUint8Array } from '../webidl.ts';
@@ -60,8 +59,8 @@ export class Outgoing implements OutgoingBody {
   /** The pending bytes are the last. */
   #last = false;
   #closed = false;
-  /** What is to be given back. */
-  #block: BorrowedBlock | null = null;
+  /** Called when no byte of an array is needed any more. */
+  #onSent: (() => void) | null = null;
   #reader: Reader | null = null;
   #resume: (() => void) | null = null;
 
@@ -74,9 +73,9 @@ export class Outgoing implements OutgoingBody {
     bodies++;
   }
 
-  /** Sends `data` from `at` on, which is all there is. The block that it is in is given back afterwards. */
-  sendAll(data: Uint8Array, at: number, block: BorrowedBlock | null = null): void {
-    this.#block = block;
+  /** Sends `data` from `at` on, which is all there is. `onSent` is called when it is needed no more. */
+  sendAll(data: Uint8Array, at: number, onSent: (() => void) | null = null): void {
+    this.#onSent = onSent;
     this.#pending = data;
     this.#at = at;
     this.#last = true;
@@ -140,7 +139,7 @@ export class Outgoing implements OutgoingBody {
     this.#end();
     this.#pending = null;
     this.#text = null;
-    this.#returnBlock();
+    this.#letGo();
     if (this.#reader !== null) cancelReader(this.#reader, reason).catch(ignore);
     this.#resume?.();
     this.#resume = null;
@@ -189,10 +188,9 @@ export class Outgoing implements OutgoingBody {
     this.#owner.bodySent();
   }
 
-  #returnBlock(): void {
-    if (this.#block === null) return;
-    returnBlock(this.#block);
-    this.#block = null;
+  #letGo(): void {
+    this.#onSent?.();
+    this.#onSent = null;
   }
 
   #end(): void {
@@ -204,7 +202,7 @@ export class Outgoing implements OutgoingBody {
     this.#end();
     this.#pending = null;
     sendData(this.#connection, this.#stream, END, data, at, data.length);
-    this.#returnBlock();
+    this.#letGo();
     this.#owner.bodySent();
   }
 }
