@@ -35,7 +35,7 @@ from router.headers import WITHHELD, Peer
 from router.hosts import BadHostError
 from router.long_body import LEAST_BYTES as LONG_BODY_BYTES
 from router.long_body import LongBody
-from router.placed_body import PlacedBody
+from router.placed_body import PlacedBody, ShortReads
 from router.requests import Request
 from router.responses import whole_response
 from router.upgrade import UpgradeExchange
@@ -331,8 +331,13 @@ class EdgeProtocol(asyncio.Protocol):
 
     def placed(self) -> None:
         self._placing = False
-        self._read_by(self)
+        self._read_by(ShortReads(self))
         self._long_body_end(b"")
+
+    def short_read(self, data: bytes) -> None:
+        self.data_received(data)
+        if self.transport.is_reading() and not self._deaf:
+            self._read_by(self)  # it was no body that waits to be placed
 
     def progressed(self) -> None:
         self._since = time.monotonic()

@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -102,6 +103,28 @@ def test_a_request_right_behind_a_body_is_read_as_one(host: PlacingHost, client:
         assert after.type == Type.REQUEST and b"/after" in after.head
         host.answer(after.stream, b"behind")
         assert client.response()[2] == b"behind"
+
+
+@pytest.mark.parametrize("size", [0, 1000, 100_000, HELD_BYTES, HELD_BYTES + 1, MAX_HELD_BYTES + 1])
+def test_what_follows_a_body_that_was_placed_is_read_whole(host: PlacingHost, client: RawClient, size: int) -> None:
+    body = random.Random(size).randbytes(size)
+    for _ in range(2):
+        client.send(post() + BODY)
+        stream = host.request()
+        host.place(stream, 0, MB)
+        is_last_word(host, stream)
+        assert host.memory[:MB] == BODY
+        host.answer(stream)
+        assert client.response()[2] == b"done"
+        sending = threading.Thread(target=client.send, args=(post(length=size) + body,))
+        sending.start()
+        frame = host.frame()
+        assert frame.type == Type.REQUEST
+        host.send(frame.stream, Type.WINDOW, data=(size + 1).to_bytes(4, "little"))
+        assert frame.data + (b"" if frame.flags & END else host.body(frame.stream)) == body
+        sending.join()
+        host.answer(frame.stream)
+        assert client.response()[2] == b"done"
 
 
 def test_a_body_behind_another_request(host: PlacingHost, client: RawClient) -> None:
