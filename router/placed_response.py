@@ -7,6 +7,7 @@ have under way, neither the memory nor the request's slot is kept.
 """
 
 import asyncio
+import contextlib
 import os
 
 from isolates.wire import WINDOW_BYTES
@@ -54,10 +55,9 @@ class PlacedResponse:
         """Nothing refers to `piece` afterwards."""
         transport, sent = self._transport, 0
         if transport.get_extra_info("sslcontext") is None:
-            try:
-                # The transport would keep all that the kernel does not take. Nothing that comes before is in it.
+            # The transport would keep all that the kernel does not take. Nothing that comes before is in it. If there is
+            # no room, or nobody any more, it sees which.
+            with contextlib.suppress(OSError):
                 sent = os.writev(transport.get_extra_info("socket").fileno(), (head, piece))
-            except OSError:
-                """There is no room, or nobody any more: the transport sees which."""
         if sent < len(head) + len(piece):
             transport.write(head[sent:] + bytes(piece[max(0, sent - len(head)) :]))
