@@ -6,39 +6,28 @@ else passes two or three turns, and there may be hundreds of connections that ha
 have what one turn may take. After it other processes may have the processor.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
+from runtime.per_loop import PerLoop
 from runtime.priority import Yielding
 
 TURN_SECONDS = 0.000_25
 """What portions may take in one turn of the loop, but for the last one of them."""
 
 
-class Backlog:
+class Backlog(PerLoop):
     """Of one loop. Portions have their turns in order; who is not done at the end of one comes last again."""
 
-    _last: "Backlog | None" = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
+        super().__init__()
         self._portions: deque[Callable[[], None]] = deque()
         self._scheduled = False
         self._yielding = Yielding()
 
     def __repr__(self) -> str:
         return f"<Backlog {len(self._portions)} wait>"
-
-    @classmethod
-    def here(cls) -> "Backlog":
-        """Return the running loop's; there is one in a process."""
-        loop = asyncio.get_running_loop()
-        backlog = Backlog._last
-        if backlog is None or backlog.loop is not loop:
-            backlog = Backlog._last = cls(loop)
-        return backlog
 
     def add(self, portion: Callable[[], None]) -> None:
         """Have `portion` called in one of the next turns, once."""

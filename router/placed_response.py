@@ -55,8 +55,8 @@ class PlacedResponse:
         """Nothing refers to `piece` afterwards."""
         transport, sent = self._transport, 0
         if transport.get_extra_info("sslcontext") is None:
-            # The transport would keep all that the kernel does not take. Nothing that comes before is in it. If there is
-            # no room, or nobody any more, it sees which.
+            # The transport, in which nothing is, would keep all that the kernel does not take. If there is no room, or
+            # nobody any more, it sees which.
             with contextlib.suppress(OSError):
                 sent = os.writev(transport.get_extra_info("socket").fileno(), (head, piece))
         if sent < len(head) + len(piece):

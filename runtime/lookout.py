@@ -1,29 +1,27 @@
 """Keeps an asyncio loop awake for a moment when what it waits for is likely to come at once (`runtime.patience`).
 
 Each loop has one `Lookout`, for those of its protocols that talk to another process of the node. `runtime.looking` does
-the same for loops of our own. A leaf module: it imports nothing of brrrd but that and `runtime.patience`.
+the same for loops of our own. A leaf module: it imports only other ones.
 """
 
-import asyncio
 from collections.abc import Callable
 from os import sched_yield
 from time import monotonic
 
 from runtime import looking
 from runtime.patience import Patience
+from runtime.per_loop import PerLoop
 from runtime.priority import Yielding
 
 SAME_TURN_SECONDS = 0.000_03
 """Who decides for so short a time was replaced in the same turn of the loop, and has waited for nothing."""
 
 
-class Lookout:
+class Lookout(PerLoop):
     """Of one loop. Has it turn round, and look at its sockets, instead of sleeping while `Patience` lasts."""
 
-    _last: "Lookout | None" = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
+        super().__init__()
         self.answers = looking.patience()
         """For waiting until another process of the node has done what it was asked for."""
         self.requests = looking.patience()
@@ -35,15 +33,6 @@ class Lookout:
 
     def __repr__(self) -> str:
         return f"<Lookout {'looking' if self._looking else 'asleep'}, {self._patience}>"
-
-    @classmethod
-    def here(cls) -> "Lookout":
-        """Return the running loop's; there is one in a process."""
-        loop = asyncio.get_running_loop()
-        lookout = Lookout._last
-        if lookout is None or lookout.loop is not loop:
-            lookout = Lookout._last = cls(loop)
-        return lookout
 
     def write_soon(self, write: Callable[[], None]) -> None:
         """Have `write` called at the end of this turn: who waits for it is not to wait for others to have their turn on

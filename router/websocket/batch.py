@@ -4,8 +4,9 @@ Whoever may hand on many frames at once does it within the loop's `Batch`, as `r
 whatever it is given, and a system call costs as much as all else that is done for a small frame.
 """
 
-import asyncio
 from typing import Protocol
+
+from runtime.per_loop import PerLoop
 
 
 class Held(Protocol):
@@ -15,28 +16,17 @@ class Held(Protocol):
         """Write them."""
 
 
-class Batch:
+class Batch(PerLoop):
     """Of one loop. A context manager: open while frames are handed on, never within itself."""
 
-    _last: "Batch | None" = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
+        super().__init__()
         self.open = False
         self.held: list[Held] = []
         """The connections that hold frames back."""
 
     def __repr__(self) -> str:
         return f"<Batch {'open' if self.open else 'closed'}, {len(self.held)} connections>"
-
-    @classmethod
-    def here(cls) -> "Batch":
-        """Return the running loop's; there is one in a process."""
-        loop = asyncio.get_running_loop()
-        batch = Batch._last
-        if batch is None or batch.loop is not loop:
-            batch = Batch._last = cls(loop)
-        return batch
 
     def __enter__(self) -> None:
         self.open = True
