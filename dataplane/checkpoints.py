@@ -16,6 +16,7 @@ from enum import Enum
 
 from dataplane.connection import CHECKPOINT_FRAMES, Connection
 from dataplane.errors import SqlError
+from runtime.interrupts import interrupted
 
 MOST_FRAMES = 16 * CHECKPOINT_FRAMES
 """A WAL of so many is not left to grow: the commit waits."""
@@ -113,7 +114,8 @@ class Checkpoints:
         try:
             if self._connection is None:
                 self._connection = self._open()
-            _, self._copied = self._connection.checkpoint()
+            with interrupted():  # it sorts and compares pages by the thousand
+                _, self._copied = self._connection.checkpoint()
         except SqlError as error:
             if not self._closing:
                 log.error("a checkpoint beside the writers failed: %s: %s", self._connection, error)

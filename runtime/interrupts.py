@@ -2,13 +2,16 @@
 
 For threads that compute in code which cannot be made to call anything: see `runtime.priority` for why that matters. The
 kernel's timer sends a signal to that one thread, and the signal's handler is sched_yield(2) itself, which needs neither
-Python nor SQLite. System calls that it interrupts go on. Used by `dataplane.relay`.
+Python nor SQLite. System calls that it interrupts go on. Used by `dataplane.relay` and `dataplane.checkpoints`.
 """
 
 import ctypes as c
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from runtime import priority
 
@@ -54,6 +57,20 @@ class Interrupts:
     def stop(self) -> None:
         """Once, and before the thread ends."""
         _check(_libc.timer_delete(self._timer))
+
+
+@contextmanager
+def interrupted() -> Iterator[None]:
+    """Interrupt the calling thread while this lasts; if the kernel has no timer for it, do without."""
+    try:
+        interrupts = Interrupts(threading.get_native_id())
+    except OSError:
+        interrupts = None
+    try:
+        yield
+    finally:
+        if interrupts is not None:
+            interrupts.stop()
 
 
 def _check(result: int) -> None:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from runtime.interrupts import SIGNAL, Interrupts
+from runtime.interrupts import SIGNAL, Interrupts, interrupted
 
 
 def test_the_thread_gets_the_signal_again_and_again_until_it_is_stopped() -> None:
@@ -39,3 +39,14 @@ def test_other_threads_do_not_get_it() -> None:
 def test_a_thread_that_is_none_is_an_error() -> None:
     with pytest.raises(OSError):
         Interrupts(1)  # a thread of another process, if of any
+
+
+def test_the_calling_thread_is_interrupted_for_so_long() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+    try:
+        with interrupted():
+            assert signal.sigtimedwait({SIGNAL}, 10) is not None
+        signal.sigtimedwait({SIGNAL}, 0)  # one that came before the end
+        assert signal.sigtimedwait({SIGNAL}, 0.05) is None
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
