@@ -85,8 +85,7 @@ class TurnYields(Yielding):
 
     def turn_begins(self, now: float) -> None:
         """JavaScript gets control at `now`."""
-        if now >= self.due:
-            self.between_turns(now)
+        self.between_turns(now)
         if self._expects_long:
             # Anew, although it may run: short turns are not to be interrupted, and `Yields` may have ended it.
             signal.setitimer(signal.ITIMER_REAL, YIELD_SECONDS, YIELD_SECONDS)

@@ -23,6 +23,7 @@ from router import asgi_socket, assets
 from router.dispatch import DataHost, Dispatcher, Route
 from router.errors import EdgeError
 from router.headers import (
+    BODILESS,
     UPGRADE_FIELDS,
     BadResponseError,
     Headers,
@@ -48,7 +49,6 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
 UNREADABLE_FILE = "A file of this app cannot be read."
-BODILESS = frozenset((204, 205, 304))
 
 
 class Edge:

@@ -15,7 +15,7 @@ from router import assets
 from router.app import UNREADABLE_FILE
 from router.dispatch import Route
 from router.errors import EdgeError
-from router.headers import BadResponseError, field_value, request_head
+from router.headers import BODILESS, BadResponseError, field_value, request_head
 from router.links import HostLink
 from router.placed_response import PlacedResponse
 from router.refusals import UNSEEN, lost, refusal
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("router.server")
 
 FIRST_BODY_BYTES = 64 << 10
-_BODILESS = frozenset((204, 205, 304))
-_ORDINARY = frozenset(range(200, 600)) - _BODILESS
+_ORDINARY = frozenset(range(200, 600)) - BODILESS
 """Statuses whose responses have a body."""
 
 
@@ -99,7 +98,7 @@ class Exchange:
             # The framing that nearly all responses have.
             transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data))
             return True
-        if status in _BODILESS or request.method == b"HEAD":
+        if status in BODILESS or request.method == b"HEAD":
             data, end = b"", True
         framing = self._framing(status, lines.length, len(data), end)
         transport.write(head + framing + (data if end else b""))

@@ -31,6 +31,9 @@ WITHHELD = HOP_BY_HOP | FORWARDING
 UPGRADE_FIELDS = b"\nconnection\nUpgrade\nupgrade\nwebsocket"
 """What hop-by-hop fields an app sees of such a request."""
 
+BODILESS = frozenset((204, 205, 304))
+"""Statuses whose responses have no body."""
+
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _QUOTED_PLAIN = re.compile(rb"[A-Za-z0-9.!#$%&'*+^_`|~-]+")
 

@@ -43,9 +43,7 @@ class Lookout(PerLoop):
 
     def written(self, patience: Patience, under_way: int) -> None:
         """Another process was asked for something, or answered. As `wait`, and that process may run if it is time."""
-        now = monotonic()
-        if now >= self._yielding.due:
-            self._yielding.between_turns(now)
+        self._yielding.between_turns(monotonic())
         self.wait(patience, under_way)
 
     def wait(self, patience: Patience, under_way: int) -> None:

@@ -70,6 +70,13 @@ class LendingHost:
             frame = self.edge.frame()
         return None
 
+    def lent(self, stream: int, byte: int = 1) -> int:
+        """Where the body of a megabyte is that is asked for."""
+        self.ask(stream, f"/array?size={MB}&byte={byte}")
+        place = self.answer(stream)
+        assert place is not None
+        return place[1]
+
     def taken(self, stream: int, size: int) -> None:
         self.send(stream, Type.WINDOW, data=size.to_bytes(4, "little"))
 
@@ -130,10 +137,7 @@ def test_the_same_memory_is_used_again_and_again(platform_host: Host) -> None:
     host = serve(platform_host)
     offsets = set()
     for stream in range(1, 300):
-        host.ask(stream, f"/array?size={MB}&byte=1")
-        place = host.answer(stream)
-        assert place is not None
-        offsets.add(place[1])
+        offsets.add(host.lent(stream))
         host.taken(stream, MB)
     assert len(offsets) <= 2
 
@@ -143,10 +147,7 @@ def test_a_client_that_left_gives_the_memory_back(platform_host: Host, twice: bo
     host = serve(platform_host)
     offsets = set()
     for stream in range(1, 200):
-        host.ask(stream, f"/array?size={MB}&byte=1")
-        place = host.answer(stream)
-        assert place is not None
-        offsets.add(place[1])
+        offsets.add(host.lent(stream))
         for _ in range(1 + twice):
             host.cancel(stream)
             host.taken(stream, MB)
@@ -157,16 +158,11 @@ def test_a_second_last_word_frees_no_other_body(platform_host: Host) -> None:
     host = serve(platform_host)
     offset = 0
     for stream in (1, 3):
-        host.ask(stream, f"/array?size={MB}&byte={stream}")
-        place = host.answer(stream)
-        assert place is not None
-        offset = place[1]
+        offset = host.lent(stream, stream)
         host.taken(1, MB)
         host.cancel(1)
     for stream in range(5, 50):
-        host.ask(stream, f"/array?size={MB}&byte=200")
-        other = host.answer(stream)
-        assert other is not None and other[1] != offset
+        assert host.lent(stream, 200) != offset
         host.taken(stream, MB)
     assert host.memory[offset : offset + MB] == bytes([3]) * MB
 
@@ -323,9 +319,7 @@ def test_a_deadline_is_told_and_the_memory_kept_until_the_last_word(platform_hos
     frame = host.edge.frame()
     assert (frame.stream, frame.type, frame.head) == (1, Type.CANCEL, b"deadline")
     for stream in range(2, 20):
-        host.ask(stream, f"/array?size={MB}&byte=2")
-        other = host.answer(stream)
-        assert other is not None and other[1] != place[1]
+        assert host.lent(stream, 2) != place[1]
         host.taken(stream, MB)
     assert host.memory[place[1] : place[1] + MB] == bytes([1]) * MB
     host.cancel(1)
@@ -336,8 +330,7 @@ def test_a_deadline_is_told_and_the_memory_kept_until_the_last_word(platform_hos
 def test_memory_is_given_back_when_idle(platform_host: Host) -> None:
     host = serve(platform_host)
     for stream in range(1, 30):
-        host.ask(stream, f"/array?size={MB}&byte=1")
-        assert host.answer(stream) is not None
+        host.lent(stream)
     assert host.edge.shared_bytes >= 29 * MB
     for stream in range(1, 30):
         host.taken(stream, MB)
@@ -358,6 +351,5 @@ def test_an_app_that_overwrites_what_detaches_an_array(platform_host: Host) -> N
         + MAKE,
     )
     for stream in range(1, 150):
-        host.ask(stream, f"/array?size={MB}&byte=1")
-        assert host.answer(stream) is not None
+        host.lent(stream)
         host.taken(stream, MB)

@@ -203,7 +203,7 @@ export function borrowBlock(size: number, connection: number): BorrowedBlock | n
 }
 
 /** Takes the bytes away from whoever still has them. */
-export function returnBlock(block: BorrowedBlock): void {
+export function returnBlock(block: Block): void {
   detachBuffer(typedArrayBuffer(block.bytes), 0);
   perform(TAKE_BLOCK_BACK, block.number);
 }

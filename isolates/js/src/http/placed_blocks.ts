@@ -9,20 +9,20 @@ import { CANCEL, WINDOW } from '../ring/output.ts';
 interface PlacedBlock {
   readonly connection: number;
   readonly stream: number;
-  /** One of the two: a request's body is written to it, a response's is sent from it. */
-  readonly block: Block | null;
-  readonly borrowed: BorrowedBlock | null;
+  readonly block: Block;
+  /** A response's body is sent from it; else a request's is written to it. */
+  readonly borrowed: boolean;
 }
 
 /** Mostly empty, and never long. */
 let placed: PlacedBlock[] = [];
 
 export function putBackLater(connection: number, stream: number, block: Block): void {
-  placed[placed.length] = { connection, stream, block, borrowed: null };
+  placed[placed.length] = { connection, stream, block, borrowed: false };
 }
 
-export function returnBlockLater(connection: number, stream: number, borrowed: BorrowedBlock): void {
-  placed[placed.length] = { connection, stream, block: null, borrowed };
+export function returnBlockLater(connection: number, stream: number, block: BorrowedBlock): void {
+  placed[placed.length] = { connection, stream, block, borrowed: true };
 }
 
 /** The edge worker's last word on a stream: CANCEL, or WINDOW on the response alone, or END on the request alone. */
@@ -30,7 +30,7 @@ export function lastWord(connection: number, stream: number, type: number): void
   if (placed.length === 0) return;
   putBack((one) => {
     if (one.connection !== connection || one.stream !== stream) return false;
-    return type === CANCEL || (type === WINDOW) === (one.borrowed !== null);
+    return type === CANCEL || (type === WINDOW) === one.borrowed;
   });
 }
 
@@ -44,8 +44,8 @@ function putBack(chosen: (one: PlacedBlock) => boolean): void {
   for (let i = 0; i < placed.length; i++) {
     const one = placed[i];
     if (!chosen(one)) others[others.length] = one;
-    else if (one.borrowed !== null) returnBlock(one.borrowed);
-    else putBlockBack(one.block!);
+    else if (one.borrowed) returnBlock(one.block);
+    else putBlockBack(one.block);
   }
   placed = others;
 }
