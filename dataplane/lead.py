@@ -18,9 +18,10 @@ SLOW_SECONDS = 0.002
 """What takes longer goes on aside."""
 SLICE_SECONDS = 0.0005
 """What can be paused is paused after that: before it is taken for slow. It is what a short call beside it waits for."""
-WATCH_SECONDS = 0.01
-"""How often the watching thread looks: each time costs the leading thread the interpreter for a moment."""
-MUTE_SECONDS = 0.005
+WATCH_SECONDS = 0.003
+"""How often the watching thread looks: what reports nothing holds up the loop for that and `MUTE_SECONDS` at most. It
+takes the interpreter from the leading thread for a moment each time, which is not seen in the rate of selects."""
+MUTE_SECONDS = 0.003
 """What reports nothing and has taken longer when the watching thread looks goes on aside."""
 
 
