@@ -47,7 +47,7 @@ class Admission:
         # The streams of a suspended database are gone, which is to be said with the reason: it answers nothing else.
         known = baton if head.blocked is None else None
         stream = self.open(head) if known is None else self._known_stream(head, known)
-        stream.busy = True
+        stream.calls = 1
         stream.format = form
         stream.answer_bytes = 0
         stream.sequence += 1

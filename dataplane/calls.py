@@ -78,6 +78,12 @@ class Call:
         """
         self.send(answer, last=True)
 
+    def let_go(self, answer: Any) -> bool:
+        """`answer` waits for the disk, and nothing else of the call is to be done: return whether it has let go of its
+        stream, whose next call may begin.
+        """
+        return False
+
     def refuse(self, error: HttpError) -> None:
         """Answer with an error, or break the answer off if it has begun."""
         if self.answered:

@@ -74,9 +74,9 @@ class Commits:
             if self._log is None or self._log.removed:
                 self._log = _Log(self._path)
 
-    def wait(self, call: Call, outcome: Any) -> None:
-        """`call` has committed; `outcome` is what to go on with."""
-        self.commits += 1
+    def wait(self, call: Call, outcome: Any, *, committed: bool) -> None:
+        """`call` has committed, or another one before it of its stream; `outcome` is what to go on with."""
+        self.commits += committed
         self._waiting.append((call, outcome))
 
     @property

@@ -156,8 +156,7 @@ class Service:
         self._durable.extend(self._syncs.ended())
         while self._durable:
             call, outcome = self._durable.popleft()
-            if not self._settle(call, outcome):
-                return False
+            self._deliver(call, outcome)
         while self._sockets_ready:
             if not self._sockets_ready.popleft().start_next():
                 return False
@@ -228,49 +227,66 @@ class Service:
 
     def _settle(self, call: Call, outcome: Any) -> bool:
         """Give the call what it needs and go on with it as far as possible; False if the lead was lost."""
-        while True:
-            if outcome is None:
-                return False
-            stream = call.stream
-            assert stream is not None
-            if type(outcome) is StopIteration and not stream.unsynced:
-                call.finish(outcome.value)
+        stream = call.stream
+        assert stream is not None
+        while type(outcome) is Need:
+            if call.cancelled:
                 self._end(call)
                 return True
-            if call.cancelled and not isinstance(outcome, StopIteration | HttpError):
-                self._end(call)
-                return True
-            if stream.unsynced and not isinstance(outcome, Need):
-                # No byte of an answer leaves before the commit that it may tell of is durable.
-                self._syncs.wait(stream.database, call, outcome)
-                if stream.closing and isinstance(outcome, StopIteration):
-                    self._give_connection_back(stream)
-                return True
-            if outcome is Need.TURN:
-                if not stream.database.writers.ask(stream, monotonic()):
-                    self._waiting_for_turn[stream] = call
-                    return True
-                stream.has_turn = True
-            elif outcome is Need.NO_TURN:
-                self.give_turn_back(stream)
-            elif isinstance(outcome, bytes):
-                call.chunks.append(outcome)
-                self._send_chunks(call, resume=False)
-                if call.chunks:
-                    call.parked_since = monotonic()
-                else:
-                    self._paused.add(call)
-                return True
-            elif outcome is Need.PAUSE:
+            if outcome is Need.PAUSE:
                 self._paused.add(call)
                 return True
-            elif outcome is _HELD:
-                stream.database.held.append(call)
-                return True
+            if outcome is Need.NO_TURN:
+                self.give_turn_back(stream)
+            elif stream.database.writers.ask(stream, monotonic()):
+                stream.has_turn = True
             else:
-                self._finish(call, outcome)
+                self._waiting_for_turn[stream] = call
                 return True
             outcome = self._advance(call)
+        if outcome is None:
+            return False
+        if outcome is _HELD:
+            if call.cancelled:
+                self._end(call)
+            else:
+                stream.database.held.append(call)
+        elif stream.unsynced or stream.committing:
+            self._wait_for_disk(call, outcome)
+        else:
+            self._deliver(call, outcome)
+        return True
+
+    def _wait_for_disk(self, call: Call, outcome: Any) -> None:
+        """No byte of an answer leaves before the commit that it may tell of is durable."""
+        stream = call.stream
+        assert stream is not None
+        self._syncs.wait(stream.database, call, outcome)
+        if isinstance(outcome, StopIteration):
+            if stream.closing:
+                self._give_connection_back(stream)
+            elif call.let_go(outcome.value):
+                self._count(call)
+
+    def _deliver(self, call: Call, outcome: bytes | StopIteration | HttpError) -> None:
+        """Send what the call has made, all or a piece of its answer."""
+        if isinstance(outcome, bytes):
+            if call.cancelled:
+                self._end(call)
+                return
+            call.chunks.append(outcome)
+            self._send_chunks(call, resume=False)
+            if call.chunks:
+                call.parked_since = monotonic()
+            else:
+                self._paused.add(call)
+        elif isinstance(outcome, HttpError):
+            assert call.stream is not None
+            call.stream.closing = True
+            self._refuse(call, outcome)
+        else:
+            call.finish(outcome.value)
+            self._end(call)
 
     def _came_back(self, call: Call) -> None:
         """The call has left its own thread: another one of its database may use one."""
@@ -288,15 +304,6 @@ class Service:
             call.parked_since = None
             self._ready.append(call)
 
-    def _finish(self, call: Call, outcome: StopIteration | HttpError) -> None:
-        if isinstance(outcome, HttpError):
-            assert call.stream is not None
-            call.stream.closing = True
-            self._refuse(call, outcome)
-            return
-        call.finish(outcome.value)
-        self._end(call)
-
     def _refuse(self, call: Call, error: HttpError) -> None:
         call.refuse(error)
         self._end(call)
@@ -312,7 +319,7 @@ class Service:
         if call.aside:
             stream.stop = "The client went away"
             stream.enforce(monotonic())
-        elif stream in self._waiting_for_turn or call.parked_since is not None:
+        elif self._waiting_for_turn.get(stream) is call or call.parked_since is not None:
             self._end(call)
         else:
             # Between two slices. What is being settled this very moment ends when that is done.
@@ -331,16 +338,23 @@ class Service:
         if stream is None:
             call.ended()
             return
-        database = stream.database
-        if self._waiting_for_turn:
-            self._waiting_for_turn.pop(stream, None)
-        database.usage.take(stream, call.received, call.sent)
-        self.reports.use(database)
-        stream.busy = False
-        stream.last_used = database.last_used = monotonic()
+        if self._waiting_for_turn.get(stream) is call:
+            del self._waiting_for_turn[stream]
+            self.give_turn_back(stream)
+        stream.calls -= 1
+        if not stream.calls:
+            self._count(call)
+        stream.last_used = stream.database.last_used = monotonic()
         if stream.closing or call.cancelled:
             self.close_stream(stream)
         call.ended()
+
+    def _count(self, call: Call) -> None:
+        """Take what the call has used into account. Not while another call of its stream may be running."""
+        stream = call.stream
+        assert stream is not None
+        stream.database.usage.take(stream, call.received, call.sent)
+        self.reports.use(stream.database)
 
     # Sessions
 
@@ -348,7 +362,7 @@ class Service:
         """Run a call of a session; False if the lead was lost."""
         stream = call.stream
         assert stream is not None
-        stream.busy = True
+        stream.calls += 1
         self.running.add(call)
         call.began = monotonic()
         self.reports.changed = True
@@ -375,7 +389,10 @@ class Service:
             stream.database.put_back(connection, read_only=stream.read_only)
 
     def close_stream(self, stream: Stream) -> None:
-        """Roll back, give the turn and the connection back."""
+        """Roll back, give the turn and the connection back: when nothing is being answered on it any more."""
+        if stream.calls:
+            stream.closing = True
+            return
         self.streams.remove(stream)
         stream.forget_stored()
         database = stream.database

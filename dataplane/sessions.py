@@ -26,6 +26,10 @@ VIOLATION = 1008
 """Close codes, as libsql-server has them."""
 MAX_STREAMS = 500
 MAX_CURSORS = 500
+MAX_AHEAD = 32
+"""Calls of one stream that wait for the disk while the next one runs."""
+MAX_AHEAD_BYTES = 4096
+"""The answer of each of them: more is kept of one call only."""
 CURSOR_STALL_SECONDS = 30.0
 """A cursor from which nothing is fetched for so long is ended: it holds a snapshot, and with it the WAL."""
 
@@ -64,6 +68,18 @@ class SocketCall(Call):
         """Send the response, a server message that is encoded already."""
         self._owner.session.send(answer)
 
+    def let_go(self, answer: Any) -> bool:
+        """Let the next request of the stream begin: one wait for the disk is enough for all that are there already."""
+        owner = self._owner
+        assert self.stream is not None
+        if not owner.queue or self.stream.calls >= MAX_AHEAD or len(answer) > MAX_AHEAD_BYTES:
+            return False
+        if isinstance(owner.queue[0].request, hrana.CloseStream):
+            return False  # which is answered at once, and so would be before this one
+        owner.call = None
+        owner.session.schedule(owner)
+        return True
+
     def refuse(self, error: HttpError) -> None:
         """Send the error as response."""
         self._owner.session.respond_error(self._request_id, error.document())
@@ -74,9 +90,11 @@ class SocketCall(Call):
 
     def ended(self) -> None:
         """Let the next request of the stream begin."""
-        self._owner.call = None
-        if self._owner.queue:
-            self._owner.session.schedule(self._owner)
+        owner = self._owner
+        if owner.call is self:
+            owner.call = None
+            if owner.queue:
+                owner.session.schedule(owner)
 
 
 class SocketStream:
@@ -89,7 +107,7 @@ class SocketStream:
         self.problem: HttpError | None = None
         self.queue: deque[hrana.SocketMessage] = deque()
         self.call: Call | None = None
-        """The request that is being answered."""
+        """The request that is being answered, the last one of them."""
 
     def __repr__(self) -> str:
         return f"<SocketStream {self.number} [{len(self.queue)} queued{', busy' if self.call else ''}]>"

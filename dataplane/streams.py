@@ -49,8 +49,9 @@ class Stream:
         "_stored",
         "answer_bytes",
         "attached",
-        "busy",
+        "calls",
         "closing",
+        "committing",
         "connection",
         "database",
         "epoch",
@@ -95,10 +96,12 @@ class Stream:
         """It may write: it is the holder in `database.writers`."""
         self.unsynced = False
         """It has committed something that is not on the disk yet: nothing may be answered before."""
-        self.busy = False
-        """A request is being answered; only then may the connection be used by another thread than the leader."""
+        self.committing = 0
+        """Calls that wait for the disk: what comes after them is not answered before them."""
+        self.calls = 0
+        """Requests that are being answered: one, and of a WebSocket those before it that wait for the disk."""
         self.closing = False
-        """To be closed when the request that is being answered is done."""
+        """To be closed when what is being answered is done."""
         self.last_used = 0.0
         self.taken: str | None = None
         """Its transaction was taken away: why. Statements fail with it until the client ends the transaction."""
@@ -120,6 +123,11 @@ class Stream:
         state = "busy" if self.busy else "idle"
         turn = ", has the turn" if self.has_turn else ""
         return f"<Stream {self.number} of {self.database.database_id} [{state}{turn}]>"
+
+    @property
+    def busy(self) -> bool:
+        """A request is being answered; only then may the connection be used by another thread than the leader."""
+        return self.calls > 0
 
     @property
     def stored(self) -> StoredSql:

@@ -39,8 +39,15 @@ class Syncs:
         return f"<Syncs [{len(self._committed)} databases waiting]>"
 
     def wait(self, database: Database, call: Call, outcome: Any) -> None:
-        """`call` has committed in `database`; `outcome` is what to go on with when that is durable."""
-        database.commits.wait(call, outcome)
+        """The stream of `call` has committed in `database`; `outcome` is what to go on with when that is durable.
+
+        It may commit anew meanwhile, in another call, whose wait is its own.
+        """
+        stream = call.stream
+        assert stream is not None
+        database.commits.wait(call, outcome, committed=stream.unsynced)
+        stream.unsynced = False
+        stream.committing += 1
         self._committed.add(database)
 
     def begin(self, *, alone: bool) -> bool:
@@ -63,7 +70,7 @@ class Syncs:
                 self._committed.add(database)
             for call, outcome in calls:
                 assert call.stream is not None
-                call.stream.unsynced = False
+                call.stream.committing -= 1
                 yield call, outcome
 
     def _sync_aside(self, database: Database, calls: list[tuple[Call, Any]]) -> None:

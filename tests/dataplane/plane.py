@@ -48,8 +48,9 @@ Message = TypeVar("Message")
 class WorkerProcess:
     """One database worker, started as the supervisor starts it."""
 
-    def __init__(self, directory: Path, listener: socket.socket, limits: dict[str, int]) -> None:
+    def __init__(self, directory: Path, listener: socket.socket, limits: dict[str, int], module: str) -> None:
         self.directory = directory
+        self._module = module
         self.messages: asyncio.Queue[FromWorker] = asyncio.Queue()
         self.closed = asyncio.Event()
         self._known: dict[str, DatabaseStats] = {}
@@ -71,7 +72,7 @@ class WorkerProcess:
         keep = {theirs.fileno(), FD, listener}
         assert listener != FD
         self.process = subprocess.Popen(  # noqa: ASYNC220 - the wait for its first message is what takes time
-            [sys.executable, "-m", "dataplane.worker"], pass_fds=tuple(keep), preexec_fn=place_control_channel
+            [sys.executable, "-m", self._module], pass_fds=tuple(keep), preexec_fn=place_control_channel
         )
         theirs.close()
         self.closed = asyncio.Event()
@@ -256,14 +257,17 @@ def execute(sql: str, *args: Any, **stmt: Any) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def serve_plane(**limits: int) -> AsyncIterator[Plane]:
-    """Run a worker and an HTTP server with two databases; `limits` are fields of `WorkerSettings`."""
+async def serve_plane(module: str = "dataplane.worker", **limits: int) -> AsyncIterator[Plane]:
+    """Run a worker and an HTTP server with two databases; `limits` are fields of `WorkerSettings`.
+
+    `module`: what the worker's process runs.
+    """
     directory = Path(tempfile.mkdtemp(prefix="brrrd-plane-"))
     socket_path = directory / "worker.sock"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(socket_path))
     listener.listen(64)
-    worker = WorkerProcess(directory / "databases", listener, limits)
+    worker = WorkerProcess(directory / "databases", listener, limits, module)
     worker.directory.mkdir()
     app = DataPlane("http://db.localhost", KEY)
     tcp = socket.create_server(("127.0.0.1", 0))
