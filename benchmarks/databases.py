@@ -14,12 +14,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.comparison import Report, Row, chosen, compare, describe_machine, milliseconds, publish
 from benchmarks.load import Measurement, Target, measure, require_wrk
 from benchmarks.peers import bare
+from benchmarks.sockets import Exchange
+from benchmarks.sockets import load as send_ahead
 from benchmarks.workloads import HTTP_WORKLOADS, Workload
 from dataplane.cells import PLAIN
 from dataplane.connection import CHECKPOINT_FRAMES, Connection
@@ -54,6 +57,8 @@ class Load(NamedTuple):
     script: str = ""
     commits: float = 0
     """In one request."""
+    ahead: int = 0
+    """It goes over a WebSocket, on one stream, with so many requests on their way at once."""
 
 
 _INTERACTIVE = """
@@ -85,6 +90,7 @@ end
 LOADS = (
     Load("select", "single-row select", (SELECT,)),
     Load("insert", "insert", (_INSERT,), commits=1),
+    Load("stream", "insert, 16 ahead on a stream", (_INSERT,), commits=1, ahead=16),
     Load("inserts", "10 inserts, each a commit", (_INSERT,) * 10, commits=10),
     Load("batch", "100-statement batch", ("BEGIN", *([_INSERT] * 98), "COMMIT"), batch=True, commits=1),
     Load(
@@ -124,6 +130,27 @@ def workload_of(database: Mapping[str, str], load: Load) -> Workload:
         headers={"Authorization": f"Bearer {database['database_token']}", "Content-Type": "application/json"},
         body="" if load.script else body(load),
         script=load.script,
+    )
+
+
+def exchange_of(database: Mapping[str, str], load: Load) -> Exchange:
+    """Return the messages of a load whose requests do not wait for each other."""
+
+    def request(number: int, kind: str, **fields: object) -> bytes:
+        document = {"type": kind, "stream_id": 1, **fields}
+        return json.dumps({"type": "request", "request_id": number, "request": document}).encode()
+
+    [sql] = load.statements
+    return Exchange(
+        load.title,
+        request(2, "execute", stmt={"sql": sql}),
+        load.ahead,
+        path=f"/v1/{database['database_id']}",
+        subprotocol="hrana3",
+        greeting=(
+            json.dumps({"type": "hello", "jwt": database["database_token"]}).encode(),
+            request(1, "open_stream"),
+        ),
     )
 
 
@@ -229,13 +256,15 @@ def run(
 
 
 def _measurer(node: Node, database: dict[str, str], load: Load, hello: Target) -> Measurer:
-    ours = Target(node.url, ("db.localhost",)), workload_of(database, load)
-    targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": ours}
+    ours = Target(node.url, ("db.localhost",))
+    targets = {"bare": (hello, HTTP_WORKLOADS[0]), "brrrd": (ours, workload_of(database, load))}
 
     def one(name: str, count: int, length: float) -> Measurement:
         if load.script:
             # The run before has left a transaction open; this waits until it is taken away.
             node.sql(database, "UPDATE items SET price = price WHERE id = 1")
+        if load.ahead and name == "brrrd":
+            return uvloop.run(send_ahead(ours, exchange_of(database, load), count, length))
         target, workload = targets[name]
         return measure(target, workload, connections=count, seconds=length)
 
