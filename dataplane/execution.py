@@ -19,12 +19,11 @@ from dataplane.connection import Connection
 from dataplane.errors import SqlError
 from dataplane.statement import Statement
 from dataplane.statements import NeedsTurn
-from dataplane.streams import Stream
+from dataplane.streams import SLOW_SECONDS, Stream
 from dataplane.values import from_wire
 
 T = TypeVar("T")
 _BEGINS = frozenset({"BEGIN", "SAVEPOINT"})
-_COMMITS = frozenset({"COMMIT", "END"})
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
 
 
@@ -96,10 +95,9 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     readonly = statement.readonly
     if (not readonly or stream.taken is not None) and not (yield from _enter(stream, connection, statement)):
         return dict(_NULL_RESULT, query_duration_ms=0.0)
-    commits = connection.autocommit if not readonly else stream.has_turn and statement.keyword in _COMMITS
-    if commits:
-        stream.before_commit()
     started = stream.begin_statement()
+    if statement.slow:
+        stream.step_aside()
     if not statement.plain:
         connection.pristine = False
         if statement.keyword in _BEGINS and connection.autocommit:
@@ -111,6 +109,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         if values:
             statement.bind(values)
         more = statement.step()
+        statement.slow = monotonic() - started >= SLOW_SECONDS
         while more:
             rows: list[Any] = []
             more = statement.fill(rows, stream.format.form) if sink is not None else statement.skip()
@@ -125,6 +124,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         if stream.taken is not None and not connection.autocommit:
             raise stream.stopped()  # the transaction was taken away in the moment in which the statement ended
     except SqlError as error:
+        statement.slow = monotonic() - started >= SLOW_SECONDS
         failure = _failed(stream, error)
         statement.reset()
         if stream.taken is not None:
@@ -145,8 +145,6 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     stream.rows_written += written
     now = monotonic()
     seconds = now - started
-    if commits:
-        stream.after_commit(seconds)
     changed = not readonly and connection.total_changes != changes
     result = {
         "affected_row_count": connection.changes if changed else 0,

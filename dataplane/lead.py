@@ -1,9 +1,10 @@
 """Which call runs on the leading thread right now, and when that thread has to let another one lead.
 
 A call that turns out slow keeps its thread and goes on aside, while another thread leads (`dataplane.relay`). It is
-noticed in three ways: SQLite's progress calls within a statement, a commit on a disk known to be slow, and a watching
-thread for what reports nothing, such as one endless step of SQLite's virtual machine. What is long because it has many
-pieces, each of them short, is paused between two of them instead (`dataplane.paused`). Any thread may call in here.
+noticed in three ways: a statement that was slow the last time, SQLite's progress calls within a statement, and a
+watching thread for what reports nothing, such as one endless step of SQLite's virtual machine. What is long because it
+has many pieces, each of them short, is paused between two of them instead (`dataplane.paused`). Any thread may call in
+here.
 """
 
 import threading
@@ -11,11 +12,9 @@ import time
 from collections.abc import Callable
 
 from dataplane.calls import Call
-from dataplane.streams import Stream
+from dataplane.streams import SLOW_SECONDS, Stream
 from runtime.priority import NICE
 
-SLOW_SECONDS = 0.002
-"""What takes longer goes on aside."""
 SLICE_SECONDS = 0.0005
 """What can be paused is paused after that: before it is taken for slow. It is what a short call beside it waits for."""
 WATCH_SECONDS = 0.003
@@ -37,7 +36,6 @@ class Lead:
         self._begun = self._begun_when_last_seen = 0
         self._watcher_sleeps = False
         self._news = threading.Event()
-        self._commit_seconds = 0.0
 
     def __repr__(self) -> str:
         return f"<Lead of {self._current!r}>"
@@ -81,20 +79,11 @@ class Lead:
         began, stream.piece_began = stream.piece_began, now
         return now - began < SLOW_SECONDS
 
-    def commit_begins(self, stream: Stream) -> None:
-        """Hand over if commits are slow on this disk and it is the leading thread that will wait."""
-        if self._commit_seconds >= SLOW_SECONDS:
-            self.step_aside(stream)
-
     def step_aside(self, stream: Stream) -> None:
         """Hand over if it is the leading thread that will be busy with `stream`."""
         call = self._current
         if call is not None and call.stream is stream:
             self._step_aside(call)
-
-    def commit_took(self, seconds: float) -> None:
-        """Keep a moving average; two threads at once may lose a measurement, which does not matter."""
-        self._commit_seconds += (seconds - self._commit_seconds) * 0.1
 
     def watch(self) -> None:
         """Run the watching thread for ever. It sleeps while no calls come."""

@@ -49,6 +49,7 @@ class Statement:
         "plain",
         "readonly",
         "shadows",
+        "slow",
     )
 
     def __init__(
@@ -76,6 +77,8 @@ class Statement:
         self._columns: list[Column] | None = None
         self._reader: Reader | None = None
         self.filled = 0
+        self.slow = False
+        """Its first step took long when it ran last, or all of it that failed."""
 
     @property
     def columns(self) -> list[Column]:

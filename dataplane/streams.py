@@ -18,6 +18,9 @@ from dataplane.stored_sql import StoredSql
 if TYPE_CHECKING:
     from dataplane.database import Database
 
+SLOW_SECONDS = 0.002
+"""What takes longer goes on aside, where it holds up nobody else."""
+
 
 class Pace(Protocol):
     """Told by the SQL thread how work goes, so that slow work does not hold up the rest."""
@@ -30,14 +33,8 @@ class Pace(Protocol):
         `now` (monotonic).
         """
 
-    def commit_begins(self, stream: "Stream") -> None:
-        """The disk is about to be waited for."""
-
     def step_aside(self, stream: "Stream") -> None:
         """What the stream does next may take long."""
-
-    def commit_took(self, seconds: float) -> None:
-        """So long, the statement included."""
 
 
 class Stream:
@@ -173,9 +170,10 @@ class Stream:
     def _on_commit(self, frames: int) -> None:
         """Called at the end of a statement that has committed, with the frames that the WAL has."""
         assert self.connection is not None
-        self.database.checkpoints.committed(self.connection, frames, self._step_aside)
+        self.database.checkpoints.committed(self.connection, frames, self.step_aside)
 
-    def _step_aside(self) -> None:
+    def step_aside(self) -> None:
+        """Call before what may take long: nobody else is to wait for it."""
         self._pace.step_aside(self)
 
     def enforce(self, now: float) -> None:
@@ -197,14 +195,6 @@ class Stream:
 
     def _too_slow(self) -> str:
         return f"The statement was ended after {self.limits.statement_seconds:g} s, the limit for one statement"
-
-    def before_commit(self) -> None:
-        """Call before a statement that commits."""
-        self._pace.commit_begins(self)
-
-    def after_commit(self, seconds: float) -> None:
-        """Call after it."""
-        self._pace.commit_took(seconds)
 
     def check_clock(self, now: float) -> None:
         """Between rows, at `now` (monotonic): raise `SqlError` if the statement has to end."""

@@ -16,7 +16,7 @@ from typing import Any
 from dataplane.calls import Call
 from dataplane.commits import FAST_SECONDS
 from dataplane.database import Database
-from dataplane.lead import SLOW_SECONDS
+from dataplane.streams import SLOW_SECONDS
 
 EXIT_DISK = 74
 MAX_SYNCS = 16

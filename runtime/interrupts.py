@@ -17,7 +17,7 @@ from runtime import priority
 
 SIGNAL = signal.SIGURG
 """Harmless where nothing is prepared for it: the default is to ignore it."""
-INTERVAL_NANOSECONDS = 1_000_000
+INTERVAL_NANOSECONDS = 500_000
 """Each interrupt costs as much as 15 to 20 microseconds on a virtual processor: 2 % of who computes."""
 _SIGEV_THREAD_ID = 4
 _libc = c.CDLL(None, use_errno=True)

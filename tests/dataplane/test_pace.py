@@ -1,0 +1,65 @@
+"""What a stream tells who looks after the pace of work."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dataplane import hrana
+from dataplane.admission import Admission
+from dataplane.execution import execute
+from dataplane.limits import Limits
+from dataplane.messages import WorkerSettings
+from dataplane.streams import Stream
+from dataplane.wire import CallHead
+from tests.dataplane.plane import MAIN, wire
+
+COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?) SELECT count(*) FROM n"
+MANY, FEW = 500_000, 1
+
+
+class Pace:
+    """Never has anything go on aside, and counts how often it was to."""
+
+    def __init__(self) -> None:
+        self.asides = 0
+
+    def statement_is_slow(self, stream: Stream) -> bool:
+        return False
+
+    def pause_due(self, stream: Stream, now: float) -> bool:
+        return False
+
+    def step_aside(self, stream: Stream) -> None:
+        self.asides += 1
+
+
+class Client:
+    def __init__(self, directory: Path) -> None:
+        self.pace = Pace()
+        admission = Admission(directory, Limits.of(WorkerSettings(0, 0, str(directory))), self.pace)
+        self.stream = admission.open(CallHead(MAIN, 1, False))
+
+    def steps_aside_for(self, sql: str, *args: object) -> bool:
+        """Run a statement; return whether it was to go on aside before it began."""
+        before = self.pace.asides
+        stmt = msgspec.convert({"sql": sql, "args": [wire(value) for value in args]}, hrana.Stmt)
+        assert not list(execute(self.stream, stmt)), "it needs nothing in between"
+        return self.pace.asides > before
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    running = Client(tmp_path)
+    yield running
+    running.stream.open().close()
+
+
+def test_a_statement_that_was_slow_goes_aside_the_next_time(client: Client) -> None:
+    assert not client.steps_aside_for(COUNT, MANY)
+    assert client.steps_aside_for(COUNT, MANY)
+    assert not client.steps_aside_for("SELECT 1")
+    assert client.steps_aside_for(COUNT, FEW)
+    # Where many others want the processor, a statement may be slow for that.
+    assert not all(client.steps_aside_for(COUNT, FEW) for _ in range(20))
