@@ -9,7 +9,7 @@ from tests.hostile.neighbour import Neighbour
 from tests.node_server import Node
 
 APP = "hostile"
-QUIET_REQUESTS = 300
+QUIET_REQUESTS = 1000
 """To know what the neighbour needs when nobody attacks."""
 _reports: list[str] = []
 

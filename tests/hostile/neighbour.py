@@ -18,7 +18,7 @@ from tests.node_server import Node, eventually
 
 APP = "neighbour"
 WORKER = "export default { fetch: () => new Response('fine') };"
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.01
 
 
 class Neighbour:
