@@ -174,8 +174,9 @@ class SocketStream:
         self, request_id: int, work: Generator[Need, None, dict[str, Any]]
     ) -> Generator[Need | bytes | list[Any], None, Any]:
         assert self.stream is not None
+        form = self.stream.format  # which is not here any more if the connection ends meanwhile
         response = yield from work
-        return self.stream.format.server_message(
+        return form.server_message(
             {"type": "response_ok", "request_id": request_id, "response": response}
         )
 

@@ -15,7 +15,7 @@ from wsproto.extensions import Extension, PerMessageDeflate
 
 from dataplane.statements import CACHED_STATEMENTS
 from dataplane.tokens import new_query_token
-from tests.dataplane.plane import KEY, MAIN, Plane, execute
+from tests.dataplane.plane import ENDLESS, KEY, MAIN, Plane, execute, serve_plane
 from tests.dataplane.test_clients import run
 
 HRANA_CLIENT = """
@@ -396,6 +396,18 @@ async def test_cursors_and_requests_of_one_stream_may_use_the_same_sql(plane: Pl
         while open_cursors:
             open_cursors -= {cursor for cursor in sorted(open_cursors) if await fetch(cursor, 3000)}
     assert read[1] == read[2] == list(range(1, 20001))
+
+
+async def test_a_client_leaves_while_its_cursor_is_at_work(capfd: pytest.CaptureFixture[str]) -> None:
+    async with serve_plane() as plane:  # here, so that what it writes is captured
+        async with greeted(plane) as client:
+            client.request(1, "open_stream", stream_id=1)
+            client.request(2, "open_cursor", stream_id=1, cursor_id=1, batch={"steps": [{"stmt": {"sql": ENDLESS}}]})
+            client.request(3, "fetch_cursor", cursor_id=1, max_count=1)
+            assert [(await client.answer())["type"] for _ in range(2)] == ["response_ok"] * 2
+            await asyncio.sleep(0.1)
+        assert await plane.worker.drain() == 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 async def test_a_client_that_leaves_an_open_cursor_while_its_stream_waits_harms_nobody(plane: Plane) -> None:
