@@ -12,6 +12,7 @@ from typing import Any
 
 from dataplane import compression, sockets
 from dataplane.bodies import Room
+from dataplane.departures import Departures
 from dataplane.endpoints import (
     CLIENT_GONE,
     MAX_BODY_BYTES,
@@ -38,34 +39,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 OnResponse = Callable[[str, int, float], None]
 
 
-class Departure:
-    """Cancels an answer when its client leaves. Begins to watch after a while: a task for every call would cost too
-    much.
-    """
-
-    AFTER_SECONDS = 0.1
-
-    def __init__(self, answer: Answer, receive: Receive) -> None:
-        self._answer = answer
-        self._receive = receive
-        self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(self.AFTER_SECONDS, self._begin)
-
-    def _begin(self) -> None:
-        self._task = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._answer.give_up(HttpError(CLIENT_GONE, "CLIENT_GONE", "The client went away"))
-
-    def close(self) -> None:
-        """Watch no longer."""
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-
-
 class DataPlane:
     """The ASGI application. `on_response(database_id, status, seconds)` is called after every authorised answer."""
 
@@ -75,6 +48,7 @@ class DataPlane:
         self._on_response = on_response
         self._sockets: MutableSet[sockets.ClientSocket] = set()
         self._room = Room()
+        self._departures: Departures | None = None
         self._unanswered = Unanswered()
 
     def __repr__(self) -> str:
@@ -164,8 +138,9 @@ class DataPlane:
                 # Without a Content-Length it was taken for as large as can be.
                 self._room.give_back(way.database_id, room - len(body))
                 room = len(body)
+            departures = self._departures = self._departures or Departures()
             answer = way.upstream.call(way.route, way.head, body if way.body is None else way.body)
-            departure = Departure(answer, receive)
+            departure = departures.expect(answer, receive)
             try:
                 first = await answer.piece()
                 if room:
@@ -174,7 +149,7 @@ class DataPlane:
                 status = answer.status
                 await _send_answer(answer, first, way.route, scope, send)
             finally:
-                departure.close()
+                departures.end(departure)
                 answer.cancel()
         except HttpError as error:
             status = error.status

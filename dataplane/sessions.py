@@ -176,9 +176,7 @@ class SocketStream:
         assert self.stream is not None
         form = self.stream.format  # which is not here any more if the connection ends meanwhile
         response = yield from work
-        return form.server_message(
-            {"type": "response_ok", "request_id": request_id, "response": response}
-        )
+        return form.server_message({"type": "response_ok", "request_id": request_id, "response": response})
 
 
 def _close(cursor: SocketCursor | None) -> Generator[Need, None, dict[str, Any]]:

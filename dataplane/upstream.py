@@ -73,12 +73,13 @@ class Pending:
 
 
 class Answer(Pending):
-    """An answer that a coroutine reads."""
+    """An answer that a coroutine of `loop` reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._pieces: deque[bytes] = deque()
-        self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = loop
+        self._news: asyncio.Future[None] = loop.create_future()
         self._ungranted = 0
         self._complete = False
         self._error: HttpError | None = None
@@ -93,7 +94,7 @@ class Answer(Pending):
                 # A new one each time: one that is kept would keep this frame by its traceback, and the frame this.
                 raise HttpError(error.status, error.code, str(error))
             if self._news.done():
-                self._news = asyncio.get_running_loop().create_future()
+                self._news = self._loop.create_future()
             await self._news
         data = self._pieces.popleft()
         if not self.finished:
@@ -136,8 +137,8 @@ class Socket(Answer):
     `status` the close code.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
         self._partial: list[bytes] = []
 
     def send(self, message: bytes) -> None:
@@ -286,10 +287,12 @@ class Connection(asyncio.Protocol):
 
 
 class Upstream:
-    """A database worker by the path of its socket."""
+    """A database worker by the path of its socket, for the loop in which this is made."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        # Kept, for each question after the running loop is a system call (Python 3.11 looks whether it was forked).
+        self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
 
@@ -298,7 +301,7 @@ class Upstream:
 
     def call(self, route: wire.Route, head: bytes, body: bytes) -> Answer:
         """Send one call, connecting if need be. If the worker cannot be reached, the answer fails with 503."""
-        answer = Answer()
+        answer = Answer(self._loop)
         self.begin(answer, route, head, body)
         return answer
 
@@ -324,17 +327,17 @@ class Upstream:
         """Begin a WebSocket, connecting if need be. Raises `HttpError` 503 if the worker cannot be reached."""
         while (connection := self._connection) is None or not connection.usable:
             await asyncio.shield(self._connected())
-        socket = Socket()
+        socket = Socket(self._loop)
         connection.open_socket(socket, route, head, version)
         return socket
 
     def _connected(self) -> "asyncio.Task[None]":
         if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._connect())
+            self._connecting = self._loop.create_task(self._connect())
         return self._connecting
 
     async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         deadline = loop.time() + CONNECT_SECONDS
         while True:
             try:

@@ -33,6 +33,7 @@ class AsgiExchange(Exchange):
         self._gone = False
         self._complete = False
         self._wake: asyncio.Event | None = None
+        self._task: asyncio.Task[None]
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
 
     def start(self) -> None:
@@ -42,9 +43,8 @@ class AsgiExchange(Exchange):
             self.write_error(self.request.problem, identity)
             self._finish()
             return
-        task = self.connection.loop.create_task(self._run())
-        self.connection.tasks.add(task)
-        task.add_done_callback(self.connection.tasks.discard)
+        self._task = self.connection.loop.create_task(self._run())
+        self.connection.tasks.add(self._task)
 
     def body(self, data: bytes) -> None:
         if self._complete:
@@ -95,6 +95,8 @@ class AsgiExchange(Exchange):
         except Exception:
             # The server's door: whatever went wrong in an application costs this request only.
             log.exception("unhandled error in %r", self.request)
+        finally:
+            self.connection.tasks.discard(self._task)
         if not self._complete and not self._gone:
             identity = self.connection.edge.request_id(self.request.withheld, self.connection.peer)
             self.write_error(EdgeError(500, "The request could not be answered."), identity)

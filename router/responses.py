@@ -6,6 +6,7 @@ and again) is made once.
 
 import http
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 from router.errors import ErrorAnswer
@@ -82,15 +83,23 @@ def whole_response(answer: ErrorAnswer) -> bytes:
 
 def asgi_lines(fields: list[tuple[bytes, bytes]]) -> Lines:
     """Return an ASGI application's response headers, its framing taken out. Raises `ValueError`."""
-    length, dated = -1, False
-    kept: list[bytes] = []
+    block, length, dated = b"", -1, False
     for name, value in fields:
-        lower = name.lower()
+        lower, line = _asgi_line(name, value)
         if lower == b"content-length":
             length = int(value)
-        elif lower not in (b"transfer-encoding", b"connection"):
+        else:
             dated = dated or lower == b"date"
-            if b"\r" in value or b"\n" in value:
-                raise ValueError(f"header {name!r} has a line break")
-            kept.append(b"%b: %b\r\n" % (name, value))
-    return Lines(b"", b"".join(kept), length, dated)
+            block += line
+    return Lines(b"", block, length, dated)
+
+
+@lru_cache(512)  # applications have the same few fields again and again
+def _asgi_line(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Return the name in lower case, and the line if it is none of the framing's. Raises `ValueError`."""
+    lower = name.lower()
+    if lower in (b"content-length", b"transfer-encoding", b"connection"):
+        return lower, b""
+    if b"\r" in value or b"\n" in value:
+        raise ValueError(f"header {name!r} has a line break")
+    return lower, b"%b: %b\r\n" % (name, value)

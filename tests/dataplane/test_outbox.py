@@ -145,7 +145,7 @@ async def test_a_short_request_overtakes_a_long_one(tmp_path: Path) -> None:
     server = await asyncio.start_unix_server(serve, path)
     upstream = Upstream(str(path))
     (await upstream.open_socket(wire.Route.SOCKET_JSON, b"", 3)).cancel()  # so that there is a connection
-    long, short = Answer(), Answer()
+    long, short = (Answer(asyncio.get_running_loop()) for _ in range(2))
     upstream.begin(long, wire.Route.PIPELINE_V3, b"", b"l" * LONG_BYTES)
     upstream.begin(short, wire.Route.PIPELINE_V3, b"", b"short")
     async with asyncio.timeout(30):
