@@ -10,7 +10,7 @@ which version of the protocol, a statement is of.
 from collections.abc import Callable, Generator
 from enum import Enum
 from functools import partial
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any, TypeAlias, TypeVar
 
 from dataplane import hrana
@@ -86,6 +86,16 @@ def _failed(stream: Stream, error: SqlError) -> SqlError:
     return error
 
 
+def _judge(statement: Statement, cpu_began: float) -> None:
+    """Note that the first step of `statement` took long, now or the last time. `cpu_began`: the CPU time then.
+
+    Where many others want the processor anything takes long, but not by the time that it had the processor itself. That
+    is not asked for each time, since it is a system call.
+    """
+    statement.slow = statement.suspect and thread_time() - cpu_began >= SLOW_SECONDS
+    statement.suspect = statement.slow or not statement.suspect
+
+
 def run(stream: Stream, connection: Connection, statement: Statement, values: list[Value], sink: Sink | None) -> Work:
     """Run `statement`, passing its rows to `sink` and yielding what that returns; return the counters of the result.
 
@@ -96,8 +106,11 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     if (not readonly or stream.taken is not None) and not (yield from _enter(stream, connection, statement)):
         return dict(_NULL_RESULT, query_duration_ms=0.0)
     started = stream.begin_statement()
-    if statement.slow:
-        stream.step_aside()
+    cpu_began = 0.0
+    if statement.suspect:
+        cpu_began = thread_time()
+        if statement.slow:
+            stream.step_aside()
     if not statement.plain:
         connection.pristine = False
         if statement.keyword in _BEGINS and connection.autocommit:
@@ -109,7 +122,8 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         if values:
             statement.bind(values)
         more = statement.step()
-        statement.slow = monotonic() - started >= SLOW_SECONDS
+        if statement.suspect or monotonic() - started >= SLOW_SECONDS:
+            _judge(statement, cpu_began)
         while more:
             rows: list[Any] = []
             more = statement.fill(rows, stream.format.form) if sink is not None else statement.skip()
@@ -124,7 +138,8 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         if stream.taken is not None and not connection.autocommit:
             raise stream.stopped()  # the transaction was taken away in the moment in which the statement ended
     except SqlError as error:
-        statement.slow = monotonic() - started >= SLOW_SECONDS
+        if statement.suspect or monotonic() - started >= SLOW_SECONDS:
+            _judge(statement, cpu_began)
         failure = _failed(stream, error)
         statement.reset()
         if stream.taken is not None:

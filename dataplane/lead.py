@@ -1,7 +1,7 @@
 """Which call runs on the leading thread right now, and when that thread has to let another one lead.
 
 A call that turns out slow keeps its thread and goes on aside, while another thread leads (`dataplane.relay`). It is
-noticed in three ways: a statement that was slow the last time, SQLite's progress calls within a statement, and a
+noticed in three ways: a statement that is known to be slow, SQLite's progress calls within a statement, and a
 watching thread for what reports nothing, such as one endless step of SQLite's virtual machine. What is long because it
 has many pieces, each of them short, is paused between two of them instead (`dataplane.paused`). Any thread may call in
 here.

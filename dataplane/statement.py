@@ -50,6 +50,7 @@ class Statement:
         "readonly",
         "shadows",
         "slow",
+        "suspect",
     )
 
     def __init__(
@@ -77,8 +78,10 @@ class Statement:
         self._columns: list[Column] | None = None
         self._reader: Reader | None = None
         self.filled = 0
+        self.suspect = False
+        """Its first step, or all of it that failed, took long when it ran last."""
         self.slow = False
-        """Its first step took long when it ran last, or all of it that failed."""
+        """It did so twice, and the processor was busy with it as long the last time."""
 
     @property
     def columns(self) -> list[Column]:
