@@ -42,7 +42,7 @@ class Departures:
     """Those of all answers under way. Made within the loop."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._new: set[Departure] = set()
         self._old: set[Departure] = set()
         """Of answers that were under way the last time that somebody looked."""
@@ -57,7 +57,7 @@ class Departures:
         self._new.add(departure)
         if not self._looks:
             self._looks = True
-            self.loop.call_later(AFTER_SECONDS, self._look)
+            self._loop.call_later(AFTER_SECONDS, self._look)
         return departure
 
     def end(self, departure: Departure) -> None:
@@ -68,8 +68,8 @@ class Departures:
 
     def _look(self) -> None:
         for departure in self._old:
-            departure.begin(self.loop)
+            departure.begin(self._loop)
         self._old, self._new = self._new, set()
         self._looks = bool(self._old)
         if self._looks:
-            self.loop.call_later(AFTER_SECONDS, self._look)
+            self._loop.call_later(AFTER_SECONDS, self._look)

@@ -18,7 +18,7 @@ from runtime import priority
 SIGNAL = signal.SIGURG
 """Harmless where nothing is prepared for it: the default is to ignore it."""
 INTERVAL_NANOSECONDS = 500_000
-"""Each interrupt costs as much as 15 to 20 microseconds on a virtual processor: 2 % of who computes."""
+"""Each interrupt costs as much as 15 to 20 microseconds on a virtual processor: 3 % of who computes."""
 _SIGEV_THREAD_ID = 4
 _libc = c.CDLL(None, use_errno=True)
 _libc.signal.argtypes = (c.c_int, c.c_void_p)
