@@ -3,7 +3,7 @@
 The bare hello on the same server is what no answer can be faster than; the engine alone, in this process, without any
 protocol, is what the protocol costs. For what commits there is a third: how often the disk makes as much durable as one
 commit writes. One edge worker and one database worker. Who waits for each answer spends most of a commit's time on the
-way there and back, where the disk is fast; what one writer can do shows where requests are sent ahead, over a WebSocket.
+way there and back, where the disk is fast; what one writer can do shows where requests are sent ahead, on a WebSocket.
 """
 
 import json
