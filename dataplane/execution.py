@@ -86,14 +86,23 @@ def _failed(stream: Stream, error: SqlError) -> SqlError:
     return error
 
 
-def _judge(statement: Statement, cpu_began: float) -> None:
-    """Note that the first step of `statement` took long, now or the last time. `cpu_began`: the CPU time then.
+def _first_step(stream: Stream, statement: Statement, started: float) -> bool:
+    """Step `statement`, which began at `started` (monotonic), aside if it is known to be slow; False: there is no row.
 
     Where many others want the processor anything takes long, but not by the time that it had the processor itself. That
-    is not asked for each time, since it is a system call.
+    is not asked for each time, since it is a system call. Raises `SqlError`.
     """
-    statement.slow = statement.suspect and thread_time() - cpu_began >= SLOW_SECONDS
-    statement.suspect = statement.slow or not statement.suspect
+    suspect = statement.suspect
+    cpu_began = thread_time() if suspect else 0.0
+    if statement.slow:
+        stream.step_aside()
+    try:
+        return statement.step()
+    finally:
+        if suspect:
+            statement.suspect = statement.slow = thread_time() - cpu_began >= SLOW_SECONDS
+        else:
+            statement.suspect = monotonic() - started >= SLOW_SECONDS
 
 
 def run(stream: Stream, connection: Connection, statement: Statement, values: list[Value], sink: Sink | None) -> Work:
@@ -106,11 +115,6 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     if (not readonly or stream.taken is not None) and not (yield from _enter(stream, connection, statement)):
         return dict(_NULL_RESULT, query_duration_ms=0.0)
     started = stream.begin_statement()
-    cpu_began = 0.0
-    if statement.suspect:
-        cpu_began = thread_time()
-        if statement.slow:
-            stream.step_aside()
     if not statement.plain:
         connection.pristine = False
         if statement.keyword in _BEGINS and connection.autocommit:
@@ -121,9 +125,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         connection.statements.begin(statement)
         if values:
             statement.bind(values)
-        more = statement.step()
-        if statement.suspect or monotonic() - started >= SLOW_SECONDS:
-            _judge(statement, cpu_began)
+        more = _first_step(stream, statement, started)
         while more:
             rows: list[Any] = []
             more = statement.fill(rows, stream.format.form) if sink is not None else statement.skip()
@@ -138,8 +140,6 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         if stream.taken is not None and not connection.autocommit:
             raise stream.stopped()  # the transaction was taken away in the moment in which the statement ended
     except SqlError as error:
-        if statement.suspect or monotonic() - started >= SLOW_SECONDS:
-            _judge(statement, cpu_began)
         failure = _failed(stream, error)
         statement.reset()
         if stream.taken is not None:

@@ -79,7 +79,7 @@ class Statement:
         self._reader: Reader | None = None
         self.filled = 0
         self.suspect = False
-        """Its first step, or all of it that failed, took long when it ran last."""
+        """Its first step took long when it ran last."""
         self.slow = False
         """It did so twice, and the processor was busy with it as long the last time."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from dataplane import hrana
 from dataplane.admission import Admission
+from dataplane.errors import SqlError
 from dataplane.execution import execute
 from dataplane.limits import Limits
 from dataplane.messages import WorkerSettings
@@ -76,3 +77,14 @@ def test_a_statement_that_waits_for_the_processor_is_not_slow(client: Client) ->
     client.pace.wait_seconds = 0.005
     assert not any(client.steps_aside_for(COUNT, SOME) for _ in range(5))
     assert client.pace.waits >= 5
+
+
+def test_a_statement_that_fails_after_a_slow_step_is_judged_once(client: Client) -> None:
+    fails = f"SELECT * FROM ({COUNT}) UNION ALL SELECT abs(-9223372036854775808)"
+    for _ in range(2):
+        with pytest.raises(SqlError, match="overflow"):
+            client.steps_aside_for(fails, MANY)
+        assert client.pace.asides == 0
+    with pytest.raises(SqlError, match="overflow"):
+        client.steps_aside_for(fails, MANY)
+    assert client.pace.asides == 1
