@@ -1,6 +1,7 @@
 """Answers that wait for the disk, and what does not wait with them."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +20,15 @@ async def slow_plane() -> AsyncIterator[Plane]:
     async with serve_plane("tests.dataplane.slow_disk", statement_ms=1500) as served:
         await served.execute("CREATE TABLE t (a)")
         yield served
+
+
+@contextlib.asynccontextmanager
+async def opened(plane: Plane) -> AsyncIterator[Socket]:
+    """A WebSocket with stream 1."""
+    async with greeted(plane) as client:
+        client.request(0, "open_stream", stream_id=1)
+        await client.answer()
+        yield client
 
 
 async def _commits(plane: Plane, queries: int) -> tuple[int, int]:
@@ -48,9 +58,7 @@ async def test_an_answer_waits_for_the_disk_and_other_databases_do_not(slow_plan
 
 async def test_requests_of_one_stream_share_a_wait_for_the_disk(slow_plane: Plane) -> None:
     before = await _commits(slow_plane, 1)
-    async with greeted(slow_plane) as client:
-        client.request(0, "open_stream", stream_id=1)
-        await client.answer()
+    async with opened(slow_plane) as client:
         began = time.monotonic()
         for number in range(1, 21):
             _execute(client, number, INSERT)
@@ -66,9 +74,7 @@ async def test_requests_of_one_stream_share_a_wait_for_the_disk(slow_plane: Plan
 
 
 async def test_what_follows_a_commit_is_not_answered_before_it(slow_plane: Plane) -> None:
-    async with greeted(slow_plane) as client:
-        client.request(0, "open_stream", stream_id=1)
-        await client.answer()
+    async with opened(slow_plane) as client:
         began = time.monotonic()
         _execute(client, 1, INSERT)
         _execute(client, 2, "SELECT nonsense")
@@ -85,9 +91,7 @@ async def test_what_follows_a_commit_is_not_answered_before_it(slow_plane: Plane
 
 
 async def test_a_slow_statement_does_not_hold_up_the_answer_before_it(slow_plane: Plane) -> None:
-    async with greeted(slow_plane) as client:
-        client.request(0, "open_stream", stream_id=1)
-        await client.answer()
+    async with opened(slow_plane) as client:
         began = time.monotonic()
         _execute(client, 1, INSERT)
         _execute(client, 2, ENDLESS)
@@ -99,9 +103,7 @@ async def test_a_slow_statement_does_not_hold_up_the_answer_before_it(slow_plane
 
 
 async def test_a_stream_is_closed_when_its_last_commit_is_on_the_disk(slow_plane: Plane) -> None:
-    async with greeted(slow_plane) as client:
-        client.request(0, "open_stream", stream_id=1)
-        await client.answer()
+    async with opened(slow_plane) as client:
         for number in range(1, 6):
             _execute(client, number, INSERT)
         client.request(6, "close_stream", stream_id=1)
@@ -131,9 +133,7 @@ async def test_a_connection_that_ends_while_commits_wait_leaves_nothing_behind(s
 
 
 async def test_a_database_is_closed_while_commits_wait(slow_plane: Plane) -> None:
-    async with greeted(slow_plane) as client:
-        client.request(0, "open_stream", stream_id=1)
-        await client.answer()
+    async with opened(slow_plane) as client:
         # While this runs, the others come.
         _execute(client, 1, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT 1")
         for number in range(2, 12):

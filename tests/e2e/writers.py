@@ -2,17 +2,15 @@
 
 import json
 import random
-import socket
 import threading
 import time
 from collections import defaultdict
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-import wsproto
-from wsproto.connection import ConnectionState
-from wsproto.events import AcceptConnection, Event, Request, TextMessage
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 PARTS = 3
 """Rows of one transaction."""
@@ -88,7 +86,7 @@ class StreamWriter(threading.Thread):
         self.broken = 0
         """WebSockets that ended, or could not be opened."""
         self.unexpected: list[str] = []
-        self._place = urlsplit(url)
+        self._url = url.replace("http", "ws", 1)
         self._token = token
         self._stop_event = stop
 
@@ -98,22 +96,26 @@ class StreamWriter(threading.Thread):
             number += 1
             try:
                 self._write(number)
-            except OSError:
+            except (OSError, WebSocketException):
                 self.broken += 1
                 time.sleep(PAUSE_SECONDS)
 
     def _write(self, number: int) -> None:
-        """Write rows over WebSocket `number`. Raises `OSError` when that has ended."""
+        """Write rows over WebSocket `number`. Raises `OSError` or `WebSocketException` when that has ended."""
         sent = 0
-        with _Socket(str(self._place.hostname), self._place.port or 80, self._place.path) as client:
-            client.send({"type": "hello", "jwt": self._token})
-            client.request(0, {"type": "open_stream", "stream_id": 1})
+        with connect(self._url, subprotocols=[Subprotocol("hrana3")], proxy=None, close_timeout=1) as client:
+
+            def request(request_id: int, **request: Any) -> None:
+                document = {"type": "request", "request_id": request_id, "request": {"stream_id": 1, **request}}
+                client.send(json.dumps(document))
+
+            client.send(json.dumps({"type": "hello", "jwt": self._token}))
+            request(0, type="open_stream")
             while not self._stop_event.is_set():
                 while sent - len(self.acknowledged[number]) < AHEAD:
                     sent += 1
-                    sql = f"INSERT INTO ahead VALUES ({number}, {sent})"
-                    client.request(sent, {"type": "execute", "stream_id": 1, "stmt": {"sql": sql}})
-                answer = client.answer()
+                    request(sent, type="execute", stmt={"sql": f"INSERT INTO ahead VALUES ({number}, {sent})"})
+                answer = json.loads(client.recv(timeout=20))
                 if answer["type"] == "response_ok" and answer["request_id"]:
                     self.acknowledged[number].add(answer["request_id"])
                 elif answer["type"] not in ("hello_ok", "response_ok"):
@@ -121,56 +123,3 @@ class StreamWriter(threading.Thread):
                         raise ConnectionError("the worker is restarting")
                     self.unexpected.append(str(answer))
                     return
-
-
-class _Socket:
-    """A WebSocket of Hrana 3. Raises `OSError` when it cannot be opened, or has ended."""
-
-    def __init__(self, host: str, port: int, path: str) -> None:
-        self._connection = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
-        self._sock = socket.create_connection((host, port), timeout=20)
-        self._text = ""
-        self._events: list[Event] = []
-        try:
-            self._sock.sendall(
-                self._connection.send(Request(host=f"{host}:{port}", target=path, subprotocols=["hrana3"]))
-            )
-            if not isinstance(self._event(), AcceptConnection):
-                raise ConnectionError("the WebSocket was refused")
-        except BaseException:
-            self._sock.close()
-            raise
-
-    def __enter__(self) -> "_Socket":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._sock.close()
-
-    def send(self, document: Any) -> None:
-        if self._connection.state is not ConnectionState.OPEN:
-            raise ConnectionError("the WebSocket was closed")
-        self._sock.sendall(self._connection.send(TextMessage(data=json.dumps(document))))
-
-    def request(self, number: int, request: Any) -> None:
-        self.send({"type": "request", "request_id": number, "request": request})
-
-    def answer(self) -> Any:
-        """Return the next message."""
-        while True:
-            event = self._event()
-            if not isinstance(event, TextMessage):
-                raise ConnectionError("the WebSocket was closed")
-            self._text += event.data
-            if event.message_finished:
-                text, self._text = self._text, ""
-                return json.loads(text)
-
-    def _event(self) -> Event:
-        while not self._events:
-            data = self._sock.recv(65536)
-            if not data:
-                raise ConnectionError("the connection has ended")
-            self._connection.receive_data(data)
-            self._events += self._connection.events()
-        return self._events.pop(0)
