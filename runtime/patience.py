@@ -21,12 +21,12 @@ PROMISING_SECONDS = 0.001
 wake-ups are part of it."""
 MOST_SKIPPED = 255
 """So many waits at most go by after a look in vain until the next look."""
-CROWDED_SECONDS = 0.000_5
-"""Whoever looked in vain, and gave the processor away for so long in all meanwhile, shares it with somebody who has
-work to do. Then looking is worse than sleeping: the kernel prefers who wakes up to who gave way. The processes that
-one request passes through keep each other's processors for less than that: with 0.15 ms they were taken for a crowd on
-two cores, and half of what looking gains was lost."""
-CROWD_SECONDS = 0.02
+CROWDED_SECONDS = 0.000_2
+"""Whoever looked in vain, and gave the processor away for so long at once meanwhile, shares it with somebody who has
+work to do. Then looking is worse than sleeping: the kernel prefers who wakes up to who gave way. The processes that one
+request passes through keep each other's processors for less than that at once, slow statements for somewhat more
+(`runtime.interrupts`)."""
+CROWD_SECONDS = 0.005
 """For so long nobody looks after that; for twice as long each time that it happens again soon, up to the most."""
 MOST_CROWD_SECONDS = 0.8
 
@@ -59,7 +59,7 @@ class Patience:
         self._longest = longest
         self._began = self._until = 0.0
         self._given = 0.0
-        """Seconds for which others had the processor during this look."""
+        """Seconds for which others had the processor during this look, the most at once."""
         self._last = PROMISING_SECONDS * 2
         """Seconds that the last wait took."""
         self._penalty = 0
@@ -89,8 +89,7 @@ class Patience:
 
     def gave_way(self, since: float, now: float) -> None:
         """Others had the opportunity to run from `since` to `now`, in the midst of a look."""
-        if now - since > CHEAP_SECONDS:
-            self._given += now - since
+        self._given = max(self._given, now - since)
 
     def ends(self, now: float) -> None:
         """The wait is over: what was waited for is here."""
