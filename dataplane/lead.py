@@ -15,7 +15,7 @@ from dataplane.calls import Call
 from dataplane.streams import SLOW_SECONDS, Stream
 from runtime.priority import NICE
 
-SLICE_SECONDS = 0.0005
+SLICE_SECONDS = 0.000_2
 """What can be paused is paused after that: before it is taken for slow. It is what a short call beside it waits for."""
 WATCH_SECONDS = 0.003
 """How often the watching thread looks: what reports nothing holds up the loop for that and `MUTE_SECONDS` at most. It
