@@ -134,6 +134,19 @@ def test_others_that_need_the_processor_for_a_moment_are_no_crowd() -> None:
     assert waits.looks(100, SHORT) == 100
 
 
+def test_several_short_moments_are_no_crowd_even_where_the_look_was_in_vain() -> None:
+    waits = Waits()
+    waits.looks(10, SHORT)
+    waits.patience.begins(waits.now)
+    for _ in range(4):
+        since = waits.now
+        waits.now += CROWDED_SECONDS * 0.9
+        waits.patience.gave_way(since, waits.now)
+    waits.patience.ends(waits.now)
+    waits.one(SHORT)  # the one that is skipped after a look in vain
+    assert waits.one(SHORT) > 0
+
+
 def test_with_many_requests_under_way_a_look_is_as_short_as_it_is_cheap() -> None:
     waits = Waits()
     waits.one(CHEAP_SECONDS / 2)
