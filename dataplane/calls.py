@@ -34,6 +34,7 @@ class Call:
         "slices",
         "started",
         "stream",
+        "thread",
         "work",
     )
 
@@ -47,6 +48,8 @@ class Call:
         self.work: Work | None = None
         self.aside = False
         """`work` runs on a thread that no longer leads."""
+        self.thread: int | None = None
+        """The native id of that thread."""
         self.cancelled = False
         self.given_up = False
         """Its statement does not end, which was answered."""

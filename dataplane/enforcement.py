@@ -15,6 +15,7 @@ from dataplane.limits import Limits
 from dataplane.service import Service
 from dataplane.sessions import VIOLATION
 from dataplane.streams import Stream
+from runtime import priority
 
 CLIENT_STALL_SECONDS = 30.0
 """A cursor whose client reads nothing for so long is ended: it holds a snapshot, and with it the WAL."""
@@ -117,7 +118,7 @@ class Enforcement:
         """Answer a call whose statement does not end, if there is another one; the process has to end then.
 
         SQLite looks at the clock between two steps of its virtual machine only, and one step may take hours: LIKE on a
-        large text, for example.
+        large text, for example. Until that end nobody else has less of the processor for it.
         """
         for call in self._service.running:
             stream = call.stream
@@ -134,5 +135,7 @@ class Enforcement:
             else:
                 continue
             call.given_up = True
+            if call.thread is not None:
+                priority.abandon(call.thread)
             return True
         return False

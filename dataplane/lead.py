@@ -25,11 +25,11 @@ MUTE_SECONDS = 0.003
 
 
 class Lead:
-    """The current call of the leading thread. `give_away` makes another thread lead, and is told what is added to the
-    nice value of the one before; it returns False if there is no other.
+    """The current call of the leading thread. `give_away` makes another thread lead, is told what is added to the nice
+    value of the one before, and returns its native id, or None if there is no other.
     """
 
-    def __init__(self, give_away: Callable[[int], bool]) -> None:
+    def __init__(self, give_away: Callable[[int], int | None]) -> None:
         self._give_away = give_away
         self._current: Call | None = None
         self._lock = threading.Lock()
@@ -114,7 +114,8 @@ class Lead:
             if stream is not None:
                 stream.database.aside += 1
             # What others of its database wait for is not held up further.
-            if not self._give_away(0 if stream is not None and stream.has_turn else NICE):
+            call.thread = self._give_away(0 if stream is not None and stream.has_turn else NICE)
+            if call.thread is None:
                 call.aside = False
                 self._current = call
                 if stream is not None:

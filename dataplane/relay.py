@@ -42,14 +42,16 @@ class Relay:
         self.give_away(0)
         threading.Event().wait()
 
-    def give_away(self, nice: int) -> bool:
-        """Let another thread lead from now on, and add to the nice value of the one that leads; False if there are too
-        many already. Only for the leader's thread, by itself or by who watches it.
+    def give_away(self, nice: int) -> int | None:
+        """Let another thread lead from now on, and add to the nice value of the one that led: return its native id.
+
+        None if there are too many already: it goes on leading. Only for the leader's thread, by itself or by who
+        watches it.
         """
         with self._guard:
             if not self._waiting:
                 if self._threads >= MAX_THREADS:
-                    return False
+                    return None
                 self._threads += 1
                 self._waiting += 1
                 threading.Thread(target=self._serve, name="relay", daemon=True).start()
@@ -62,7 +64,7 @@ class Relay:
                 self._interrupts[loser] = Interrupts(loser)
             except OSError as error:  # others get the processor later, but do
                 log.warning("a slow statement cannot be interrupted: %s", error)
-        return True
+        return loser
 
     def _serve(self) -> None:
         self._turn.acquire()

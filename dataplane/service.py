@@ -47,7 +47,7 @@ class Service:
         directory: Path,
         *,
         limits: Limits,
-        give_away: Callable[[int], bool],
+        give_away: Callable[[int], int | None],
         on_aside_done: Callable[[], None],
     ) -> None:
         self._limits = limits

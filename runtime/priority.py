@@ -11,6 +11,7 @@ thread's own and gives it somewhat more. A leaf module: it imports nothing else 
 
 import ctypes as c
 import os
+from contextlib import suppress
 from time import monotonic
 
 NICE = 5
@@ -54,6 +55,15 @@ def lower(thread: int, by: int = 0) -> None:
     if _libc.syscall(_SYS_SCHED_SETATTR, thread, c.byref(attributes), 0) and by:
         # A sandbox that does not let it may know the older call.
         os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+def abandon(thread: int) -> None:
+    """Let a thread have only what nobody else wants of a processor, for good. One that has ended meanwhile is no error.
+
+    For what computes in vain: who waits for a lock that it holds may wait for long. `thread` is its native id.
+    """
+    with suppress(OSError):
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
 
 
 class Yielding:

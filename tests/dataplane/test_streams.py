@@ -1,7 +1,9 @@
 """Batons, transactions over several requests, the order of writers, and what ends a stream."""
 
 import asyncio
+import os
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -225,6 +227,13 @@ async def test_a_statement_that_cannot_be_ended_costs_the_process_and_nobody_els
     await asyncio.gather(*neighbours)
     assert set(statuses) == {200}
     await cursor
+
+
+async def test_a_statement_that_cannot_be_ended_has_only_what_nobody_else_wants(hasty_plane: Plane) -> None:
+    await hasty_plane.post("v3/pipeline", {"requests": [execute(STUCK), CLOSE]})
+    threads = Path(f"/proc/{hasty_plane.worker.process.pid}/task").iterdir()
+    assert [os.sched_getscheduler(int(thread.name)) for thread in threads].count(os.SCHED_IDLE) == 1
+    assert await hasty_plane.worker.exited() == 75
 
 
 async def test_a_worker_with_a_statement_that_cannot_be_ended_leaves_though_no_other_comes(hasty_plane: Plane) -> None:
