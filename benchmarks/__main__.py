@@ -1,5 +1,6 @@
 """`python -m benchmarks http|edge|databases|d1|neighbours|websockets|cold|memory [options]`: see `--help` of each."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -141,6 +142,8 @@ def memory(
 
 
 if __name__ == "__main__":
+    # As Ctrl-C: nodes, peers and the load on them end as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except (LoadError, PeerError) as error:
