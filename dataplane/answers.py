@@ -80,7 +80,7 @@ def _sequence(stream: Stream, sql: str) -> Work:
 
 def _describe(stream: Stream, sql: str) -> dict[str, Any]:
     try:
-        statement = stream.open().statements.prepare(sql)
+        statement = stream.open().statements.prepare_anew(sql)
     except NeedsTurn:
         return {"params": [], "cols": [], "is_explain": False, "is_readonly": False}
     return {

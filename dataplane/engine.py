@@ -67,6 +67,7 @@ _FUNCTIONS: tuple[tuple[str, bool, Any, tuple[Any, ...]], ...] = (
     ("stmt_readonly", False, _INT, (_PTR,)),
     ("stmt_isexplain", False, _INT, (_PTR,)),
     ("stmt_status", False, _INT, (_PTR, _INT, _INT)),
+    ("expired", False, _INT, (_PTR,)),
     ("errmsg", False, _STR, (_PTR,)),
     ("extended_errcode", False, _INT, (_PTR,)),
     ("error_offset", False, _INT, (_PTR,)),

@@ -108,8 +108,9 @@ class Statements:
         """Return the one statement in `sql`, compiled, from the cache if possible. Raises `SqlError`."""
         statement = self._statements.get(sql)
         if statement is not None:
-            # What was seen of a CREATE when it was compiled does not hold any more.
-            if statement.keyword != "CREATE" and not statement.in_use:
+            # What was seen of a CREATE when it was compiled does not hold any more. What has expired could not be
+            # compiled anew the last time; SQLite would try again by the schema of that time.
+            if statement.keyword != "CREATE" and not statement.in_use and not self._engine.expired(statement.handle):
                 self._statements.move_to_end(sql)
                 return statement
             self._let_go(self._statements.pop(sql))
@@ -132,6 +133,22 @@ class Statements:
             _, oldest = self._statements.popitem(last=False)
             self._let_go(oldest)
         return statement
+
+    def prepare_anew(self, sql: str) -> Statement:
+        """The same by the schema of this moment, for who asks what a statement is like: SQLite notices only when it
+        runs that another connection has changed the schema. Within a transaction the schema is that of its first
+        statement, which is not to be this. Raises `SqlError`.
+        """
+        known = self._statements.pop(sql, None)
+        if known is not None:
+            self._let_go(known)
+        if self._connection.autocommit:
+            self._read_schema()
+        return self.prepare(sql)
+
+    def _read_schema(self) -> None:
+        """Look into the file, which makes SQLite read the schema again if another connection has changed it."""
+        self._engine.exec(self._connection.handle, b"SELECT 1 FROM main.sqlite_schema LIMIT 1", None, None, None)
 
     def _let_go(self, statement: Statement) -> None:
         """Free a statement as soon as it is not in use."""
@@ -192,8 +209,8 @@ class Statements:
         code = attempt()
         if code == _ERROR and not self._compilation.writes_at_once:
             # SQLite compiles by the schema it has read last, and notices for a few errors only that another
-            # connection has changed it since. Looking into the file makes it read the schema again if so.
-            self._engine.exec(self._connection.handle, b"SELECT 1 FROM main.sqlite_schema LIMIT 1", None, None, None)
+            # connection has changed it since.
+            self._read_schema()
             code = attempt()
         if code and self._compilation.writes_at_once:
             self._make_way(self._compilation.vector_index, explained=keyword == "EXPLAIN")

@@ -238,6 +238,27 @@ async def test_describe_tells_parameters_columns_and_kind(plane: Plane) -> None:
     assert answer["results"][3]["error"]["code"] == "SQLITE_ERROR"
 
 
+async def test_describe_knows_what_another_stream_has_changed(plane: Plane) -> None:
+    stream = None
+    told = []
+    for change in ("CREATE TABLE t (a)", "ALTER TABLE t ADD COLUMN b", "ALTER TABLE t RENAME COLUMN a TO c"):
+        await plane.execute(change)
+        answer = await plane.requests({"type": "describe", "sql": "SELECT * FROM t"}, baton=stream)
+        told.append([column["name"] for column in answer["results"][0]["response"]["result"]["cols"]])
+        stream = answer["baton"]
+    assert told == [["a"], ["a", "b"], ["c", "b"]]
+
+
+async def test_describe_does_not_begin_the_view_of_a_transaction(plane: Plane) -> None:
+    """What another stream commits before the first statement would make its first write fail."""
+    await plane.execute("CREATE TABLE t (a)")
+    answer = await plane.requests(execute("BEGIN"), {"type": "describe", "sql": "INSERT INTO t VALUES (1)"})
+    await plane.execute("INSERT INTO t VALUES (2)")
+    insert = execute("INSERT INTO t VALUES (1)")
+    answer = await plane.requests(insert, execute("COMMIT"), {"type": "close"}, baton=answer["baton"])
+    assert answer["results"][0]["type"] == answer["results"][1]["type"] == "ok", answer
+
+
 async def test_stored_sql_is_known_on_its_stream_until_closed(plane: Plane) -> None:
     stored = {"type": "execute", "stmt": {"sql_id": 3}}
     answer = await plane.requests({"type": "store_sql", "sql_id": 3, "sql": "SELECT 42"}, stored)
@@ -334,3 +355,18 @@ async def test_a_table_that_another_stream_has_made_anew_is_known_at_once(plane:
     await plane.execute("CREATE TABLE t (a, b)")
     answer = await plane.requests(execute("INSERT INTO t VALUES (?, ?)", 1, 2), {"type": "close"}, baton=one)
     assert answer["results"][0]["type"] == "ok", answer
+
+
+async def test_a_statement_that_its_table_does_not_fit_for_a_while_runs_again_when_it_does(plane: Plane) -> None:
+    async def shape(columns: str) -> None:
+        await plane.execute("DROP TABLE IF EXISTS t")
+        await plane.execute(f"CREATE TABLE t ({columns})")
+
+    outcomes = []
+    stream = None
+    for columns in ("a, b", "a", "a, b"):
+        await shape(columns)
+        answer = await plane.requests(execute("INSERT INTO t VALUES (?, ?)", 1, 2), baton=stream)
+        outcomes.append(answer["results"][0]["type"])
+        stream = answer["baton"]
+    assert outcomes == ["ok", "error", "ok"]
