@@ -21,6 +21,9 @@ from runtime import priority
 
 _OPEN_READWRITE_CREATE = 0x6
 _DBCONFIG_DEFENSIVE = 1010
+_DBCONFIG_DQS_DML, _DBCONFIG_DQS_DDL = 1013, 1014
+"""Text in double quotes that is no name is a string, as in libsql-server and in SQLite by default, which applications
+rely on. The engine's package has it off."""
 _ERROR = 1
 _BUSY = 5
 _AUTH = 23
@@ -115,7 +118,8 @@ class Connection:
         self._set_limits()
         if read_only:
             self.run(b"PRAGMA query_only=ON")
-        engine.db_config(handle, _DBCONFIG_DEFENSIVE, 1, None)
+        for option in (_DBCONFIG_DEFENSIVE, _DBCONFIG_DQS_DML, _DBCONFIG_DQS_DDL):
+            engine.db_config(handle, option, 1, None)
         functions.install(handle)
         engine.set_authorizer(handle, self.statements.authorizer, None)
         engine.wal_hook(handle, self._committed, None)

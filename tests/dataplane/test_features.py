@@ -146,6 +146,14 @@ async def test_foreign_keys_can_be_off_for_one_batch_or_script_and_are_on_after_
     assert await plane.values("PRAGMA foreign_keys") == [[1]]
 
 
+async def test_text_in_double_quotes_that_is_no_name_is_a_string(plane: Plane) -> None:
+    """As with libsql-server; tests and schemas of applications that come from there have it."""
+    await plane.execute('CREATE TABLE t (name TEXT, kind TEXT DEFAULT "tool", CHECK (kind IN ("tool", "toy")))')
+    await plane.execute('INSERT INTO t (name) VALUES ("Widget")')
+    assert await plane.values('SELECT "name", kind FROM t WHERE name = "Widget"') == [["Widget", "tool"]]
+    assert "CHECK" in (await plane.failure('INSERT INTO t VALUES ("Widget", "weed")'))["message"]
+
+
 async def test_temporary_tables_live_as_long_as_their_stream_and_stay_within_their_limit(plane: Plane) -> None:
     baton = (await plane.requests(execute("CREATE TEMP TABLE x AS SELECT 1 AS a")))["baton"]
     answer = await plane.requests(execute("SELECT a FROM x"), baton=baton)
