@@ -13,12 +13,14 @@ MAX_AGGREGATES = 30_000
 memory after 32,767 (CVE-2025-6965); for columns, `connection.MAX_COLUMNS` keeps it from that."""
 
 _CREATE_INDEX, _CREATE_TEMP_INDEX, _DROP_TABLE = 1, 3, 11
+_INSERT = 18
 _SECOND_IS_TABLE = frozenset({5, 7, 26})
 """CREATE_TEMP_TRIGGER, CREATE_TRIGGER, ALTER_TABLE."""
-_FIRST_IS_TABLE = frozenset({9, 18, 23})
+_FIRST_IS_TABLE = frozenset({9, _INSERT, 23})
 """DELETE, INSERT, UPDATE."""
 _OF_TABLES = frozenset({_CREATE_INDEX, _CREATE_TEMP_INDEX, _DROP_TABLE}) | _FIRST_IS_TABLE | _SECOND_IS_TABLE
 _MAKES_OR_DROPS = frozenset({"CREATE", "DROP", "EXPLAIN"})
+_INSERTS = frozenset({"INSERT", "REPLACE", "WITH"})
 
 
 class Compilation:
@@ -34,6 +36,7 @@ class Compilation:
         "_may_write",
         "_not_vector",
         "changes_session",
+        "inserts",
         "refusal",
         "shadows",
         "tells_path",
@@ -47,6 +50,8 @@ class Compilation:
         """Why it was denied."""
         self.changes_session = self.writes = self.tells_path = False
         """See `guard.Verdict`."""
+        self.inserts = False
+        """It is an INSERT, whatever its triggers do."""
         self.writes_at_once = False
         """It makes or drops a vector index, which changes the file while it is compiled, and was not allowed to."""
         self.vector_index: str | None = None
@@ -77,6 +82,8 @@ class Compilation:
                 self.writes_at_once = not self._may_write and self._not_vector is None
                 refusal = refusal or self._not_vector
         elif action in _OF_TABLES:
+            if action == _INSERT and not in_trigger and self._keyword in _INSERTS:
+                self.inserts = True
             self._see_tables(action, first or "", second or "")
         if self.writes_at_once:
             return DENY

@@ -163,7 +163,8 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
     changed = not readonly and connection.total_changes != changes
     result = {
         "affected_row_count": connection.changes if changed else 0,
-        "last_insert_rowid": "0" if connection.pristine else str(connection.last_insert_rowid),
+        # As libsql-server: clients in Rust and Python take any number for that of a row which was inserted.
+        "last_insert_rowid": str(connection.last_insert_rowid) if statement.inserts else None,
         "replication_index": None,
         "rows_read": read,
         "rows_written": written,

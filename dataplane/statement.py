@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dataplane.cells import Form, Reader, Value, public_row
+from dataplane.compilation import Compilation
 
 if TYPE_CHECKING:
     from dataplane.connection import Connection
@@ -43,6 +44,7 @@ class Statement:
         "filled",
         "handle",
         "in_use",
+        "inserts",
         "is_explain",
         "keyword",
         "params",
@@ -53,9 +55,7 @@ class Statement:
         "suspect",
     )
 
-    def __init__(
-        self, connection: "Connection", handle: int, keyword: str, *, writes: bool, shadows: frozenset[str]
-    ) -> None:
+    def __init__(self, connection: "Connection", handle: int, keyword: str, seen: Compilation) -> None:
         engine = connection.engine
         self._connection = connection
         self._engine = engine
@@ -65,10 +65,12 @@ class Statement:
         self.keyword = keyword
         """First word of the text, in capitals."""
         self.is_explain = bool(engine.stmt_isexplain(handle))
-        self.readonly = self.is_explain or (not writes and bool(engine.stmt_readonly(handle)))
+        self.readonly = self.is_explain or (not seen.writes and bool(engine.stmt_readonly(handle)))
         self.plain = self.readonly and keyword == "SELECT"
         """It leaves no trace: neither in the file nor in the state of the connection."""
-        self.shadows = shadows
+        self.inserts = seen.inserts
+        """It is an INSERT: there is a rowid to tell."""
+        self.shadows = frozenset(seen.shadows)
         """Tables that it changes and that may be what vector indexes keep themselves in: see `Statements.begin`."""
         count = engine.bind_parameter_count(handle)
         names = [engine.bind_parameter_name(handle, i) for i in range(1, count + 1)]

@@ -229,8 +229,7 @@ class Statements:
             )
             keyword = "SELECT"
             assert handle.value is not None
-        shadows = frozenset(compilation.shadows)
-        return Statement(self._connection, handle.value, keyword, writes=compilation.writes, shadows=shadows), end
+        return Statement(self._connection, handle.value, keyword, compilation), end
 
     def _make_way(self, index: str | None, *, explained: bool) -> None:
         """See to it that a vector index may go, or come (`index`) and starts from nothing. Raises `SqlError`."""

@@ -22,7 +22,7 @@ async def test_a_select_answers_in_the_exact_form_that_clients_expect(plane: Pla
                         "cols": [{"name": "one", "decltype": None}, {"name": "two", "decltype": None}],
                         "rows": [[{"type": "integer", "value": "1"}, {"type": "text", "value": "x"}]],
                         "affected_row_count": 0,
-                        "last_insert_rowid": "0",
+                        "last_insert_rowid": None,
                         "replication_index": None,
                         "rows_read": 0,
                         "rows_written": 0,
@@ -148,11 +148,36 @@ async def test_writes_report_what_they_changed(plane: Plane) -> None:
     assert (inserted["affected_row_count"], inserted["last_insert_rowid"]) == (3, "3")
     assert inserted["rows_written"] == 3
     updated = await plane.execute("UPDATE t SET a = 0 WHERE id > 1")
-    assert updated["affected_row_count"] == 2
+    assert (updated["affected_row_count"], updated["last_insert_rowid"]) == (2, None)
     returned = await plane.execute("INSERT INTO t (id, a) VALUES (9007199254740993, 1) RETURNING id")
     assert returned["rows"] == [[{"type": "integer", "value": "9007199254740993"}]]
     assert returned["last_insert_rowid"] == "9007199254740993"
     assert (await plane.execute("SELECT * FROM t"))["affected_row_count"] == 0
+
+
+async def test_only_an_insert_tells_a_rowid(plane: Plane) -> None:
+    """Turso's and libSQL's clients in Rust keep any number as that of the row which was inserted last."""
+    await plane.requests(
+        execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a)"),
+        execute("CREATE TABLE log (a)"),
+        execute("CREATE TRIGGER logged AFTER UPDATE ON t BEGIN INSERT INTO log VALUES (new.a); END"),
+        {"type": "close"},
+    )
+    statements = {
+        "INSERT INTO t VALUES (7, 1)": "7",
+        "WITH x(a) AS (SELECT 5) INSERT INTO t SELECT 8, a FROM x": "8",
+        "/* again */ REPLACE INTO t VALUES (9, 1) RETURNING a": "9",
+        "INSERT INTO t SELECT 1, 1 WHERE false": "9",
+        "WITH x(a) AS (SELECT 5) UPDATE t SET a = 3": None,
+        "DELETE FROM t WHERE id = 7": None,
+        "CREATE TABLE copy AS SELECT * FROM t": None,
+        "EXPLAIN INSERT INTO t VALUES (10, 1)": None,
+        "SELECT * FROM t": None,
+        "ANALYZE": None,
+    }
+    answer = await plane.requests(*map(execute, statements), {"type": "close"})
+    told = [result["response"]["result"]["last_insert_rowid"] for result in answer["results"][:-1]]
+    assert told == list(statements.values())
 
 
 async def test_rows_can_be_left_out(plane: Plane) -> None:

@@ -191,7 +191,8 @@ async def test_session_settings_and_temporary_tables_do_not_reach_the_next_strea
 async def test_last_insert_rowid_does_not_reach_the_next_stream(plane: Plane) -> None:
     await plane.execute("CREATE TABLE t (a)")
     await plane.execute("INSERT INTO t VALUES (1)")
-    assert (await plane.execute("SELECT 1"))["last_insert_rowid"] == "0"
+    assert (await plane.execute("INSERT INTO t SELECT 2 WHERE false"))["last_insert_rowid"] == "0"
+    assert await plane.values("SELECT last_insert_rowid()") == [[0]]
 
 
 async def test_a_statement_that_cannot_be_ended_costs_the_process_and_nobody_else_notices(hasty_plane: Plane) -> None:
