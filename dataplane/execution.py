@@ -188,21 +188,36 @@ def _arguments(statement: Statement, stmt: hrana.Stmt) -> list[Value]:
             raise SqlError(
                 "ARGS_BOTH_POSITIONAL_AND_NAMED", "Positional and named arguments cannot be used in one statement"
             )
-        values: list[Value] = [None] * len(params)
-        missing = set(range(1, len(params) + 1))
-        for arg in stmt.named_args:
-            # Names that the statement does not use are passed over: clients send whole objects.
-            for position in statement.positions_of(arg.name):
-                values[position - 1] = from_wire(arg.value)
-                missing.discard(position)
-        if missing:
-            position = min(missing)
-            raise SqlError("ARGS_INVALID", f"No value for parameter {params[position - 1] or position}")
-        return values
+        return _named_values(statement, stmt.named_args)
     args = stmt.args or []
-    if len(args) != len(params):
+    if len(args) != len(params) and (args or not statement.is_explain):
         raise SqlError("ARGS_INVALID", f"The statement has {len(params)} parameters, but {len(args)} values were given")
     return [from_wire(value) for value in args]
+
+
+def _named_values(statement: Statement, args: list[hrana.NamedArg]) -> list[Value]:
+    """Return the same from named arguments.
+
+    A name has its prefix, or stands for all parameters that are called so with any. With another prefix than the
+    parameter's it is taken as well, if there is nothing better: Turso's Python client writes `:` before every name.
+    Names that the statement does not use are passed over: clients send whole objects.
+    """
+    params = statement.params
+    values: list[Value] = [None] * len(params)
+    missing = set(range(1, len(params) + 1))
+    for arg in args:
+        for position in statement.positions_of(arg.name):
+            values[position - 1] = from_wire(arg.value)
+            missing.discard(position)
+    if missing:
+        for arg in args:
+            for position in missing.intersection(statement.positions_of(arg.name.lstrip(":@$"))):
+                values[position - 1] = from_wire(arg.value)
+                missing.discard(position)
+    if missing and not statement.is_explain:
+        position = min(missing)
+        raise SqlError("ARGS_INVALID", f"No value for parameter {params[position - 1] or position}")
+    return values
 
 
 def prepare(stream: Stream, stmt: hrana.Stmt) -> tuple[Connection, Statement, list[Value]]:

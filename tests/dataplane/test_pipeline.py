@@ -84,10 +84,21 @@ async def test_parameters_may_be_named_in_all_three_spellings(plane: Plane) -> N
     both = [{"name": name, "value": {"type": "text", "value": name}} for name in ("a", "@b")]
     result = await plane.execute("SELECT :a, @a, $a, @b", named_args=both)
     assert [value["value"] for value in result["rows"][0]] == ["a", "a", "a", "@b"]
+    other = [{"name": name, "value": {"type": "text", "value": name}} for name in (":a", ":b", "@c", ":c")]
+    result = await plane.execute("SELECT @a, $b, @c", named_args=other)
+    assert [value["value"] for value in result["rows"][0]] == [":a", ":b", "@c"]
 
 
 async def test_numbered_parameters_take_positional_arguments(plane: Plane) -> None:
     assert await plane.values("SELECT ?2, ?1, ?2", 1, 2) == [[2, 1, 2]]
+
+
+async def test_explain_needs_no_arguments(plane: Plane) -> None:
+    for sql in ("EXPLAIN QUERY PLAN SELECT * FROM sqlite_schema WHERE rowid = ?", "EXPLAIN SELECT :a"):
+        assert (await plane.execute(sql))["rows"]
+    named = [{"name": "a", "value": {"type": "null"}}]
+    assert (await plane.execute("EXPLAIN SELECT :a, :b", named_args=named))["rows"]
+    assert (await plane.failure("EXPLAIN SELECT ?", 1, 2))["code"] == "ARGS_INVALID"
 
 
 async def test_wrong_arguments_are_named_errors(plane: Plane) -> None:
