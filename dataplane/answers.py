@@ -20,21 +20,25 @@ NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
 
 
-def holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool], connection: Connection) -> bool:
-    """Return whether a batch step is to run, given which earlier steps ran and which failed."""
+def holds(condition: hrana.Condition | None, ok: list[bool], connection: Connection) -> bool:
+    """Return whether a batch step is to run, given which earlier steps succeeded.
+
+    `error` holds for a step that was skipped, too: not by HRANA_3_SPEC.md, but with libsql-server and by Turso's
+    PROTOCOL.md, so that clients have a ROLLBACK depend on the error of a COMMIT that may have been skipped.
+    """
     match condition:
         case None:
             return True
         case hrana.IfOk(step):
             return ok[step]
         case hrana.IfError(step):
-            return failed[step]
+            return not ok[step]
         case hrana.IfNot(cond):
-            return not holds(cond, ok, failed, connection)
+            return not holds(cond, ok, connection)
         case hrana.IfAnd(conds):
-            return all(holds(cond, ok, failed, connection) for cond in conds)
+            return all(holds(cond, ok, connection) for cond in conds)
         case hrana.IfOr(conds):
-            return any(holds(cond, ok, failed, connection) for cond in conds)
+            return any(holds(cond, ok, connection) for cond in conds)
         case _:
             return connection.autocommit
 
@@ -42,18 +46,16 @@ def holds(condition: hrana.Condition | None, ok: list[bool], failed: list[bool],
 def _batch(stream: Stream, batch: hrana.Batch) -> Work:
     connection = stream.open()
     ok: list[bool] = []
-    failed: list[bool] = []
     results: list[Any] = []
     errors: list[Any] = []
     for step in batch.steps:
         result = error = None
-        if holds(step.condition, ok, failed, connection):
+        if holds(step.condition, ok, connection):
             try:
                 result = yield from execute(stream, step.stmt)
             except SqlError as problem:
                 error = problem.document()
         ok.append(result is not None)
-        failed.append(error is not None)
         results.append(result)
         errors.append(error)
     return {"step_results": results, "step_errors": errors, "replication_index": None}

@@ -54,18 +54,15 @@ def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> W
     try:
         connection = stream.open()
         ok: list[bool] = []
-        failed: list[bool] = []
         for number, step in enumerate(batch.steps):
-            done = broken = False
-            if holds(step.condition, ok, failed, connection):
+            done = False
+            if holds(step.condition, ok, connection):
                 try:
                     yield from _cursor_step(stream, number, step.stmt, entries)
                     done = True
                 except SqlError as problem:
                     entries.append({"type": "step_error", "step": number, "error": problem.document()})
-                    broken = True
             ok.append(done)
-            failed.append(broken)
         entries.append({"type": "replication_index", "replication_index": None})
     except SqlError as problem:
         entries.append({"type": "error", "error": problem.document()})

@@ -216,6 +216,7 @@ async def test_batch_steps_run_on_their_conditions(plane: Plane) -> None:
             "INSERT INTO t VALUES (6)",
             {"type": "or", "conds": [{"type": "is_autocommit"}, {"type": "ok", "step": 3}]},
         ),
+        step("INSERT INTO t VALUES (7)", {"type": "error", "step": 3}),  # which was skipped
     ]
     answer = await plane.requests({"type": "batch", "batch": {"steps": steps}}, {"type": "close"})
     result = answer["results"][0]["response"]["result"]
@@ -228,9 +229,10 @@ async def test_batch_steps_run_on_their_conditions(plane: Plane) -> None:
         True,
         False,
         True,
+        True,
     ]
-    assert [entry is not None for entry in result["step_errors"]] == [False] * 2 + [True] + [False] * 5
-    assert await plane.values("SELECT a FROM t ORDER BY a") == [[1], [3], [4], [6]]
+    assert [entry is not None for entry in result["step_errors"]] == [False] * 2 + [True] + [False] * 6
+    assert await plane.values("SELECT a FROM t ORDER BY a") == [[1], [3], [4], [6], [7]]
 
 
 async def test_a_condition_on_a_later_step_refuses_the_request(plane: Plane) -> None:
