@@ -90,15 +90,15 @@ class Statement:
         """Result columns; empty for a statement that returns no rows."""
         engine, handle = self._engine, self.handle
         if self._columns is None or engine.stmt_status(handle, _STATUS_REPREPARE, 1):
-            decltype = engine.column_decltype
-            self._columns = [
-                Column(
-                    (engine.column_name(handle, i) or b"").decode("utf-8", "replace"),
-                    (declared := decltype(handle, i)) and declared.decode("utf-8", "replace"),
-                )
-                for i in range(engine.column_count(handle))
-            ]
+            self._columns = [self._column(i) for i in range(engine.column_count(handle))]
         return self._columns
+
+    def _column(self, i: int) -> Column:
+        name = self._engine.column_name(self.handle, i) or b""
+        declared = self._engine.column_decltype(self.handle, i)
+        return Column(
+            name.decode("utf-8", "replace"), None if declared is None else declared.decode("utf-8", "replace")
+        )
 
     def positions_of(self, name: str) -> Sequence[int]:
         """Return the positions (from 1) of a named parameter, given with its prefix, or without: then of all that are

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dataplane import protobuf as pb
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 
 
@@ -139,6 +140,16 @@ async def test_columns_have_their_declared_types(plane: Plane) -> None:
     await plane.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b VARCHAR(10), c)")
     result = await plane.execute("SELECT a, b, c, a + 1 FROM t")
     assert [column["decltype"] for column in result["cols"]] == ["INTEGER", "VARCHAR(10)", None, None]
+
+
+async def test_a_declared_type_of_no_characters_is_told_in_both_encodings(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a '')")
+    assert (await plane.execute("SELECT a FROM t"))["cols"] == [{"name": "a", "decltype": ""}]
+    select = pb.message(2, pb.message(2, pb.message(1, pb.string(1, "SELECT a FROM t"))))
+    response = await plane.http.post(
+        f"/v1/{MAIN}/v3-protobuf/pipeline", content=select, headers={"authorization": f"Bearer {plane.tokens[MAIN]}"}
+    )
+    assert pb.message(1, pb.string(1, "a") + pb.string(2, "")) in response.content
 
 
 async def test_a_cached_statement_follows_a_change_of_schema(plane: Plane) -> None:
