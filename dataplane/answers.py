@@ -154,20 +154,26 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
             hrana.check_conditions(body.batch, version=2)
             result = yield from _batch(stream, body.batch)
     except SqlError as error:
-        busy = error.code in ("TRANSACTION_TIMEOUT", "SQLITE_BUSY")
-        status = 503 if busy else 400 if error.code.startswith(("SQL_", "ARGS_", "BLOCKED")) else 500
-        if error.code == "ARGS_BOTH_POSITIONAL_AND_NAMED":
-            status = 501
-        raise HttpError(status, error.code, str(error)) from None
+        raise HttpError(_one_shot_status(error.code), error.code, str(error), error.extended_code) from None
     except ValueError as error:
         raise protocol_error(str(error)) from None
     return hrana.encode({"result": result})
 
 
+def _one_shot_status(code: str) -> int:
+    """Return the status for an error, as libsql-server has it."""
+    if code == "ARGS_BOTH_POSITIONAL_AND_NAMED":
+        return 501
+    if code in ("TRANSACTION_TIMEOUT", "SQLITE_BUSY"):
+        return 503
+    return 400 if code.startswith(("SQL_", "ARGS_", "BLOCKED", "RESPONSE_")) else 500
+
+
 def legacy(stream: Stream, body: hrana.Legacy, blocked: str | None) -> Work:
     """Run the first protocol's statements; returns the body of the answer. Raises `HttpError`.
 
-    As with libsql-server, the first failure ends it and rolls an open transaction back; what follows is null.
+    As with libsql-server, the first failure ends it and rolls an open transaction back; what follows is null. One that
+    is open at the end is refused, since it is rolled back as well.
     """
     stream.closing = True
     answers: list[Any] = [None] * len(body.statements)
@@ -184,6 +190,9 @@ def legacy(stream: Stream, body: hrana.Legacy, blocked: str | None) -> Work:
         columns = [column.name for column in result.pop("cols")]
         counts = {name: result[name] for name in ("rows_read", "rows_written", "query_duration_ms")}
         answers[number] = {"results": {"columns": columns, "rows": result["rows"], **counts}}
+    else:
+        if stream.connection is not None and not stream.connection.autocommit:
+            raise protocol_error("The transaction was rolled back, since the statements do not end it: COMMIT it here")
     return hrana.encode(answers)
 
 

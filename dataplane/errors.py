@@ -113,10 +113,11 @@ class SqlError(Exception):
 class HttpError(Exception):
     """The whole HTTP request is refused with `status`."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, extended_code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.extended_code = extended_code
 
     def body(self) -> bytes:
         """Return the JSON body: `message` for hrana-client, `error` for Go, `code` for the Rust remote."""
@@ -124,7 +125,8 @@ class HttpError(Exception):
 
     def document(self) -> dict[str, str]:
         """Return the protocol's `Error` object, for where it is told in band."""
-        return {"message": str(self), "code": self.code}
+        document = {"message": str(self), "code": self.code}
+        return document if self.extended_code is None else document | {"extended_code": self.extended_code}
 
 
 def suspended(reason: str) -> SqlError:

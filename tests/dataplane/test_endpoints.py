@@ -225,6 +225,18 @@ async def test_the_first_protocol_posts_statements_to_the_root(plane: Plane) -> 
         assert answers[4] is None
 
 
+async def test_a_transaction_that_the_first_protocol_leaves_open_is_no_success(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
+    statements = ["BEGIN", "INSERT INTO t VALUES (1)"]
+    response = await plane.http.post("/v1", json={"statements": statements}, headers=headers)
+    assert response.status_code == 400
+    assert "rolled back" in response.json()["message"]
+    response = await plane.http.post("/v1", json={"statements": [*statements, "COMMIT"]}, headers=headers)
+    assert response.status_code == 200
+    assert await plane.values("SELECT count(*) FROM t") == [[1]]
+
+
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 async def test_long_answers_are_compressed_for_clients_that_want_it(plane: Plane, coding: str) -> None:
     headers = {"authorization": f"Bearer {plane.tokens[MAIN]}", "accept-encoding": coding}

@@ -388,6 +388,22 @@ async def test_the_old_stateless_endpoints_answer(plane: Plane) -> None:
     both = {"sql": "SELECT :a", "args": [null], "named_args": [{"name": "a", "value": null}]}
     response = await plane.post("v1/execute", {"stmt": both})
     assert (response.status_code, response.json()["code"]) == (501, "ARGS_BOTH_POSITIONAL_AND_NAMED")
+    await plane.execute("CREATE TABLE t (a PRIMARY KEY)")
+    twice = {"stmt": {"sql": "INSERT INTO t VALUES (1), (1)"}}
+    response = await plane.post("v1/execute", twice)
+    message = "SQLite error: UNIQUE constraint failed: t.a"
+    assert response.status_code == 500
+    assert response.json() == {
+        "message": message,
+        "code": "SQLITE_CONSTRAINT",
+        "extended_code": "SQLITE_CONSTRAINT_PRIMARYKEY",
+        "error": message,
+    }
+
+
+async def test_an_old_answer_over_the_limit_is_the_requests_fault(hasty_plane: Plane) -> None:
+    response = await hasty_plane.post("v1/execute", {"stmt": {"sql": "SELECT hex(zeroblob(600000))"}})
+    assert (response.status_code, response.json()["code"]) == (400, "RESPONSE_TOO_LARGE")
 
 
 async def test_a_database_belongs_to_its_own_files(plane: Plane) -> None:
