@@ -76,6 +76,7 @@ READ_PRAGMAS = frozenset(
         "auto_vacuum",
         "cache_size",
         "cache_spill",
+        "checkpoint_fullfsync",
         "collation_list",
         "compile_options",
         "data_version",
@@ -83,13 +84,17 @@ READ_PRAGMAS = frozenset(
         "foreign_key_check",
         "foreign_key_list",
         "freelist_count",
+        "fullfsync",
         "function_list",
+        "hard_heap_limit",
         "index_info",
         "index_list",
         "index_xinfo",
         "integrity_check",
         "journal_mode",
         "journal_size_limit",
+        "legacy_file_format",
+        "locking_mode",
         "max_page_count",
         "mmap_size",
         "module_list",
@@ -98,17 +103,23 @@ READ_PRAGMAS = frozenset(
         "pragma_list",
         "query_only",
         "quick_check",
+        "read_uncommitted",
         "schema_version",
+        "secure_delete",
+        "soft_heap_limit",
+        "stats",
         "synchronous",
         "table_info",
         "table_list",
         "table_xinfo",
+        "temp_store",
+        "threads",
         "trusted_schema",
         "user_version",
         "wal_autocheckpoint",
     }
 )
-"""May be read. With an argument that is a name or a number of rows to report, still reading."""
+"""May be read, as with libsql-server. With an argument that is a name or a number of rows to report, still reading."""
 
 WRITE_PRAGMAS = frozenset(
     {
@@ -150,7 +161,11 @@ _TAKES_ARGUMENT = frozenset(
     }
 )
 
-_HARMLESS_VALUES = {"journal_mode": frozenset({"wal"}), "synchronous": frozenset({"2", "full"})}
+_HARMLESS_VALUES = {
+    "encoding": frozenset({"utf-8", "utf8"}),
+    "journal_mode": frozenset({"wal"}),
+    "synchronous": frozenset({"2", "full"}),
+}
 """Settings asked for by tools although they are in force already."""
 
 
