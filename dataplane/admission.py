@@ -121,8 +121,10 @@ class Admission:
             raise HttpError(400, "STREAM_EXPIRED", "The stream has expired due to inactivity")
         if stream.attached:
             raise HttpError(400, "BATON_INVALID", "Received an invalid baton")
-        if stream.sequence != sequence or stream.busy:
+        if stream.sequence != sequence:
             raise HttpError(400, "BATON_REUSED", "Received a baton that has already been used")
+        if stream.busy:
+            raise HttpError(400, "STREAM_BUSY", "The stream is busy with a cursor: read it to its end first")
         if stream.read_only != head.read_only:
             raise HttpError(400, "BATON_INVALID", "The baton belongs to a token with other rights")
         stream.database.limit(head.limits)

@@ -82,6 +82,20 @@ async def test_a_client_that_does_not_read_holds_up_nobody_and_leaving_frees_the
     await plane.worker.stats(lambda stats: stats.streams == 0)
 
 
+async def test_the_stream_of_a_cursor_that_is_not_read_says_so_and_goes_on_when_it_is(plane: Plane) -> None:
+    headers = {"authorization": f"Bearer {plane.tokens[MAIN]}", "accept-encoding": "identity"}
+    document = body({"sql": NUMBERS.format(300_000)})
+    async with plane.http.stream("POST", f"/v1/{MAIN}/v3/cursor", json=document, headers=headers) as response:
+        lines = response.aiter_lines()
+        baton = json.loads(await anext(lines))["baton"]
+        refused = await plane.post("v3/pipeline", {"baton": baton, "requests": []})
+        assert (refused.status_code, refused.json()["code"]) == (400, "STREAM_BUSY")
+        async for _ in lines:
+            pass
+    answer = await plane.requests(execute("SELECT 1"), {"type": "close"}, baton=baton)
+    assert answer["results"][0]["type"] == "ok"
+
+
 async def test_malformed_arguments_are_told_in_band(plane: Plane) -> None:
     lines = await entries(plane, body({"sql": "SELECT ?", "args": [{"type": "integer", "value": "x"}]}))
     assert lines[-1]["type"] == "error"
