@@ -86,6 +86,8 @@ class EdgeProtocol(asyncio.Protocol):
         """Bytes of that body that the parser has yet to see, as far as their number is known."""
         self._placing = False
         """The rest of that body is read by a `PlacedBody`."""
+        self._skipped = False
+        """The parser took the head for the end of the request, but the body is to come."""
         self._pieces: list[bytes] = []
         """What this read brought of that body, which may be many chunks of a byte: they go on together."""
         self._current: Exchange | None = None
@@ -141,9 +143,11 @@ class EdgeProtocol(asyncio.Protocol):
             elif self._upgrade is not None:
                 self._upgrade.feed_data(data[pause.args[0] :])
                 self._parser = cast(Any, self._upgrade)
-            elif rest := data[pause.args[0] :]:
+            else:
                 # Any other protocol is declined by answering in HTTP/1.1; what follows is read as such.
-                self.data_received(rest)
+                if self._skipped:
+                    self._parse_body()
+                self.data_received(data[pause.args[0] :])
             return
         except httptools.HttpParserInvalidMethodError:
             # Letters could be the method of some extension; anything else is not HTTP (TLS, say).
@@ -200,23 +204,23 @@ class EdgeProtocol(asyncio.Protocol):
             self._fields.append(value)
 
     def on_headers_complete(self) -> None:
-        if self._deaf:
-            return  # the request before this one ended the connection
+        if self._deaf or self._receiving is not None:
+            return  # the request before this one ended the connection, or see `_parse_body`
         parser, url = self._parser, self._url
         method = parser.get_method()
         keep_alive = parser.should_keep_alive()
         request = Request(method, url, self._host, self._fields, self._withheld, keep_alive)
         if self._hosts != 1 or url[0] != _SLASH or b"#" in url or method in _UNUSUAL:
             request.check_target(self._hosts)
-        upgrade = False
+        asked = upgrade = False
         # Without a Connection header only HTTP/1.1 is kept alive; asking for the version costs more than a header.
         if (self._withheld or not keep_alive) and (version := parser.get_http_version()) != "1.1":
             request.check_version(version)
         if noted := self._noted:
             request.take_framing(noted)
             if b"upgrade" in noted:
-                wanted = noted[b"upgrade"].lower() == b"websocket" and method == b"GET"
-                upgrade = wanted and parser.should_upgrade()
+                asked = parser.should_upgrade()
+                upgrade = asked and noted[b"upgrade"].lower() == b"websocket" and method == b"GET"
         if self._head_bytes > self.edge.max_head_bytes:
             request.check_size(self.edge.max_head_bytes)
         # After a request that is the connection's last the parser refuses what follows.
@@ -224,6 +228,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._new_head()
         # From here on it counts what comes with a body and is none of it.
         exchange = self._receiving = self._upgrade_exchange(request) if upgrade else exchange_for(self, request)
+        if asked and request.length:
+            self._skipped = not self._websocket and self._upgrade is None
         if self._current is None:
             self._current = exchange
         else:
@@ -236,6 +242,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._pieces.append(data)
 
     def on_message_complete(self) -> None:
+        if self._skipped:
+            return
         self._pass_on()
         receiving = self._receiving
         self._receiving = None
@@ -384,6 +392,20 @@ class EdgeProtocol(asyncio.Protocol):
         self.transport.pause_reading()
         self.transport.set_protocol(protocol)
         self.transport.resume_reading()
+
+    def _parse_body(self) -> None:
+        """Have a parser read the body of a request that asks for another protocol: after its head, the one that read
+        this begins with the next request. What that took for one would be the client's body, and behind a proxy
+        somebody else would get its answer.
+        """
+        self._skipped = False
+        assert self._receiving is not None
+        request = self._receiving.request
+        framing = b"content-length: %d" % request.length if request.length > 0 else b"transfer-encoding: chunked"
+        kept = b"keep-alive" if request.keep_alive else b"close"
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\nconnection: %b\r\n\r\n" % (framing, kept))
+        self._new_head()
 
     def _long_body_end(self, rest: bytes) -> None:
         self._parser = httptools.HttpRequestParser(self)

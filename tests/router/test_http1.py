@@ -273,6 +273,36 @@ def test_a_declined_upgrade_is_answered_in_http(client: RawClient) -> None:
     assert client.response()[2] == b"hello world"
 
 
+@pytest.mark.parametrize("size", [3, 90_000])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_the_body_of_a_declined_upgrade_is_no_request(
+    client: RawClient, size: int, chunked: bool, at_once: bool
+) -> None:
+    """Java's HttpClient asks for HTTP/2 so with its first request."""
+    body = (GET * (size // len(GET) + 1))[:size]
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+    first = head("POST", "/show", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x", framing)
+    rest = (b"%x\r\n%b\r\n0\r\n\r\n" % (size, body) if chunked else body) + GET
+    if at_once:
+        client.send(first + rest)
+    else:
+        client.send(first)
+        client.send(rest[:2])
+        client.send(rest[2:])
+    assert shown(client.response())["body"] == body.decode()
+    assert client.response()[2] == b"hello world"
+    client.send(GET)
+    assert client.response()[2] == b"hello world"
+
+
+def test_the_body_of_a_declined_upgrade_may_be_the_last(client: RawClient) -> None:
+    lines = ("Connection: Upgrade, close", "Upgrade: h2c", "Content-Length: 3")
+    client.send(head("POST", "/show", *lines) + b"abc" + GET)
+    assert shown(client.response())["body"] == "abc"
+    assert is_closed(client)
+
+
 UPGRADE = (
     "Connection: Upgrade",
     "Upgrade: websocket",
