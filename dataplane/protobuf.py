@@ -18,7 +18,7 @@ _MASK64 = (1 << 64) - 1
 
 
 class ProtobufError(ValueError):
-    """The bytes are not a message of the expected form; the text is for the client."""
+    """The bytes are not a message of the expected form; the text says why, after "cannot decode", to the client."""
 
 
 def varint(number: int) -> bytes:
@@ -84,9 +84,9 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             elif kind in (FIXED64, _FIXED32):
                 size = 8 if kind == FIXED64 else 4
             else:
-                raise ProtobufError(f"Cannot decode the message: wire type {kind} is not known")
+                raise ProtobufError(f"wire type {kind} is not known")
             if position + size > end:
-                raise ProtobufError("Cannot decode the message: it ends within a field")
+                raise ProtobufError("it ends within a field")
             value = data[position : position + size]
             position += size
         yield tag >> 3, value
@@ -103,15 +103,15 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
                 return number & _MASK64, position
             shift += 7
             if shift > 63:
-                raise ProtobufError("Cannot decode the message: a number has more than 64 bits")
+                raise ProtobufError("a number has more than 64 bits")
     except IndexError:
-        raise ProtobufError("Cannot decode the message: it ends within a number") from None
+        raise ProtobufError("it ends within a number") from None
 
 
 def to_bytes(value: int | bytes) -> bytes:
     """Return the value of a bytes or message field. Raises `ProtobufError` if it is a number."""
     if isinstance(value, int):
-        raise ProtobufError("Cannot decode the message: a number where bytes are expected")
+        raise ProtobufError("a number where bytes are expected")
     return value
 
 
@@ -119,7 +119,7 @@ def to_int(value: int | bytes) -> int:
     """Return the value of a varint field. Raises `ProtobufError` if it is none."""
     if isinstance(value, int):
         return value
-    raise ProtobufError("Cannot decode the message: bytes where a number is expected")
+    raise ProtobufError("bytes where a number is expected")
 
 
 def to_text(value: int | bytes) -> str:
@@ -127,12 +127,12 @@ def to_text(value: int | bytes) -> str:
     try:
         return to_bytes(value).decode("utf-8")
     except UnicodeDecodeError:
-        raise ProtobufError("Cannot decode the message: a string is not UTF-8") from None
+        raise ProtobufError("a string is not UTF-8") from None
 
 
 def to_double(value: int | bytes) -> float:
     """Return the value of a double field. Raises `ProtobufError` if it is none."""
     data = to_bytes(value)
     if len(data) != _DOUBLE.size:
-        raise ProtobufError("Cannot decode the message: a double has 8 bytes")
+        raise ProtobufError("a double has 8 bytes")
     return float(_DOUBLE.unpack(data)[0])

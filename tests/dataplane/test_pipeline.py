@@ -340,6 +340,14 @@ async def test_a_body_that_is_no_request_is_refused(plane: Plane) -> None:
         assert response.json()["message"]
 
 
+async def test_a_body_that_is_no_protobuf_is_refused_in_words(plane: Plane) -> None:
+    headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
+    for body, why in ((b"\xff", "it ends within a number"), (b"\x12\x02\x7a\x00", "A request is of no known type")):
+        response = await plane.http.post(f"/v1/{MAIN}/v3-protobuf/pipeline", content=body, headers=headers)
+        assert response.status_code == 400
+        assert response.json()["message"] == f"Cannot decode the request: {why}"
+
+
 async def test_a_body_that_is_nested_without_end_is_refused_and_the_worker_lives(plane: Plane) -> None:
     baton = (await plane.requests(execute("BEGIN")))["baton"]
     condition = '{"type":"not","cond":' * 101 + '{"type":"ok","step":0}' + "}" * 101
