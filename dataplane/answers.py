@@ -43,6 +43,15 @@ def holds(condition: hrana.Condition | None, ok: list[bool], connection: Connect
             return connection.autocommit
 
 
+def _told(stream: Stream, error: SqlError) -> dict[str, str]:
+    """Return the protocol's Error object. An error may quote a long text, by which the answer gets too large."""
+    try:
+        stream.take_room(len(str(error)))
+    except SqlError as too_large:
+        return too_large.document()
+    return error.document()
+
+
 def _batch(stream: Stream, batch: hrana.Batch) -> Work:
     connection = stream.open()
     ok: list[bool] = []
@@ -54,7 +63,7 @@ def _batch(stream: Stream, batch: hrana.Batch) -> Work:
             try:
                 result = yield from execute(stream, step.stmt)
             except SqlError as problem:
-                error = problem.document()
+                error = _told(stream, problem)
         ok.append(result is not None)
         results.append(result)
         errors.append(error)
@@ -85,6 +94,7 @@ def _describe(stream: Stream, sql: str) -> dict[str, Any]:
         statement = stream.open().statements.prepare_anew(sql)
     except NeedsTurn:
         return {"params": [], "cols": [], "is_explain": False, "is_readonly": False}
+    stream.take_room(statement.columns_bytes + sum(len(name) for name in statement.params if name is not None))
     return {
         "params": [{"name": name} for name in statement.params],
         "cols": statement.columns,
@@ -133,7 +143,7 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
                 raise suspended(blocked)
             response = yield from _answer(stream, request, version)
         except SqlError as error:
-            results.append({"type": "error", "error": error.document()})
+            results.append({"type": "error", "error": _told(stream, error)})
         except ValueError as error:
             raise protocol_error(str(error)) from None
         else:

@@ -258,19 +258,19 @@ def execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     except NeedsTurn:
         connection, statement, values = yield from in_turn(stream, partial(prepare, stream, stmt))
     blocks: list[bytes] = []
-    limit = stream.limits.max_answer_bytes
     form = stream.format
 
     def keep(rows: list[Any], _: int) -> None:
         block = form.block(rows)
         blocks.append(block)
-        stream.answer_bytes += len(block)
-        if stream.answer_bytes > limit:
-            raise SqlError(
-                "RESPONSE_TOO_LARGE",
-                f"The answer exceeds {limit >> 20} MiB: select less, or read it through a cursor",
-            )
+        stream.take_room(len(block))
 
     sink = None if stmt.want_rows is False else keep
-    result = yield from run(stream, connection, statement, values, sink)
+    before = stream.answer_bytes
+    try:
+        stream.take_room(statement.columns_bytes)
+        result = yield from run(stream, connection, statement, values, sink)
+    except SqlError:
+        stream.answer_bytes = before  # nothing of it is told
+        raise
     return {"cols": statement.columns, "rows": form.result_rows(blocks), **result}

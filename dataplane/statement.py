@@ -37,6 +37,7 @@ class Statement:
 
     __slots__ = (
         "_columns",
+        "_columns_bytes",
         "_connection",
         "_engine",
         "_index",
@@ -78,6 +79,7 @@ class Statement:
         """Names with their prefix, None for a bare `?`; position 0 is parameter 1."""
         self._index: dict[str, list[int]] | None = None
         self._columns: list[Column] | None = None
+        self._columns_bytes = 0
         self._reader: Reader | None = None
         self.filled = 0
         self.suspect = False
@@ -88,10 +90,21 @@ class Statement:
     @property
     def columns(self) -> list[Column]:
         """Result columns; empty for a statement that returns no rows."""
-        engine, handle = self._engine, self.handle
-        if self._columns is None or engine.stmt_status(handle, _STATUS_REPREPARE, 1):
-            self._columns = [self._column(i) for i in range(engine.column_count(handle))]
+        if self._columns is None or self._engine.stmt_status(self.handle, _STATUS_REPREPARE, 1):
+            return self._look_at_columns()
         return self._columns
+
+    @property
+    def columns_bytes(self) -> int:
+        """Size of the texts of `columns`, about, as they were the last time."""
+        if self._columns is None:
+            self._look_at_columns()
+        return self._columns_bytes
+
+    def _look_at_columns(self) -> list[Column]:
+        columns = self._columns = [self._column(i) for i in range(self._engine.column_count(self.handle))]
+        self._columns_bytes = sum(len(column.name) + len(column.decltype or "") for column in columns)
+        return columns
 
     def _column(self, i: int) -> Column:
         name = self._engine.column_name(self.handle, i) or b""

@@ -133,6 +133,14 @@ class Stream:
             self._stored = StoredSql(self.database.stored_sql)
         return self._stored
 
+    def take_room(self, size: int) -> None:
+        """Count so many bytes of the answer. Raises `SqlError` if it gets too large by them."""
+        self.answer_bytes += size
+        limit = self.limits.max_answer_bytes
+        if self.answer_bytes > limit:
+            message = f"The answer exceeds {limit >> 20} MiB: select less, or read it through a cursor"
+            raise SqlError("RESPONSE_TOO_LARGE", message)
+
     def forget_stored(self) -> None:
         """Let go of those texts: the stream is over."""
         if self._stored is not None:

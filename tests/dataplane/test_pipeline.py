@@ -1,6 +1,9 @@
 """The pipeline endpoints, as bytes on the wire."""
 
+import json
 from typing import Any
+
+import pytest
 
 from dataplane import protobuf as pb
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
@@ -370,6 +373,25 @@ async def test_an_answer_over_the_limit_names_it(hasty_plane: Plane) -> None:
     error = await hasty_plane.failure("SELECT hex(zeroblob(600000))")
     assert error["code"] == "RESPONSE_TOO_LARGE"
     assert "1 MiB" in error["message"]
+
+
+async def test_what_an_answer_does_not_tell_takes_no_room_in_it(hasty_plane: Plane) -> None:
+    large = [execute("SELECT hex(zeroblob(600000))"), execute("SELECT hex(zeroblob(300000))")]
+    answer = await hasty_plane.requests(*large, {"type": "close"})
+    assert [result["type"] for result in answer["results"]] == ["error", "ok", "ok"]
+
+
+@pytest.mark.parametrize("text", ["SELECT 1 AS '{}'", "SELECT '{}", "SELECT :{}"], ids=["name", "error", "parameter"])
+@pytest.mark.parametrize("kind", ["execute", "describe"])
+async def test_names_and_messages_count_for_the_limit_of_an_answer(hasty_plane: Plane, text: str, kind: str) -> None:
+    store = {"type": "store_sql", "sql_id": 1, "sql": text.format("x" * 200_000)}
+    argument = {"name": "unused", "value": {"type": "null"}}
+    described = {"type": "describe", "sql_id": 1}
+    executed = {"type": "execute", "stmt": {"sql_id": 1, "named_args": [argument]}}
+    again = described if kind == "describe" else executed
+    answer = await hasty_plane.requests(store, *[again] * 20, {"type": "close"})
+    assert len(json.dumps(answer)) < 2 << 20
+    assert answer["results"][20]["error"]["code"] == "RESPONSE_TOO_LARGE"
 
 
 async def test_libsqls_own_features_work(plane: Plane) -> None:
