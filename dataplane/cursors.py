@@ -3,7 +3,7 @@
 Generators as in `dataplane.execution`, for `dataplane.requests` (over HTTP) and `dataplane.sessions` (WebSocket).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -18,6 +18,8 @@ from dataplane.streams import Stream
 _CHUNK_BYTES = 64 << 10
 _CELL_BYTES = 34
 """Of a value in JSON, beyond its text."""
+_ENTRY_BYTES = 150
+"""Of what begins and ends a step, beyond names and messages."""
 
 
 def check_batch(batch: hrana.Batch) -> None:
@@ -48,7 +50,7 @@ def cursor(stream: Stream, body: hrana.Cursor, next_baton: NextBaton, blocked: s
 
 def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> Work:
     """Run a batch; yields lists of cursor entries and returns the last ones."""
-    entries: list[Any] = []
+    entries = _Entries()
     if blocked is not None:
         return [{"type": "error", "error": suspended(blocked).document()}]
     try:
@@ -61,49 +63,70 @@ def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> W
                     yield from _cursor_step(stream, number, step.stmt, entries)
                     done = True
                 except SqlError as problem:
-                    entries.append({"type": "step_error", "step": number, "error": problem.document()})
+                    error = problem.document()
+                    entries.add({"type": "step_error", "step": number, "error": error}, len(error["message"]))
+                if (chunk := entries.full()) is not None:
+                    yield chunk
             ok.append(done)
-        entries.append({"type": "replication_index", "replication_index": None})
+        entries.add({"type": "replication_index", "replication_index": None})
     except SqlError as problem:
-        entries.append({"type": "error", "error": problem.document()})
+        entries.add({"type": "error", "error": problem.document()})
     except ValueError as problem:
         # The head may have been sent: a malformed value can only be told in band.
-        entries.append({"type": "error", "error": protocol_error(str(problem)).document()})
+        entries.add({"type": "error", "error": protocol_error(str(problem)).document()})
         stream.closing = True
-    return entries
+    return entries.kept
 
 
-def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, entries: list[Any]) -> Work:
+class _Entries:
+    """Those that are not sent yet."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self._bytes = 0
+
+    def add(self, entry: Any, size: int = 0) -> None:
+        """Keep an entry with texts of so many bytes."""
+        self.kept.append(entry)
+        self._bytes += _ENTRY_BYTES + size
+
+    def add_rows(self, entries: Iterable[Any], size: int) -> None:
+        """Keep the entries of rows that have so many bytes together."""
+        self.kept.extend(entries)
+        self._bytes += size
+
+    def full(self) -> list[Any] | None:
+        """Return them if they are enough to be sent; they are not kept any more then."""
+        if self._bytes < _CHUNK_BYTES:
+            return None
+        full, self.kept, self._bytes = self.kept, [], 0
+        return full
+
+
+def _cursor_step(stream: Stream, number: int, stmt: hrana.Stmt, entries: _Entries) -> Work:
     try:
         connection, statement, values = prepare(stream, stmt)
     except NeedsTurn:
         connection, statement, values = yield from in_turn(stream, partial(prepare, stream, stmt))
     row_entry = stream.format.row_entry
     begun = False
-    size = 0
 
     def begin() -> None:
         nonlocal begun
         if not begun:
             begun = True
-            entries.append({"type": "step_begin", "step": number, "cols": statement.columns})
+            columns = statement.columns
+            entries.add({"type": "step_begin", "step": number, "cols": columns}, statement.columns_bytes)
 
     def append(rows: list[Any], nbytes: int) -> list[Any] | None:
-        nonlocal size
         begin()
-        entries.extend(map(row_entry, rows))
-        size += nbytes + _CELL_BYTES * len(rows) * len(statement.columns)
-        if size < _CHUNK_BYTES:
-            return None
-        size = 0
-        chunk = entries.copy()
-        entries.clear()
-        return chunk
+        entries.add_rows(map(row_entry, rows), nbytes + _CELL_BYTES * len(rows) * len(statement.columns))
+        return entries.full()
 
     sink = None if stmt.want_rows is False else append
     result = yield from run(stream, connection, statement, values, sink)
     begin()
-    entries.append({"type": "step_end", "step": number, **result})
+    entries.add({"type": "step_end", "step": number, **result})
 
 
 def _is_replication_index(entry: Any) -> bool:

@@ -68,6 +68,19 @@ async def test_a_large_result_streams_at_constant_memory(plane: Plane) -> None:
     assert peak_memory(plane.worker.process.pid) - before < 20_000
 
 
+async def test_many_small_results_stream_at_constant_memory(plane: Plane) -> None:
+    await entries(plane, body({"sql": NUMBERS.format(1000)}))
+    before = peak_memory(plane.worker.process.pid)
+    headers = {"authorization": f"Bearer {plane.tokens[MAIN]}", "accept-encoding": "identity"}
+    document = body(*[{"sql": "SELECT hex(randomblob(20000))"}] * 3000)
+    size = 0
+    async with plane.http.stream("POST", f"/v1/{MAIN}/v3/cursor", json=document, headers=headers) as response:
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+    assert size > 120_000_000
+    assert peak_memory(plane.worker.process.pid) - before < 20_000
+
+
 async def test_a_client_that_does_not_read_holds_up_nobody_and_leaving_frees_the_stream(plane: Plane) -> None:
     headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
     document = body({"sql": NUMBERS.format(100_000_000)})
