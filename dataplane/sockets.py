@@ -30,8 +30,12 @@ or in part: `watch(on_held)` has `on_held(bytes)` called now and when that chang
 """
 HELLO_SECONDS = 10.0
 """From the handshake to `hello`."""
-MAX_UNANSWERED = 128
-"""Requests of one WebSocket that may be on their way; nothing more is read while there are as many."""
+MAX_UNANSWERED = 2_048
+"""Requests of one WebSocket that may be on their way; nothing more is read while there are as many. All the streams
+that it may have can wait for one of them to end its transaction, which another message is to do.
+"""
+MESSAGE_BYTES = 1 << 10
+"""What a message takes beyond its text, at the worker."""
 
 WRONG_TYPE = 1003
 UNDECODABLE = 1007
@@ -207,7 +211,7 @@ class ClientSocket:
                     raise SocketClosed(VIOLATION, "A WebSocket cannot change its rights: open another one")
                 await self._tell({"type": "hello_ok"})
                 continue
-            _end(self._all_unanswered.add(messages, len(data)))
+            _end(self._all_unanswered.add(messages, len(data) + MESSAGE_BYTES))
             upstream.send(data)
             while len(messages) >= MAX_UNANSWERED or messages.bytes > MOST_OF_SOCKET:
                 self._answered.clear()

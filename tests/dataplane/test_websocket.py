@@ -13,6 +13,7 @@ import wsproto
 from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
 from wsproto.extensions import Extension, PerMessageDeflate
 
+from dataplane.sessions import MAX_STREAMS
 from dataplane.statements import CACHED_STATEMENTS
 from dataplane.tokens import new_query_token
 from tests.dataplane.plane import ENDLESS, KEY, MAIN, Plane, execute, serve_plane
@@ -257,6 +258,24 @@ async def test_requests_of_one_stream_keep_their_order_and_others_do_not_wait(pl
         client.request(5, "execute", stream_id=2, stmt={"sql": "SELECT 2"})
         order = [(await client.answer())["request_id"] for _ in range(5)]
         assert order == [1, 2, 5, 3, 4]
+
+
+async def test_many_streams_wait_for_one_of_their_connection_to_commit(patient_plane: Plane) -> None:
+    await patient_plane.execute("CREATE TABLE t (a)")
+    streams = range(MAX_STREAMS)
+    insert = {"sql": "INSERT INTO t VALUES (1)"}
+    async with greeted(patient_plane) as client:
+        for stream in streams:
+            client.request(stream, "open_stream", stream_id=stream)
+        assert {(await client.answer())["type"] for _ in streams} == {"response_ok"}
+        client.request(1, "execute", stream_id=0, stmt={"sql": "BEGIN IMMEDIATE"})
+        assert (await client.answer())["type"] == "response_ok"
+        for stream in streams:
+            client.request(stream, "execute", stream_id=stream, stmt=insert)
+            client.request(stream, "close_stream" if stream else "get_autocommit", stream_id=stream)
+        client.request(1, "execute", stream_id=0, stmt={"sql": "COMMIT"})
+        assert {(await client.answer())["type"] for _ in range(2 * len(streams) + 1)} == {"response_ok"}
+    assert await patient_plane.values("SELECT count(*) FROM t") == [[len(streams)]]
 
 
 async def test_a_stored_text_may_be_closed_before_the_request_that_uses_it_runs(plane: Plane) -> None:
