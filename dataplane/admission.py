@@ -28,6 +28,8 @@ class Admission:
         self.streams = Streams()
         self.databases: dict[str, Database] = {}
         self.deleted: set[str] = set()
+        self.withdrawn: dict[str, int] = {}
+        """Of databases that were rotated or suspended, by id: calls that an older catalog let through are refused."""
         self.draining = False
         """The process ends soon: nobody is admitted."""
         self.usage: dict[str, Usage] = {}
@@ -75,7 +77,7 @@ class Admission:
     def open(self, head: wire.CallHead) -> Stream:
         """Make a new stream. Raises `HttpError`."""
         database_id = head.database_id
-        self._refuse_if_gone(database_id)
+        self._refuse_if_gone(head)
         database = self.databases.get(database_id)
         if database is None:
             database = self.databases[database_id] = self.database(database_id)
@@ -100,14 +102,16 @@ class Admission:
         self.streams.add(stream)
         return stream
 
-    def _refuse_if_gone(self, database_id: str) -> None:
-        if database_id in self.deleted:
+    def _refuse_if_gone(self, head: wire.CallHead) -> None:
+        if head.database_id in self.deleted:
             raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist")
+        if head.catalog < self.withdrawn.get(head.database_id, 0):
+            raise HttpError(503, "DATABASE_CHANGED", "The database was changed while this request came; try again")
         if self.draining:
             raise HttpError(503, "WORKER_DRAINING", "The database is restarting; try again")
 
     def _known_stream(self, head: wire.CallHead, baton: str) -> Stream:
-        self._refuse_if_gone(head.database_id)
+        self._refuse_if_gone(head)
         try:
             number, sequence = self._batons.read(baton, head.database_id, head.epoch)
         except InvalidBaton:

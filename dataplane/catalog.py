@@ -22,6 +22,11 @@ class CatalogIndex:
         self._catalog = catalog
         self._verified = {}
 
+    @property
+    def version(self) -> int:
+        """Version of the catalog that is used."""
+        return self._catalog.version
+
     def database(self, database_id: str) -> Database | None:
         """Return the database as it is now."""
         return self._catalog.databases.get(database_id)

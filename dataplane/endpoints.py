@@ -90,8 +90,13 @@ class Way(NamedTuple):
     head: bytes
     """Of the CALL frame."""
     upstream: Upstream
-    body: bytes | None = None
+    body: bytes | None
     """Of the call; None: that of the request."""
+    target: Target
+    since: float
+    """Unix time at which it was decided, …"""
+    catalog: int
+    """… and by which version of the catalog."""
 
 
 def parse_path(path: str) -> Target | None:
@@ -187,6 +192,16 @@ class Endpoints:
             return _probe(target.endpoint)
         raise not_found()
 
+    def in_force(self, way: Way, fields: Iterable[Field], client: str) -> Way:
+        """Return `way` by the catalog of now, which may have changed while the body came. Raises `HttpError`.
+
+        To be asked before every call: a body can take as long as its client likes, and a rotation or a suspension holds
+        for what it has not sent yet. A token that has expired meanwhile is good for its request.
+        """
+        if way.catalog == self.index.version:
+            return way
+        return self._way(way.target, way.route, fields, client, way.since, way.body)
+
     def authorize(self, token: str | None, target: Target, client: str, now: float) -> Access:
         """Return what the token allows. Raises `HttpError`."""
         try:
@@ -207,7 +222,7 @@ class Endpoints:
         key = (database.database_id, database.epoch, access.read_only, database.blocked, database.limits)
         head = self._heads.get(key)
         if head is None:
-            head = self._heads[key] = _heads.encode(CallHead(*key))
+            head = self._heads[key] = _heads.encode(CallHead(*key, self.index.version))
         return head
 
     def upstream(self, access: Access) -> Upstream:
@@ -222,7 +237,8 @@ class Endpoints:
         self, target: Target, route: Route, fields: Iterable[Field], client: str, now: float, body: bytes | None = None
     ) -> Way:
         access = self.authorize(bearer(fields), target, client, now)
-        return Way(access.database.database_id, route, self.call_head(access), self.upstream(access), body)
+        head, upstream = self.call_head(access), self.upstream(access)
+        return Way(access.database.database_id, route, head, upstream, body, target, now, self.index.version)
 
 
 def _probe(endpoint: str) -> Whole:

@@ -138,6 +138,7 @@ class DataPlane:
                 # Without a Content-Length it was taken for as large as can be.
                 self._room.give_back(way.database_id, room - len(body))
                 room = len(body)
+            way = self._endpoints.in_force(way, scope["headers"], _client(scope))
             departures = self._departures = self._departures or Departures()
             answer = way.upstream.call(way.route, way.head, body if way.body is None else way.body)
             departure = departures.expect(answer, receive)

@@ -82,6 +82,10 @@ class Drop(msgspec.Struct, tag="drop", frozen=True):
 
     database_id: str
     delete: bool
+    catalog: int = 0
+    """Calls that were let through by an older version of the catalog are refused from now on: some may be on their way
+    when every edge worker has confirmed the new one.
+    """
 
 
 class Replace(msgspec.Struct, tag="replace", frozen=True):

@@ -29,10 +29,15 @@ class Steering:
         path = self._directory / database_id / FILE_NAME
         self.drop(database_id, delete=False, done=lambda: done(snapshots.swap(path, Path(replacement), Path(kept))))
 
-    def drop(self, database_id: str, *, delete: bool, done: Callable[[], None]) -> None:
-        """Close every stream of a database, delete its files if asked to, then call `done`."""
+    def drop(self, database_id: str, *, delete: bool, done: Callable[[], None], catalog: int = 0) -> None:
+        """Close every stream of a database, delete its files if asked to, then call `done`.
+
+        What a catalog before version `catalog` has let through is refused from now on.
+        """
         if delete:
             self._service.admission.deleted.add(database_id)
+        elif catalog:
+            self._service.admission.withdrawn[database_id] = catalog
         database = self._service.databases.get(database_id) or self._service.admission.database(database_id)
 
         earlier = database.on_closed

@@ -95,6 +95,8 @@ class CallHead(msgspec.Struct, array_like=True, frozen=True):
     """Why every statement is to be refused, if the database is suspended."""
     limits: DatabaseLimits | None = None
     """Those that the database has of its own."""
+    catalog: int = 0
+    """Version of the catalog that says so."""
 
 
 class Frame(NamedTuple):

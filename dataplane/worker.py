@@ -266,8 +266,9 @@ class Worker:
             os._exit(0)  # the supervisor is gone; committed data needs nothing from here
         for message in self._decoder.feed(data):
             match message:
-                case Drop(database_id, delete):
-                    self.steering.drop(database_id, delete=delete, done=partial(self._tell, Dropped(database_id)))
+                case Drop(database_id, delete, catalog):
+                    done = partial(self._tell, Dropped(database_id))
+                    self.steering.drop(database_id, delete=delete, done=done, catalog=catalog)
                 case Replace(database_id, replacement, kept):
                     self.steering.replace(database_id, replacement, kept, partial(self._tell_replaced, database_id))
                 case Leave():

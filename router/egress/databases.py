@@ -164,8 +164,12 @@ class DatabaseExchange(Exchange):
     # Own.
 
     def _begin_call(self, body: bytes, *more: bytes) -> None:
-        way = self._way
-        assert way is not None
+        assert self._way is not None
+        try:
+            way = self._endpoints.in_force(self._way, self.request.fields, self._host.identity.app_id)
+        except HttpError as error:
+            self.fail(error)
+            return
         self._call = _Call(self)
         if way.body is not None:
             body, more = way.body, ()

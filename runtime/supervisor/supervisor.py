@@ -187,7 +187,7 @@ class Supervisor:
             future = self._dropping.get(database_id)
             if future is None or future.done():
                 future = self._dropping[database_id] = asyncio.get_running_loop().create_future()
-            await slot.ask(dataplane.Drop(database_id, delete), future)
+            await slot.ask(dataplane.Drop(database_id, delete, self._tables.version("catalog")), future)
 
     async def empty_cache(self, app_id: str, *, for_good: bool) -> router.CacheEmptied:
         """Remove all that an app has stored with the Cache API; `for_good`: the app is deleted.

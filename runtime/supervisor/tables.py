@@ -35,6 +35,10 @@ class Tables:
     def __repr__(self) -> str:
         return f"<Tables {self._versions} {self.applied!r}>"
 
+    def version(self, kind: str) -> int:
+        """The newest version."""
+        return self._versions[kind]
+
     def newest(self, kind: str) -> msgspec.Struct:
         """What a process that starts now is told."""
         return self._build[kind](self._versions[kind])

@@ -124,8 +124,8 @@ class WorkerProcess:
         channel.close()
         return status
 
-    async def drop(self, database_id: str, *, delete: bool) -> None:
-        self.channel.send(Drop(database_id, delete))
+    async def drop(self, database_id: str, *, delete: bool, catalog: int = 0) -> None:
+        self.channel.send(Drop(database_id, delete, catalog))
         await self.expect(Dropped)
 
     async def drain(self, grace_ms: int = 5000) -> int:
@@ -156,9 +156,9 @@ class Plane:
         self._databases: dict[str, Database] = {}
         self._version = 0
 
-    def serve(self, database_id: str, *, epoch: int = 1, blocked: str | None = None) -> None:
-        """Put a database in the catalog, with a new token."""
-        token = self.tokens[database_id] = new_database_token(database_id)
+    def serve(self, database_id: str, *, epoch: int = 1, blocked: str | None = None, token: str | None = None) -> None:
+        """Put a database in the catalog, with a new token unless one is given."""
+        token = self.tokens[database_id] = token or new_database_token(database_id)
         path = self.worker.address
         self._databases[database_id] = Database(database_id, hash_token(token), epoch, path, blocked)
         self.publish()

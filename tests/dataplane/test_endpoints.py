@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -72,6 +73,37 @@ async def test_rotation_ends_database_and_query_tokens(plane: Plane) -> None:
     assert (await plane.post("v2/pipeline", SELECT, token=old)).status_code == 401
     assert (await plane.post("v2/pipeline", SELECT, token=query)).status_code == 401
     assert (await plane.post("v2/pipeline", SELECT)).status_code == 200
+
+
+@pytest.mark.parametrize("change", ["rotated", "suspended"])
+async def test_rights_withdrawn_while_a_body_comes_hold_for_its_request(plane: Plane, change: str) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    body = json.dumps({"requests": [execute("INSERT INTO t VALUES ('late')"), {"type": "close"}]}).encode()
+    token = plane.tokens[MAIN]
+    pieces = deque([body[:10], body[10:]])
+    answer: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await asyncio.Event().wait()  # the client stays
+        piece = pieces.popleft()
+        if not pieces:
+            # The first piece was taken: the request has been let in.
+            if change == "rotated":
+                plane.serve(MAIN, epoch=2)
+            else:
+                plane.serve(MAIN, blocked="unpaid", token=token)
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        answer.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": f"/v1/{MAIN}/v2/pipeline", "client": ("127.0.0.1", 1)}
+    await plane.app({**scope, "headers": [(b"authorization", f"Bearer {token}".encode())]}, receive, send)
+    assert answer[0]["status"] == (401 if change == "rotated" else 200)
+    assert (b"UNAUTHORIZED" if change == "rotated" else b"BLOCKED") in answer[1]["body"]
+    plane.serve(MAIN, epoch=2)
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
 
 
 async def test_a_read_only_token_reads_and_cannot_write(plane: Plane) -> None:

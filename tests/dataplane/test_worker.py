@@ -105,6 +105,17 @@ async def test_drop_without_delete_keeps_the_data(plane: Plane) -> None:
     assert await plane.values("SELECT count(*) FROM t") == [[0]]
 
 
+async def test_calls_on_their_way_when_rights_are_withdrawn_are_refused(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    # As if these calls had left the edge before it confirmed the next version of the catalog.
+    await plane.worker.drop(MAIN, delete=False, catalog=plane.catalog.version + 1)
+    late = await plane.post("v3/pipeline", {"requests": [execute("INSERT INTO t VALUES (1)"), CLOSE]})
+    assert (late.status_code, late.json()["code"]) == (503, "DATABASE_CHANGED")
+    assert await plane.values("SELECT 1", database_id=OTHER) == [[1]]
+    plane.publish()
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+
+
 async def test_drain_finishes_what_runs_rolls_back_the_rest_and_exits(plane: Plane) -> None:
     await plane.execute("CREATE TABLE t (a)")
     await plane.requests(execute("BEGIN IMMEDIATE"), execute("INSERT INTO t VALUES ('open')"), database_id=MAIN)

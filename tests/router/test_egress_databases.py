@@ -242,6 +242,15 @@ async def test_rotation_and_suspension_are_in_force_once_acknowledged(node: Node
     url, body = f"http://db.localhost/v1/{MAIN}/v3/pipeline", json.dumps({"requests": []}).encode()
     assert (await node.host.fetch("POST", url, [("authorization", f"Bearer {old}")], body)).status == 401
     assert (await node.run("SELECT 1")).status == 200
+    fields = [("authorization", f"Bearer {node.plane.tokens[MAIN]}")]
+    begun = node.host.start("POST", url, fields, end=False)
+    await send(begun, b" " * WINDOW_BYTES, end=False)
+    async with asyncio.timeout(20):
+        await begun.until(lambda: begun.granted > 0)
+    node.plane.serve(MAIN, epoch=3)
+    await node.publish()
+    await send(begun, body)
+    assert (await Host.result(begun)).status == 401
     node.plane.serve(MAIN, epoch=2, blocked="The database is suspended")
     await node.publish()
     assert b"The database is suspended" in (await node.run("SELECT 1")).body
