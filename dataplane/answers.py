@@ -164,7 +164,9 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
             hrana.check_conditions(body.batch, version=2)
             result = yield from _batch(stream, body.batch)
     except SqlError as error:
-        raise HttpError(_one_shot_status(error.code), error.code, str(error), error.extended_code) from None
+        raise HttpError(
+            _one_shot_status(error.code), error.code, str(error), extended_code=error.extended_code
+        ) from None
     except ValueError as error:
         raise protocol_error(str(error)) from None
     return hrana.encode({"result": result})

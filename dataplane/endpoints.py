@@ -6,6 +6,7 @@ database: for a database URL without a trailing slash, `@libsql/client` replaces
 `/v1/v2/pipeline`. Knows nothing of SQL.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -121,7 +122,7 @@ def refusal(error: HttpError) -> Whole:
     """Return the answer that tells an error."""
     fields = [_JSON, *_CORS]
     if error.status in (429, 503):
-        fields.append((b"retry-after", b"1"))
+        fields.append((b"retry-after", b"%d" % math.ceil(error.retry_seconds)))
     elif error.status == 401:
         fields.append((b"www-authenticate", b"Bearer"))
     return Whole(error.status, fields, error.body())
@@ -207,10 +208,10 @@ class Endpoints:
         try:
             access = self.index.authorize(token, target.database_id, now)
         except TokenError as error:
-            wait = self._throttle.failed(client, now) if token else 0.0
+            wait = self._throttle.failed(client, now) if token and not error.genuine else 0.0
             if wait:
-                message = f"Too many wrong tokens from this address: try again in {wait:.0f} s"
-                raise HttpError(429, "TOO_MANY_FAILURES", message) from None
+                message = f"Too many wrong tokens from this address: try again in {math.ceil(wait)} s"
+                raise HttpError(429, "TOO_MANY_FAILURES", message, retry_seconds=wait) from None
             raise HttpError(401, "UNAUTHORIZED", str(error)) from None
         if access is None:
             raise HttpError(404, "DATABASE_NOT_FOUND", "The database does not exist, or this token is not for it")

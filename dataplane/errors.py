@@ -111,13 +111,16 @@ class SqlError(Exception):
 
 
 class HttpError(Exception):
-    """The whole HTTP request is refused with `status`."""
+    """The whole HTTP request is refused with `status`; `retry_seconds` are for 429 and 503."""
 
-    def __init__(self, status: int, code: str, message: str, extended_code: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, extended_code: str | None = None, retry_seconds: float = 1.0
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.extended_code = extended_code
+        self.retry_seconds = retry_seconds
 
     def body(self) -> bytes:
         """Return the JSON body: `message` for hrana-client, `error` for Go, `code` for the Rust remote."""

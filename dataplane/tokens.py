@@ -35,10 +35,14 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class TokenError(Exception):
-    """The token is missing, malformed, unknown, expired or revoked: one error, so that it tells nothing."""
+    """The token is missing, malformed, unknown, expired or revoked: one error, so that it tells nothing.
 
-    def __init__(self) -> None:
+    `genuine`: it was issued here and is over, so whoever has it does not guess.
+    """
+
+    def __init__(self, *, genuine: bool = False) -> None:
         super().__init__("The token is missing or not valid for this database")
+        self.genuine = genuine
 
 
 class _Claims(msgspec.Struct, array_like=True, frozen=True):
@@ -104,7 +108,7 @@ def _verify_query_token(token: str, catalog: Catalog, key: bytes, now: float) ->
         raise TokenError from None
     database = catalog.databases.get(claims.database_id)
     if database is None or database.epoch != claims.epoch or claims.expires <= now:
-        raise TokenError
+        raise TokenError(genuine=True)
     return Access(database, read_only=claims.access == "ro", expires=claims.expires, audience=claims.audience)
 
 

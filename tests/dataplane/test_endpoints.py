@@ -293,5 +293,17 @@ async def test_wrong_tokens_are_slowed_down_and_right_ones_are_not(plane: Plane)
     assert statuses[:20] == [401] * 20
     assert 429 in statuses[20:]
     refused = await plane.post("v2/pipeline", {"requests": []}, token="wrong")
-    assert refused.headers["retry-after"] and refused.json()["code"] == "TOO_MANY_FAILURES"
+    assert refused.json()["code"] == "TOO_MANY_FAILURES"
+    assert f"try again in {refused.headers['retry-after']} s" in refused.text
     assert await plane.values("SELECT 1") == [[1]]
+
+
+async def test_tokens_that_are_over_are_told_so_beside_wrong_ones(plane: Plane) -> None:
+    for number in range(30):
+        await plane.post("v2/pipeline", {"requests": []}, token=f"wrong{number}")
+    now = time.time()
+    for epoch, issued in ((1, now - 100), (0, now)):
+        token = new_query_token(
+            KEY, database_id=MAIN, epoch=epoch, ttl_seconds=60, audience="a", access="rw", now=issued
+        )
+        assert (await plane.post("v2/pipeline", {"requests": []}, token=token)).status_code == 401
