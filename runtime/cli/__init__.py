@@ -11,9 +11,10 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage."""
     from runtime.cli.application import app
     from runtime.cli.errors import CommandError
+    from runtime.cli.plain_text import escaped
 
     try:
         app(prog_name="brrrd")
     except CommandError as error:
-        print(f"brrrd: {error}", file=sys.stderr)
+        print(f"brrrd: {escaped(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)

@@ -198,7 +198,8 @@ def _decoded_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """Decode one JSON object a line. Faster by half than to let the HTTP client find the lines."""
     import msgspec
 
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    # Infinity comes as 1e999, which the decoder's own floats refuse.
+    decode = msgspec.json.Decoder(dict[str, Any], float_hook=float).decode
     rest = b""
     try:
         for piece in pieces:

@@ -3,21 +3,23 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, TextIO, TypeVar
 
 import typer
 
 from runtime.cli.client_command import ApiOption, TokenOption
 from runtime.cli.databases import DatabaseTokenOption, UrlOption, open_database
-from runtime.cli.errors import CommandError
-from runtime.cli.hrana import ConnectionLost, Session
+from runtime.cli.errors import CommandError, Refused
+from runtime.cli.hrana import ConnectionLost, DatabaseRefused, Session
 from runtime.cli.import_sql import Splitter, Statement
 from runtime.cli.node import Node
 from runtime.cli.options import DEFAULT_PROJECT, DatabaseArgument, ProjectOption
-from runtime.cli.shell_print import MODES, Mode, show
+from runtime.cli.plain_text import escaped
+from runtime.cli.shell_print import MODES, Mode, Output, Screen, show
 
 HELP = """\
 .tables                      names of tables and views
@@ -34,6 +36,7 @@ _TABLES = (
 )
 _SCHEMA = "SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL AND {condition} ORDER BY rowid"
 READ_CHARACTERS = 64 << 10
+Choice = TypeVar("Choice", bound=str)
 
 
 class Quit(Exception):
@@ -90,6 +93,8 @@ def shell(
 
 
 def _stdin() -> Iterator[str]:
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # what is no text is told with its line
     while text := sys.stdin.read(READ_CHARACTERS):
         yield text
 
@@ -104,8 +109,8 @@ class Shell:
         self.says_changes = False
         self._at = (0, 0)
         """Line of the last statement of a text, and which of the statements that begin there it is."""
-        self._out = out
         self._terminal = out.isatty()
+        self._out: Output = Screen(out) if self._terminal else out
 
     def __repr__(self) -> str:
         return f"<Shell {self.mode} {self.session!r}>"
@@ -158,9 +163,9 @@ class Shell:
         line, number = self._at
         self._at = (statement.line, number + 1 if line == statement.line else 1)
         try:
-            self.run(statement.text.decode("utf-8", "replace"))
-        except ConnectionLost:
-            raise
+            self.run(_text(statement))
+        except (ConnectionLost, DatabaseRefused, Refused):
+            raise  # that is not about the statement
         except CommandError as error:
             place = f"line {statement.line}" if self._at[1] == 1 else f"line {statement.line}, statement {self._at[1]}"
             raise CommandError(f"{place}: {error}") from None
@@ -192,10 +197,10 @@ class Shell:
             self._lines(_TABLES)
         elif word == ".schema":
             self._schema(argument)
-        elif word == ".mode" and argument in MODES:
-            self.mode = next(mode for mode in MODES if mode == argument)
-        elif word == ".timer" and argument in ("on", "off"):
-            self.timer = argument == "on"
+        elif word == ".mode":
+            self.mode = _chosen(word, argument, MODES)
+        elif word == ".timer":
+            self.timer = _chosen(word, argument, ("on", "off")) == "on"
         else:
             raise CommandError(f"{line} is no command of this shell. Type .help to see them.")
 
@@ -223,6 +228,21 @@ class Shell:
         return []
 
 
+def _text(statement: Statement) -> str:
+    try:
+        return statement.text.decode()
+    except UnicodeDecodeError:
+        raise CommandError("the text is not UTF-8") from None
+
+
+def _chosen(word: str, argument: str, choices: Sequence[Choice]) -> Choice:
+    """Return what a dot command is followed by. Raises `CommandError`."""
+    for choice in choices:
+        if choice == argument:
+            return choice
+    raise CommandError(f"{word} is followed by {', '.join(choices[:-1])} or {choices[-1]}.")
+
+
 class Prompt:
     """Reads lines at a terminal, with history and completion."""
 
@@ -247,8 +267,8 @@ class Prompt:
                 if line.startswith(".") and not splitter.pending:
                     self._shell.command(line.strip())
                     continue
-                for statement in list(splitter.feed(line.encode() + b"\n")):
-                    self._shell.run(statement.text.decode())
+                for statement in list(splitter.feed(line.encode("utf-8", "surrogateescape") + b"\n")):
+                    self._shell.run(_text(statement))
             except (EOFError, Quit):
                 break
             except KeyboardInterrupt:
@@ -258,7 +278,7 @@ class Prompt:
                     print("The open transaction was rolled back.", file=sys.stderr)
             except CommandError as error:
                 splitter = Splitter()
-                print(f"Error: {error}", file=sys.stderr)
+                print(f"Error: {escaped(str(error))}", file=sys.stderr)
         if self._shell.session.in_transaction:
             print("The open transaction is rolled back.", file=sys.stderr)
         self._keep_history()

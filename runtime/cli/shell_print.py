@@ -5,23 +5,45 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Literal, TextIO
+from typing import Literal, Protocol, TextIO
 
 from runtime.cli.hrana import Value
+from runtime.cli.plain_text import ESCAPES, escaped
 
 Mode = Literal["table", "csv", "json", "line"]
 MODES: tuple[Mode, ...] = ("table", "csv", "json", "line")
 ROWS_FOR_WIDTHS = 500
 """Widths come from the first rows; a later value that is wider is printed whole and shifts its line."""
 WIDEST_ON_TERMINAL = 80
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]} | {9: "\\t", 10: "\\n", 13: "\\r"}
+_ESCAPES_IN_CELLS = ESCAPES | {9: "\\t", 10: "\\n", 13: "\\r"}
 
 
-def show(mode: Mode, columns: Sequence[str], rows: Iterator[list[Value]], out: TextIO, *, terminal: bool) -> int:
+class Output(Protocol):
+    """Where rows go."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class Screen:
+    """A terminal as the output: what it would obey is written as escapes, whatever the mode."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str, /) -> None:
+        self._out.write(escaped(text))
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
+def show(mode: Mode, columns: Sequence[str], rows: Iterator[list[Value]], out: Output, *, terminal: bool) -> int:
     """Print a result; returns the number of rows. A statement without columns prints nothing."""
     if not columns:
         return sum(1 for _ in rows)
-    printers: dict[Mode, Callable[[Sequence[str], Iterator[list[Value]], TextIO, bool], int]] = {
+    printers: dict[Mode, Callable[[Sequence[str], Iterator[list[Value]], Output, bool], int]] = {
         "table": _table,
         "csv": _csv,
         "json": _json,
@@ -42,11 +64,11 @@ def plain(value: Value) -> str:
 
 
 def _cell(value: Value, cut: bool) -> str:
-    text = "NULL" if value is None else plain(value).translate(_CONTROL)
+    text = "NULL" if value is None else plain(value).translate(_ESCAPES_IN_CELLS)
     return text if not cut or len(text) <= WIDEST_ON_TERMINAL else text[: WIDEST_ON_TERMINAL - 1] + "…"
 
 
-def _table(columns: Sequence[str], rows: Iterator[list[Value]], out: TextIO, terminal: bool) -> int:
+def _table(columns: Sequence[str], rows: Iterator[list[Value]], out: Output, terminal: bool) -> int:
     from rich.cells import cell_len
 
     first = list(islice(rows, ROWS_FOR_WIDTHS))
@@ -71,7 +93,7 @@ def _table(columns: Sequence[str], rows: Iterator[list[Value]], out: TextIO, ter
     return count
 
 
-def _csv(columns: Sequence[str], rows: Iterator[list[Value]], out: TextIO, terminal: bool) -> int:
+def _csv(columns: Sequence[str], rows: Iterator[list[Value]], out: Output, terminal: bool) -> int:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     count = 0
@@ -81,7 +103,7 @@ def _csv(columns: Sequence[str], rows: Iterator[list[Value]], out: TextIO, termi
     return count
 
 
-def _json(columns: Sequence[str], rows: Iterator[list[Value]], out: TextIO, terminal: bool) -> int:
+def _json(columns: Sequence[str], rows: Iterator[list[Value]], out: Output, terminal: bool) -> int:
     """An array of objects, one a line; blobs as {"base64"}, infinities as numbers that are read as such."""
     count = 0
     out.write("[")
@@ -106,7 +128,7 @@ def _json_value(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _line(columns: Sequence[str], rows: Iterator[list[Value]], out: TextIO, terminal: bool) -> int:
+def _line(columns: Sequence[str], rows: Iterator[list[Value]], out: Output, terminal: bool) -> int:
     width = max(map(len, columns))
     count = 0
     for row in rows:

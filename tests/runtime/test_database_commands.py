@@ -96,6 +96,29 @@ def test_an_error_says_which_statement_of_its_line_it_is(node: Node) -> None:
     assert done.stderr.startswith("brrrd: line 1, statement 2: ")
 
 
+def test_what_is_wrong_with_a_line_is_told_by_its_number_and_other_things_are_not(node: Node) -> None:
+    created = node.create_database("sh-places")
+    script = [str(BRRRD), "databases", "shell", "sh-places"]
+    latin = subprocess.run(
+        script, env=environment(node), input=b"SELECT 1;\nSELECT '\xff';", capture_output=True, timeout=60, check=False
+    )
+    assert (latin.returncode, latin.stderr) == (1, b"brrrd: line 2: the text is not UTF-8\n")
+    for line, answer in (
+        (".mode xml", ".mode is followed by table, csv, json or line."),
+        (".timer", ".timer is followed by on or off."),
+    ):
+        assert shell(node, "sh-places", stdin=line, check=False).stderr == f"brrrd: {answer}\n"
+    refused = shell(node, "--url", created["database_url"], "--db-token", "x", "SELECT 1", check=False)
+    assert refused.stderr == "brrrd: The token is missing or not valid for this database\n"
+
+
+def test_infinite_numbers_are_shown(node: Node) -> None:
+    node.create_database("sh-infinite")
+    select = ("sh-infinite", "SELECT 9e999 AS a, -9e999 AS b, 1.5 AS c")
+    assert shell(node, *select, "--mode", "csv").stdout == "a,b,c\nInf,-Inf,1.5\n"
+    assert json.loads(shell(node, *select, "--json").stdout) == [{"a": float("inf"), "b": float("-inf"), "c": 1.5}]
+
+
 def test_statements_may_be_arguments(node: Node) -> None:
     database = node.create_database("sh-arguments")
     arguments = ("SELECT 1 AS n", ".mode line", "-c", "SELECT 2 AS n", "-c", ".quit", "-c", "SELECT 3")
@@ -153,12 +176,12 @@ class Terminal:
         while not re.search(pattern, self.seen):
             readable, _, _ = select.select([self.leader], [], [], max(0, deadline - time.monotonic()))
             assert readable, f"no {pattern!r} in {self.seen!r}"
-            self.seen += os.read(self.leader, 65536).decode()
+            self.seen += os.read(self.leader, 65536).decode("utf-8", "replace")
         seen, self.seen = self.seen.replace("\r\n", "\n"), ""
         return seen
 
     def type(self, text: str) -> None:
-        os.write(self.leader, text.encode())
+        os.write(self.leader, text.encode("utf-8", "surrogateescape"))
 
     def interrupt(self, pattern: str) -> str:
         """Press Ctrl-C until the new output matches; return it.
@@ -170,7 +193,7 @@ class Terminal:
             deadline = time.monotonic() + 3
             while not re.search(pattern, self.seen) and (left := deadline - time.monotonic()) > 0:
                 if select.select([self.leader], [], [], left)[0]:
-                    self.seen += os.read(self.leader, 65536).decode()
+                    self.seen += os.read(self.leader, 65536).decode("utf-8", "replace")
             if re.search(pattern, self.seen):
                 break
         return self.expect(pattern)
@@ -231,6 +254,36 @@ def test_at_a_terminal(node: Node) -> None:
     history = Path(node.env["XDG_STATE_HOME"]) / "brrrd" / "shell_history"
     assert "SELECT n FROM t;" in history.read_text()
     assert history.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_terminal_does_not_obey_what_is_in_a_database(node: Node) -> None:
+    created = node.create_database("sh-escapes")
+    node.sql(
+        created,
+        'CREATE TABLE "a\x1b[5m" (x CONSTRAINT "c\x1b[5m" CHECK (x <> 0))',
+        'INSERT INTO "a\x1b[5m" VALUES (char(27, 91, 53, 109, 155, 8238))',
+    )
+    terminal = Terminal(node, "sh-escapes")
+    terminal.expect("sh-escapes> $")
+    seen = ""
+    for mode in ("json", "csv", "line", "table"):
+        terminal.type(f".mode {mode}\n")
+        terminal.expect("sh-escapes> $")
+        terminal.type('SELECT x FROM "a' + "\x16\x1b[5m" + '";\n')
+        seen += terminal.expect(r"x9b[^>]*sh-escapes> $")
+    for command, end in (
+        (".tables", "5m"),
+        (".schema", r"0\)\);"),
+        ('INSERT INTO "a\x16\x1b[5m" VALUES (0);', "Error: .*"),
+    ):
+        terminal.type(f"{command}\n")
+        seen += terminal.expect(rf"{end}\s+sh-escapes> $")
+    assert not set(seen) & {"\x1b", "\x9b", "\u202e"}
+    assert r"\x1b[5m" in seen
+    terminal.type("SELECT '\udcff';\n")
+    assert "Error: the text is not UTF-8" in terminal.expect(r"8\s+sh-escapes> $")
+    terminal.type(".quit\n")
+    assert terminal.end() == 0
 
 
 # Dump and import
