@@ -14,8 +14,12 @@ Query = Callable[[str], Sequence[Sequence[Any]]]
 
 _FTS = re.compile(r"\bUSING\s+fts[345]\b", re.IGNORECASE)
 _FTS_CONTENT = re.compile(r"\bcontent\s*=\s*(\"[^\"]*\"|'[^']*'|\[[^\]]*\]|[^\s,)]*)", re.IGNORECASE)
+_QUOTED_OR_COMMENT = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _VECTOR_INDEX = re.compile(r"\blibsql_vector_idx\s*\(", re.IGNORECASE)
 _VECTOR_META = "libsql_vector_meta_shadow"
+STATISTICS = "sqlite_stat1"
+MAKE_STATISTICS = "ANALYZE sqlite_schema"
+"""Makes the table of statistics, which cannot be created."""
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 _GENERATED = (2, 3)
 _SMALLEST_NORMAL = 2.0**-1022
@@ -36,7 +40,7 @@ class Table(NamedTuple):
     """`columns` are all of them, in order: an INSERT needs no list."""
     virtual: bool
     fill: str | None
-    """For a full-text index over another table: the statement that fills it, in place of rows."""
+    """For a full-text index over another table or a view: what fills it, in place of rows, once that is there."""
     copied: bool = True
     """False for a contentless full-text index: its rows cannot be read."""
 
@@ -52,6 +56,13 @@ class Contents(NamedTuple):
     """Largest rowid ever used in each AUTOINCREMENT table."""
     user_version: int
     application_id: int
+    statistics: list[tuple[Any, ...]]
+    """What ANALYZE has found, if it was run: rows of `STATISTICS`."""
+
+    @property
+    def fills(self) -> list[tuple[str, str]]:
+        """Full-text indexes to fill at the end, by name, each with its statement."""
+        return [(table.name, table.fill) for table in self.tables if table.fill is not None]
 
 
 def quote(name: str) -> str:
@@ -74,13 +85,50 @@ def read(query: Query) -> Contents:
     sequences: list[tuple[str, int]] = []
     if "sqlite_sequence" in kinds:
         sequences = [(name, seq) for name, seq in query("SELECT name, seq FROM main.sqlite_sequence ORDER BY rowid")]
+    statistics: list[tuple[Any, ...]] = []
+    if STATISTICS in kinds:
+        statistics = [tuple(row) for row in query(f"SELECT tbl, idx, stat FROM main.{STATISTICS} ORDER BY rowid")]  # noqa: S608 a constant
     return Contents(
         sorted(tables, key=lambda table: table.virtual),
         after,
         sequences,
         int(query("PRAGMA main.user_version")[0][0]),
         int(query("PRAGMA main.application_id")[0][0]),
+        statistics,
     )
+
+
+def is_full_text(sql: str) -> bool:
+    """Return whether this defines a full-text table."""
+    return bool(_FTS.search(sql))
+
+
+def content_of(sql: str) -> str | None:
+    """Return where a full-text table has its content, by its definition: None in itself, else the name of a table or
+    view, which is empty for a table that keeps none.
+    """
+    found = _FTS_CONTENT.search(sql)
+    return found[1].strip("\"'[]") if found else None
+
+
+def refilling(name: str) -> str:
+    """Return what fills a full-text index from what it is about."""
+    return f"INSERT INTO {quote(name)}({quote(name)}) VALUES('rebuild')"
+
+
+def statement(sql: str) -> str:
+    """Return how the schema has an object, as a statement of a text.
+
+    SQLite keeps a comment at the end of views and indexes, which would swallow the semicolon.
+    """
+    last = ""
+    for match in _QUOTED_OR_COMMENT.finditer(sql):
+        last = match[0] if match.end() == len(sql) else ""
+    if last.startswith("--"):
+        return f"{sql}\n;"
+    if last.startswith("/*") and (len(last) < len("/**/") or not last.endswith("*/")):
+        return f"{sql}*/;"
+    return f"{sql};"
 
 
 def _vector_tables(schema: Sequence[Sequence[Any]]) -> set[str]:
@@ -95,10 +143,9 @@ def _table(query: Query, name: str, sql: str, kind: str, without_rowid: bool) ->
     columns = [row[1] for row in info if row[6] != _HIDDEN and row[6] not in _GENERATED]
     complete = not any(row[6] in _GENERATED for row in info)
     if kind == "virtual":
-        fts = bool(_FTS.search(sql))
-        content = _FTS_CONTENT.search(sql) if fts else None
-        source = content[1].strip("\"'[]") if content else None
-        fill = f"INSERT INTO {quote(name)}({quote(name)}) VALUES('rebuild')" if source else None
+        fts = is_full_text(sql)
+        source = content_of(sql) if fts else None
+        fill = refilling(name) if source else None
         rowid = "rowid" if fts else None
         return Table(name, sql, columns, rowid, False, True, fill, copied=source != "")
     key = [row for row in info if row[5]]

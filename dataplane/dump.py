@@ -59,7 +59,7 @@ def _text(stream: Stream, connection: Connection, rowids: bool) -> Iterator[str]
     found = contents.read(query)
     yield "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n"
     for table in found.tables:
-        yield f"{table.sql};\n"
+        yield f"{contents.statement(table.sql)}\n"
         yield from _table(stream, connection, table, rowids)
     yield from _remainder(found)
     yield LAST_LINE
@@ -67,7 +67,6 @@ def _text(stream: Stream, connection: Connection, rowids: bool) -> Iterator[str]
 
 def _table(stream: Stream, connection: Connection, table: Table, rowids: bool) -> Iterator[str]:
     if table.fill is not None:
-        yield f"{table.fill};\n"
         return
     if not table.copied:
         yield f"-- The rows of {table.name} cannot be read: it keeps no content.\n"
@@ -89,7 +88,13 @@ def _remainder(found: Contents) -> Iterator[str]:
         yield f"DELETE FROM sqlite_sequence WHERE name={contents.literal(name)};\n"  # noqa: S608 a literal
         yield f"INSERT INTO sqlite_sequence(name,seq) VALUES({contents.literal(name)},{contents.literal(last)});\n"
     for sql in found.after:
-        yield f"{sql};\n"
+        yield f"{contents.statement(sql)}\n"
+    for _, fill in found.fills:
+        yield f"{fill};\n"
+    if found.statistics:
+        yield f"{contents.MAKE_STATISTICS};\n"
+    for row in found.statistics:
+        yield f"INSERT INTO {contents.STATISTICS} VALUES({','.join(map(contents.literal, row))});\n"
     if found.user_version:
         yield f"PRAGMA user_version={found.user_version};\n"
     if found.application_id:

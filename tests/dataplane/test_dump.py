@@ -103,6 +103,31 @@ async def test_schema_sequence_and_generated_columns_come_back(plane: Plane) -> 
     copy.close()
 
 
+async def test_comments_at_the_end_of_definitions_end_there(plane: Plane) -> None:
+    for sql in (
+        "CREATE TABLE t (a, b) -- of the table",
+        "CREATE VIEW quoted AS SELECT '--' AS a, \"b/*\" FROM t -- it's one",
+        "CREATE VIEW open AS SELECT a FROM t /* to be continued",
+        "CREATE VIEW tiny AS SELECT a FROM t /*/",
+        "CREATE INDEX i ON t (a) WHERE b > 0 /* all of it */",
+        "CREATE INDEX j ON t (b) WHERE a > 0 --",
+        "CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; END -- over",
+    ):
+        await plane.execute(sql)
+    copy = rebuilt(await dump(plane))
+    names = {row[0] for row in copy.execute("SELECT name FROM sqlite_schema")}
+    assert names == {"t", "quoted", "open", "tiny", "i", "j", "tr"}
+    copy.close()
+
+
+async def test_statistics_of_analyze_are_kept(plane: Plane) -> None:
+    for sql in ("CREATE TABLE t (a)", "CREATE INDEX i ON t (a)", "INSERT INTO t VALUES (1), (1), (2)", "ANALYZE"):
+        await plane.execute(sql)
+    copy = rebuilt(await dump(plane))
+    assert copy.execute("SELECT tbl, idx, stat FROM sqlite_stat1").fetchall() == [("t", "i", "3 2")]
+    copy.close()
+
+
 async def test_full_text_and_vector_indexes_work_in_the_copy(plane: Plane, tmp_path: Path) -> None:
     for sql in (
         "CREATE VIRTUAL TABLE f USING fts5(title, body)",
@@ -111,6 +136,9 @@ async def test_full_text_and_vector_indexes_work_in_the_copy(plane: Plane, tmp_p
         "INSERT INTO docs VALUES (3, 'black coffee')",
         "CREATE VIRTUAL TABLE x USING fts5(text, content='docs', content_rowid='id')",
         "INSERT INTO x(x) VALUES ('rebuild')",
+        "CREATE VIRTUAL TABLE y USING fts5(text, content='seen', content_rowid='id')",
+        "CREATE VIEW seen AS SELECT id, text FROM docs",
+        "INSERT INTO y(y) VALUES ('rebuild')",
         "CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2))",
         "INSERT INTO v VALUES (1, vector('[1,0]')), (2, vector('[0,1]'))",
         "CREATE INDEX ve ON v (libsql_vector_idx(e))",
@@ -120,9 +148,9 @@ async def test_full_text_and_vector_indexes_work_in_the_copy(plane: Plane, tmp_p
     assert "_shadow" not in text
     query = (
         "SELECT (SELECT rowid FROM f WHERE f MATCH 'leaves'), (SELECT rowid FROM x WHERE x MATCH 'coffee'), "
-        "(SELECT id FROM vector_top_k('ve', vector('[0,1]'), 1))"
+        "(SELECT rowid FROM y WHERE y MATCH 'coffee'), (SELECT id FROM vector_top_k('ve', vector('[0,1]'), 1))"
     )
-    assert in_engine(text, tmp_path / "copy.db", query) == [[7, 3, 2]]
+    assert in_engine(text, tmp_path / "copy.db", query) == [[7, 3, 3, 2]]
 
 
 async def test_rowids_are_kept_on_request(plane: Plane) -> None:
