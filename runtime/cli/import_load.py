@@ -6,6 +6,7 @@ what the note says is what is there, and no statement runs twice. The table goes
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from runtime.cli.errors import CommandError
@@ -13,6 +14,7 @@ from runtime.cli.hrana import ConnectionLost, DatabaseRefused, Remote, SqlFailed
 from runtime.cli.import_rows import joined
 from runtime.cli.import_rules import is_refusal
 from runtime.cli.import_source import Piece, Source
+from runtime.cli.tables import size
 
 NOTE = "_brrrd_import"
 CHUNK_BYTES = 1 << 20
@@ -20,6 +22,7 @@ CHUNK_PIECES = 2000
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.25
 SHOWN_CHARACTERS = 200
+TOO_LARGE = 413
 _FOREIGN_KEYS_OFF = {"type": "sequence", "sql": "PRAGMA foreign_keys=OFF"}
 
 
@@ -63,9 +66,17 @@ class Load:
         for chunk in self._chunks(begun):
             statements += self._send(chunk, begun.position)
             self._on_progress(chunk[-1].position)
+        for sql in self._source.finish():
+            self._repeat(partial(self._finish, sql))
         if self._noted:
             self._repeat(lambda: self._remote.pipeline(_sequence(f'DROP TABLE IF EXISTS "{NOTE}"')))
         return Loaded(statements, begun.position, len(self._remote.rows("PRAGMA foreign_key_check")))
+
+    def _finish(self, sql: str) -> None:
+        try:
+            self._remote.pipeline(_sequence(sql))
+        except SqlFailed as error:
+            raise CommandError(f"{self._source.path} is imported, but for: {sql}: {error}") from None
 
     def _begun(self, restart: bool) -> Note:
         """Where to begin: an import of this very file that was stopped goes on."""
@@ -112,7 +123,14 @@ class Load:
         digest, memory = self._source.mark()
         note = Note(chunk[-1].position, digest, memory, self._source.path.name)
         pieces = [piece for piece in chunk if piece.sql is not None]
-        if self._repeat(lambda: self._commit(joined(pieces), note), note) is None:
+        try:
+            failed = self._repeat(lambda: self._commit(joined(pieces), note), note)
+        except DatabaseRefused as refusal:
+            if refusal.status != TOO_LARGE:
+                raise
+            largest = max(pieces, key=lambda piece: piece.size)
+            raise CommandError(f"{largest.place}: {size(largest.size)} cannot be sent: {refusal}") from None
+        if failed is None:
             return len(pieces)
         # One by one, to learn which it is.
         while True:

@@ -2,13 +2,17 @@
 
 Three kinds are left out and counted: those that the import does itself (transactions), those that SQLite's own dump
 uses to write to the schema table, and those that a libSQL server refuses. Rows of full-text indexes, which such dumps
-write to the index's inner tables, are turned into ordinary inserts.
+write to the index's inner tables, are turned into ordinary inserts; an index over another table is filled at the end.
+Rows of other virtual tables are there in an inner form only, and are counted.
 """
 
 import re
 import sqlite3
 from typing import Literal, NamedTuple
 
+import msgspec
+
+from dataplane.contents import content_of, is_full_text, quote, refilling
 from runtime.cli.hrana import SqlFailed
 from runtime.cli.import_sql import Statement
 
@@ -34,12 +38,14 @@ _INNER = ("content", "data", "idx", "docsize", "config", "segments", "segdir", "
 _REFUSED_CODES = ("SQLITE_AUTH", "BLOCKED")
 _REFUSED_WORDS = ("reserved for internal use", "not authorized", "may not be modified", "no such table: sqlite_")
 
-Fate = Literal["run", "transaction", "pragma", "internal", "refused"]
+Fate = Literal["run", "transaction", "pragma", "internal", "refused", "unreadable"]
 REASONS = {
     "transaction": "transaction control",
     "pragma": "pragma",
     "internal": "on internal tables",
     "refused": "refused by the server",
+    "unreadable": "rows of virtual tables that a dump has in an inner form only (import the database file itself)",
+    "contentless": "full-text index without content",
 }
 
 
@@ -57,17 +63,38 @@ class Decision(NamedTuple):
 RUN = Decision("run")
 
 
-class Rules:
-    """Decides statement by statement; remembers virtual tables that it has seen."""
+class Virtual(msgspec.Struct, array_like=True):
+    """A virtual table of the dump."""
 
-    def __init__(self, virtual: dict[str, list[str]] | None = None) -> None:
-        self.virtual = virtual or {}
-        """Virtual tables of the dump with their columns, by name; to be given to the next one to go on."""
+    columns: list[str]
+    """Of a full-text table, to insert its rows into; none of others."""
+    content: str | None = None
+    """As `dataplane.contents.content_of` has it."""
+    has_inner_rows: bool = False
+    """The dump has rows of tables that it keeps for itself, which are left out."""
+
+
+class Rules:
+    """Decides statement by statement; remembers virtual tables that it has seen.
+
+    `memory` is that of the rules up to where to go on.
+    """
+
+    def __init__(self, memory: str = "") -> None:
+        self._virtual = msgspec.json.decode(memory or "{}", type=dict[str, Virtual])
         self._plain_inserts: set[bytes] = set()
         """Beginnings of statements that are run as they are, each with its opening parenthesis."""
 
     def __repr__(self) -> str:
-        return f"<Rules [{len(self.virtual)} virtual tables]>"
+        return f"<Rules [{len(self._virtual)} virtual tables]>"
+
+    def memory(self) -> str:
+        """Return what the next ones need to know, empty if that is nothing."""
+        return msgspec.json.encode(self._virtual).decode() if self._virtual else ""
+
+    def fills(self) -> list[str]:
+        """Return what fills the full-text indexes over other tables whose inner rows were left out."""
+        return [refilling(name) for name, table in self._virtual.items() if table.content and table.has_inner_rows]
 
     def decide(self, statement: Statement) -> Decision:
         """Raises `IncompleteDump`."""
@@ -98,7 +125,7 @@ class Rules:
     def _decide_target(self, statement: Statement, head: str) -> Decision:
         if virtual := _VIRTUAL.match(head):
             self._plain_inserts.clear()
-            self.virtual[_name(virtual)] = columns_of(_without_comments(statement.text).decode("utf-8", "replace"))
+            self._virtual[_name(virtual)] = virtual_table(_without_comments(statement.text).decode("utf-8", "replace"))
             return RUN
         target = _TARGET.match(head)
         name = _name(target) if target else ""
@@ -116,27 +143,34 @@ class Rules:
         if row is None:
             return Decision("internal")
         name, sql = (text.replace("''", "'") for text in row.groups())
-        self.virtual[name] = columns_of(sql)
+        self._virtual[name] = virtual_table(sql)
         return Decision("run", sql + ";")
 
     def _inner(self, statement: Statement, name: str, head: str) -> Decision:
         """Tables of a virtual table: its rows are inserted through it, everything else it makes itself."""
         owner, _, part = name.rpartition("_")
-        if owner not in self.virtual or part not in _INNER:
+        table = self._virtual.get(owner)
+        if table is None or part not in _INNER:
             return RUN
-        columns = self.virtual[owner]
-        if part == "content" and columns and head[:6].upper() == "INSERT":
-            names = ", ".join('"' + column.replace('"', '""') + '"' for column in ["rowid", *columns])
-            target = '"' + owner.replace('"', '""') + '"'
+        if head[:6].upper() != "INSERT":
+            return Decision("internal")
+        table.has_inner_rows = True
+        if part == "content" and table.columns:
+            names = ", ".join(map(quote, ["rowid", *table.columns]))
             text = _without_comments(statement.text).decode("utf-8", "replace")
-            return Decision("run", f"INSERT INTO {target}({names}){text[len(head) :]}")
-        return Decision("internal")
+            return Decision("run", f"INSERT INTO {quote(owner)}({names}){text[len(head) :]}")
+        # Of R*Trees, of a full-text table that cannot be understood, and of one without content: one for each row.
+        is_row = part in ("rowid", "content") or (part == "docsize" and table.content == "")
+        return Decision("unreadable" if is_row else "internal")
 
 
-def columns_of(sql: str) -> list[str]:
-    """Return the columns of a full-text table, as SQLite itself reads its definition; none for other modules."""
-    if not re.search(r"\bUSING\s+fts\d", sql, re.IGNORECASE):
-        return []
+def virtual_table(sql: str) -> Virtual:
+    """Return a virtual table by its definition."""
+    return Virtual(_columns_of(sql), content_of(sql)) if is_full_text(sql) else Virtual([])
+
+
+def _columns_of(sql: str) -> list[str]:
+    """Return the columns of a full-text table, as SQLite itself reads its definition; none if it cannot."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute(sql.rstrip().rstrip(";"))

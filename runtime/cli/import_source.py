@@ -5,7 +5,6 @@ position whether what comes before it is what was imported then.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ from runtime.cli.import_sql import Splitter
 READ_BYTES = 256 << 10
 SQLITE_MAGIC = b"SQLite format 3\0"
 ROWS_PER_STATEMENT = 50
+BYTES_PER_STATEMENT = 1 << 20
+"""Or fewer rows, if they are large."""
 MOST_PARAMETERS = 900
 
 
@@ -54,6 +55,10 @@ class Source(Protocol):
 
     def mark(self) -> tuple[str, str]:
         """Digest and memory at the piece that was taken last."""
+        ...
+
+    def finish(self) -> list[str]:
+        """After the last piece: statements still to be run, which may be run twice."""
         ...
 
 
@@ -103,7 +108,7 @@ class SqlFile:
     def pieces(self, position: int, memory: str) -> Iterator[Piece]:
         """After `check(position)`. Raises `CommandError`."""
         if memory:
-            self._rules = Rules(json.loads(memory))
+            self._rules = Rules(memory)
         splitter = Splitter(position, self._line)
         read = position
         with self.path.open("rb") as file:
@@ -131,7 +136,10 @@ class SqlFile:
         except IncompleteDump as error:
             raise CommandError(f"{place}: {error}") from None
         except UnicodeDecodeError:
-            raise CommandError(f"{place}: the text is not UTF-8") from None
+            raise CommandError(
+                f"{place}: this is not UTF-8, and the file is no SQLite database: compressed, encrypted, or a dump of "
+                "texts in another encoding? Importing the database file itself keeps such texts as they are."
+            ) from None
         if decision.fate != "run":
             self.left_out[decision.fate] += 1
             return Piece(None, (), statement.end, place, 0)
@@ -139,7 +147,11 @@ class SqlFile:
 
     def mark(self) -> tuple[str, str]:
         """See `Source`."""
-        return self._digest.hexdigest(), json.dumps(self._rules.virtual) if self._rules.virtual else ""
+        return self._digest.hexdigest(), self._rules.memory()
+
+    def finish(self) -> list[str]:
+        """See `Source`."""
+        return self._rules.fills()
 
 
 class DatabaseFile:
@@ -187,6 +199,10 @@ class DatabaseFile:
         """See `Source`."""
         return self.check(0), ""
 
+    def finish(self) -> list[str]:
+        """See `Source`."""
+        return []
+
     def pieces(self, position: int, memory: str) -> Iterator[Piece]:
         """Raises `CommandError`."""
         import sqlite3
@@ -197,7 +213,7 @@ class DatabaseFile:
             raise CommandError(f"{self.path} cannot be read: {error}") from None
 
     def _everything(self) -> Iterator[Piece]:
-        from dataplane.contents import literal
+        from dataplane.contents import MAKE_STATISTICS, STATISTICS, literal
 
         count = 0
 
@@ -209,13 +225,13 @@ class DatabaseFile:
         for table in self._contents.tables:
             yield plain(table.sql, f"table {table.name}")
             if table.fill is not None:
-                yield plain(table.fill, f"table {table.name}")
-            elif table.copied:
+                continue
+            if table.copied:
                 for piece in self._rows(table, count):
                     count = piece.position
                     yield piece
             else:
-                self.left_out["internal"] += 1
+                self.left_out["contentless"] += 1
         for name, last in self._contents.sequences:
             key = literal(name)
             yield plain(f"DELETE FROM sqlite_sequence WHERE name = {key}", f"sequence of {name}")  # noqa: S608 literals
@@ -223,6 +239,12 @@ class DatabaseFile:
             yield plain(f"INSERT INTO sqlite_sequence (name, seq) VALUES {row}", f"sequence of {name}")  # noqa: S608
         for sql in self._contents.after:
             yield plain(sql, sql.split("(", 1)[0][:60].strip())
+        for name, fill in self._contents.fills:
+            yield plain(fill, f"table {name}")
+        if self._contents.statistics:
+            yield plain(MAKE_STATISTICS, STATISTICS)
+        for found in self._contents.statistics:
+            yield plain(f"INSERT INTO {STATISTICS} VALUES ({', '.join(map(literal, found))})", STATISTICS)  # noqa: S608
         for name in ("user_version", "application_id"):
             if value := getattr(self._contents, name):
                 yield plain(f"PRAGMA {name} = {value}", name)
@@ -234,19 +256,28 @@ class DatabaseFile:
         width = len(cursor.description)
         most = max(1, min(ROWS_PER_STATEMENT, MOST_PARAMETERS // width))
         head = contents.insert(table, rowids=True) + " VALUES "
-        while rows := cursor.fetchmany(most):
-            expressions, args = [], []
-            size = 0
-            for row in rows:
-                marks = []
-                for value in row:
-                    mark, value = _argument(value)
-                    marks.append(mark)
-                    args.append(value)
-                    size += 40 + (len(value) if isinstance(value, (str, bytes)) else 0)
-                expressions.append(f"({','.join(marks)})")
-            count += len(rows)
-            yield Piece(head + ",".join(expressions), args, count, f"{self.path}: table {table.name}", size)
+        expressions: list[str] = []
+        args: list[Value] = []
+        size = 0
+
+        def piece() -> Piece:
+            place = f"{self.path}: table {table.name}"
+            return Piece(head + ",".join(expressions), args, count, place, size)
+
+        for row in cursor:
+            marks = []
+            for value in row:
+                mark, argument = _argument(value)
+                marks.append(mark)
+                args.append(argument)
+                size += 40 + (len(argument) if isinstance(argument, (str, bytes)) else 0)
+            expressions.append(f"({','.join(marks)})")
+            count += 1
+            if len(expressions) == most or size >= BYTES_PER_STATEMENT:
+                yield piece()
+                expressions, args, size = [], [], 0
+        if expressions:
+            yield piece()
 
 
 class _Bytes(bytes):

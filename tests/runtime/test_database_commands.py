@@ -368,10 +368,16 @@ def test_sqlite_dump_with_full_text_search(node: Node, tmp_path: Path) -> None:
         "CREATE TABLE IF NOT EXISTS 'f_content'(id INTEGER PRIMARY KEY, c0, c1);\n"
         "INSERT INTO f_content VALUES(4,'tea','green leaves');\n"
         "CREATE TABLE IF NOT EXISTS 'f_config'(k PRIMARY KEY, v) WITHOUT ROWID;\n"
-        "INSERT INTO f_config VALUES('version',4);\nPRAGMA writable_schema=OFF;\nCOMMIT;\n"
+        "INSERT INTO f_config VALUES('version',4);\n"
+        "CREATE TABLE docs (text);\nINSERT INTO docs VALUES ('black coffee');\n"
+        "INSERT INTO sqlite_schema(type,name,tbl_name,rootpage,sql)"
+        "VALUES('table','x','x',0,'CREATE VIRTUAL TABLE x USING fts5(text, content=''docs'')');\n"
+        "CREATE TABLE IF NOT EXISTS 'x_data'(id INTEGER PRIMARY KEY, block BLOB);\n"
+        "INSERT INTO x_data VALUES(1,X'0102');\nPRAGMA writable_schema=OFF;\nCOMMIT;\n"
     )
     node.cli("databases", "import", "fts-dump", str(tmp_path / "fts.sql"))
     assert values(node, database, "SELECT rowid, title FROM f WHERE f MATCH 'leaves'") == [["4", "tea"]]
+    assert values(node, database, "SELECT rowid FROM x WHERE x MATCH 'coffee'") == [["1"]]
 
 
 def test_a_database_file_is_imported_exactly(node: Node, tmp_path: Path) -> None:
