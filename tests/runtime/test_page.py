@@ -290,6 +290,28 @@ def test_a_suspended_database_says_so(visit: Visit) -> None:
     visit.node.control("DELETE", f"/v1/databases/{created['database_id']}")
 
 
+def test_counting_may_fail(visit: Visit, shop: dict[str, Any]) -> None:
+    page = visit.page
+    visit.sign_in()
+    visit.open("shop")
+    visit.choose("item")
+    count = page.get_by_role("button", name="Count")
+    expect(count).to_be_visible()
+    visit.node.control("POST", f"/v1/databases/{shop['database_id']}/suspend", json={"reason": "unpaid"})
+    count.click()
+    expect(page.get_by_role("alert")).to_contain_text("The database is suspended: unpaid")
+    visit.node.control("POST", f"/v1/databases/{shop['database_id']}/resume")
+
+
+def test_an_address_that_names_nothing_shows_the_databases(visit: Visit) -> None:
+    visit.sign_in()
+    for wrong in ("%zz", "nothing/at/all", "/"):
+        visit.page.goto(f"{visit.node.control_url}/ui/#{wrong}")
+        visit.page.reload()
+        expect(visit.page.get_by_text("Choose a database.")).to_be_visible()
+        expect(visit.page.get_by_label("Operator token")).to_be_hidden()
+
+
 SPLIT = [
     ("SELECT 1;SELECT 2", ["SELECT 1", "SELECT 2"]),
     (" ; -- nothing\n;/* nor; here */", []),

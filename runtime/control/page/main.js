@@ -63,8 +63,12 @@ function signOut() {
 // Where one is
 
 function place() {
-  const parts = location.hash.slice(1).split('/').map(decodeURIComponent);
-  return { database: parts[0] || null, table: parts[1] ?? null };
+  try {
+    const parts = location.hash.slice(1).split('/').map(decodeURIComponent);
+    return { database: parts[0] || null, table: parts[1] ?? null };
+  } catch {
+    return { database: null, table: null }; // an address that was not made here
+  }
 }
 
 function go(database, name) {

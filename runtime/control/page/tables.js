@@ -89,11 +89,15 @@ export class Rows {
     };
     const counting = button('Count', true, async () => {
       counting.disabled = true;
-      const { rows } = await this.#sql.rows(`SELECT count(*) FROM ${identifier(this.#table.name)}`);
-      this.#total = Number(whole(rows[0][0]));
-      place.textContent = where + this.#of();
-      counting.remove();
-      say(place.textContent);
+      try {
+        const { rows } = await this.#sql.rows(`SELECT count(*) FROM ${identifier(this.#table.name)}`);
+        this.#total = Number(whole(rows[0][0]));
+        place.textContent = where + this.#of();
+        counting.remove();
+        say(place.textContent);
+      } catch (error) {
+        counting.replaceWith(errorText(error));
+      }
     });
     const bar = element(
       'div',
