@@ -21,6 +21,7 @@ class FileFacts(NamedTuple):
     """What the files of a database say."""
 
     storage_bytes: int
+    """Of database and log. The wal-index is not counted: it is memory, of the same size whatever is stored."""
     generation: int
     """Checkpoint sequence number of the write-ahead log."""
     frames: int
@@ -35,7 +36,7 @@ def facts(folder: Path) -> FileFacts:
     storage = generation = frames = checkpointed = page = 0
     for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
         try:
-            storage += file.stat().st_size
+            storage += 0 if file.name.endswith("-shm") else file.stat().st_size
             if file.name.endswith("-wal"):
                 with file.open("rb") as stream:
                     header = stream.read(WAL_HEADER.size)
@@ -47,6 +48,22 @@ def facts(folder: Path) -> FileFacts:
         except FileNotFoundError:
             continue  # the last connection was closed meanwhile, which takes it away
     return FileFacts(storage, generation, frames, checkpointed, page)
+
+
+def written(database: Path) -> float | None:
+    """Return the Unix time at which a database was last written to, by its files; None if it has none.
+
+    A log without a frame does not count: opening a database makes one, though it be to read.
+    """
+    found = None
+    for file in (database, database.with_name(database.name + "-wal")):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            continue
+        if status.st_size:
+            found = max(status.st_mtime, found or 0.0)
+    return found
 
 
 def index(data: bytes) -> tuple[int, int]:

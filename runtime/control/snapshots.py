@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from dataplane.messages import FILE_NAME, FromSnapshot, SnapshotFailed, SnapshotTaken
 from runtime.config import Config
+from runtime.control import database_files
 from runtime.control.audit import Audit, of_database
 from runtime.control.problems import Problem
 from runtime.control.serving import Serving
@@ -219,15 +220,8 @@ class Snapshots:
 
     def _changed(self, database_ids: Sequence[str]) -> dict[str, float]:
         """When each database that has a file was last written to."""
-        found: dict[str, float] = {}
-        for database_id in database_ids:
-            for name in (FILE_NAME, FILE_NAME + "-wal"):
-                try:
-                    written = (self._databases / database_id / name).stat().st_mtime
-                except FileNotFoundError:
-                    continue
-                found[database_id] = max(written, found.get(database_id, 0.0))
-        return found
+        found = {key: database_files.written(self._databases / key / FILE_NAME) for key in database_ids}
+        return {key: when for key, when in found.items() if when is not None}
 
     async def _forget_surplus(self, database_id: str, kind: Kind) -> None:
         if kind == "manual":
