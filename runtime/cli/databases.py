@@ -85,7 +85,11 @@ def show(
 ) -> Shown:
     """Show one database. Its status, worker, size, and where its write-ahead log stands."""
     answer = node.get(database_path(node, project, one_of(name, database, "database")))
-    return Shown(answer, lambda: plain(answer["database"]))
+    return Shown(answer, lambda: plain(answer["database"] | {"limits": _own_limits(answer["database"]["limits"])}))
+
+
+def _own_limits(limits: dict[str, Any]) -> str:
+    return ", ".join(f"{limit}={limits[limit]}" for limit in limits["own"]) or "those of the node"
 
 
 @client_command(group, "usage")

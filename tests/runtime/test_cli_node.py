@@ -237,6 +237,8 @@ def test_limits_of_a_database_are_shown_set_and_taken_back(node: Node) -> None:
     arguments = ("max_database_bytes=5000000", "max_streams=20")
     shown = brrrd(node, "databases", "limits", "cli-bounded", *arguments).stdout
     assert re.search(r"max_database_bytes +5\.0 MB +its own", shown) and re.search(r"max_streams +20 +its own", shown)
+    shown = brrrd(node, "databases", "show", "cli-bounded").stdout
+    assert re.search(r"limits +max_database_bytes=5000000, max_streams=20", shown)
     shown = brrrd(node, "databases", "limits", "cli-bounded", "max_streams=default").stdout
     assert "its own" in shown and re.search(r"max_streams +1000 +the node's", shown)
     for wrong, said in (("max_streams=many", "whole number or default"), ("max_cats=default", "no limit max_cats")):
