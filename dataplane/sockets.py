@@ -131,6 +131,8 @@ class ClientSocket:
         self._unanswered: Messages | None = None
         """Once its database is known."""
         self._answered = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None
+        """Ends the connection with its query token, unless another `hello` brings a newer one."""
 
     def __repr__(self) -> str:
         of = self.access.database.database_id if self.access is not None else "no database yet"
@@ -143,7 +145,6 @@ class ClientSocket:
 
     async def run(self) -> None:
         """Serve it to its end. Raises `OSError` when the client is gone."""
-        expiry: asyncio.TimerHandle | None = None
         upstream: Socket | None = None
         try:
             async with asyncio.timeout(HELLO_SECONDS):
@@ -152,9 +153,7 @@ class ClientSocket:
             messages = self._unanswered = self._all_unanswered.open(database_id, partial(self.end, code=TRY_LATER))
             self._watch(partial(self._hold, messages))
             upstream = await self._connect(access, self._subprotocol.route, self._subprotocol.version)
-            if access.expires is not None:
-                left = max(0.0, access.expires - time())
-                expiry = asyncio.get_running_loop().call_later(left, self.end, "The query token has expired")
+            self._keep(access)
             await self._tell({"type": "hello_ok"})
             await self._pump(upstream, messages)
         except SocketClosed as closed:
@@ -164,8 +163,8 @@ class ClientSocket:
         except TimeoutError:
             await self._close(VIOLATION, "No hello was received")
         finally:
-            if expiry is not None:
-                expiry.cancel()
+            if self._expiry is not None:
+                self._expiry.cancel()
             if self._unanswered is not None:
                 self._all_unanswered.close(self._unanswered)
             if upstream is not None:
@@ -179,6 +178,15 @@ class ClientSocket:
             raise SocketClosed(VIOLATION, "The first message has to be hello")
         self.access = await self._check(token)
         return self.access
+
+    def _keep(self, access: Access) -> None:
+        """Serve the connection for as long as this access is good."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if access.expires is not None:
+            left = max(0.0, access.expires - time())
+            self._expiry = asyncio.get_running_loop().call_later(left, self.end, "The query token has expired")
 
     async def _check(self, token: str | None) -> Access:
         try:
@@ -209,6 +217,7 @@ class ClientSocket:
                     raise SocketClosed(VIOLATION, "A WebSocket cannot change its database: open another one")
                 if access.read_only != self.access.read_only:
                     raise SocketClosed(VIOLATION, "A WebSocket cannot change its rights: open another one")
+                self._keep(access)
                 await self._tell({"type": "hello_ok"})
                 continue
             _end(self._all_unanswered.add(messages, len(data) + MESSAGE_BYTES))

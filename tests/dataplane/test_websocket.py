@@ -334,6 +334,24 @@ async def test_rotation_suspension_and_expiry_end_open_connections(plane: Plane)
         assert await client.closed() == (1008, "The query token has expired")
 
 
+async def test_another_hello_with_a_newer_token_keeps_a_connection(plane: Plane) -> None:
+    def token(seconds: int) -> str:
+        return new_query_token(
+            KEY, database_id=MAIN, epoch=1, ttl_seconds=seconds, audience="a", access="rw", now=time.time()
+        )
+
+    old = token(3)
+    async with greeted(plane, old) as client, greeted(plane, old) as neglected:
+        client.send({"type": "hello", "jwt": token(60)})
+        assert (await client.answer())["type"] == "hello_ok"
+        assert (await neglected.closed())[0] == 1008
+        client.request(1, "open_stream", stream_id=1)
+        assert (await client.answer())["type"] == "response_ok"
+        client.send({"type": "hello", "jwt": token(1)})
+        assert (await client.answer())["type"] == "hello_ok"
+        assert await client.closed() == (1008, "The query token has expired")
+
+
 async def test_the_worker_closes_connections_when_its_database_is_dropped_or_it_dies(plane: Plane) -> None:
     async with greeted(plane) as client:
         client.request(1, "open_stream", stream_id=1)
