@@ -65,6 +65,8 @@ class Source(Protocol):
 def open_source(path: Path) -> Source:
     """Return the source for a file by what is in it. Raises `CommandError`."""
     try:
+        if str(path) == "-" or path.is_fifo() or path.is_char_device():
+            raise CommandError(f"{path} is no file: an import needs one, in which it can go on after it was stopped")
         with path.open("rb") as file:
             head = file.read(16)
         size = path.stat().st_size

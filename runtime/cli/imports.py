@@ -46,11 +46,15 @@ def load(
             raise typer.BadParameter("name the database and the file")
         name, file = None, Path(name_or_file)
     source = open_source(file)
-    with (
-        open_database(node, name, project, url, db_token, reason="brrrd databases import") as remote,
-        _progress(source) as moved,
-    ):
-        loaded = Load(remote, source, moved).run(restart=restart)
+    try:
+        with (
+            open_database(node, name, project, url, db_token, reason="brrrd databases import") as remote,
+            _progress(source) as moved,
+        ):
+            loaded = Load(remote, source, moved).run(restart=restart)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        raise
     data = {
         "statements": loaded.statements,
         "resumed_at": loaded.resumed_at,

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sqlite3
 import subprocess
 import time
@@ -486,6 +487,20 @@ def test_an_import_survives_kills_of_the_database_worker_and_of_itself(
     assert values(node, database, "SELECT count(*), count(DISTINCT n) FROM t") == [[str(count), str(count)]]
 
 
+def test_an_import_that_is_interrupted_says_how_to_go_on(node: Node, tmp_path: Path) -> None:
+    database = node.create_database("interrupted")
+    file = tmp_path / "big.sql"
+    file.write_text("CREATE TABLE t (n);\n" + "INSERT INTO t VALUES (zeroblob(1000));\n" * 100_000)
+    arguments = [str(BRRRD), "databases", "import", "interrupted", str(file)]
+    running = subprocess.Popen(arguments, env=environment(node), stderr=subprocess.PIPE, text=True)
+    eventually(30, lambda: bool(values(node, database, "SELECT 1 FROM sqlite_schema WHERE name = '_brrrd_import'")))
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert (running.returncode, said.strip()) == (130, "Stopped. The same command goes on where it was.")
+    assert node.cli_json("databases", "import", "interrupted", str(file))["resumed_at"] > 0
+    assert values(node, database, "SELECT count(*) FROM t") == [["100000"]]
+
+
 def test_files_that_cannot_be_imported_are_named(node: Node, tmp_path: Path) -> None:
     node.create_database("bad-files")
 
@@ -501,6 +516,11 @@ def test_files_that_cannot_be_imported_are_named(node: Node, tmp_path: Path) -> 
     assert "UTF-16" in attempt("utf16.sql", "SELECT 1;".encode("utf-16"))
     assert "ROLLBACK" in attempt("rolled.sql", b"BEGIN;\nROLLBACK; -- due to errors\n")
     assert "cannot be read" in attempt("torn.db", b"SQLite format 3\0" + b"\xff" * 5000)
+    pipe = subprocess.run(
+        [str(BRRRD), "databases", "import", "bad-files", "/dev/stdin"],
+        env=environment(node), input="SELECT 1;", capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (pipe.returncode, pipe.stderr[:31]) == (1, "brrrd: /dev/stdin is no file: a")
 
 
 # Backup and restore
