@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
+from dataplane.throttle import SECONDS_PER_FAILURE
 from dataplane.tokens import new_database_token
 from isolates.wire import MAX_DATA_BYTES, WINDOW_BYTES
 from router.egress.databases import MAX_HELD_BYTES
@@ -293,7 +294,7 @@ async def test_wrong_tokens_of_an_app_slow_down_that_app(node: Node) -> None:
         answer = await host.fetch("POST", url, [("authorization", f"Bearer wrong-{number}")])
         statuses.append(answer.status)
     assert statuses == [401] * 20 + [429] * 5
-    assert answer.header("retry-after") == "1"
+    assert 0 < int(answer.header("retry-after") or 0) <= SECONDS_PER_FAILURE
     assert (await node.run("SELECT 1")).status == 200
     neighbour = await node.egress.host_of("app-4", SubrequestLimits())
     assert (await neighbour.fetch("POST", url, [("authorization", "Bearer wrong")])).status == 401
