@@ -43,6 +43,7 @@ _ROUTES = {
 _PROBES = {"v1": b"Hello, this is HTTP API v1 (Hrana over HTTP)", "v2": b"Hello, this is HTTP API v2 (Hrana over HTTP)"}
 _PROBES["v3"] = b"Hello, this is HTTP API v3 (Hrana over HTTP)"
 _PROBES["v3-protobuf"] = b"Hello, this is HTTP API v3 with Protobuf (Hrana over HTTP)"
+_KNOWN = frozenset((*_ROUTES, *_PROBES, "dump", "health", "version", "v1/jobs"))
 _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"*"),
@@ -177,11 +178,11 @@ class Endpoints:
 
         `path` is percent-decoded, `client` is whom wrong tokens are counted for, `now` is Unix time.
         """
+        target = parse_path(path)
+        if target is None or target.endpoint not in _KNOWN:
+            raise not_found()
         if method == "OPTIONS":
             return Whole(204, _PREFLIGHT, b"")
-        target = parse_path(path)
-        if target is None:
-            raise not_found()
         if method == "POST":
             route = _ROUTES.get(target.endpoint)
             if route is None:

@@ -136,7 +136,9 @@ async def test_nothing_but_database_paths_is_served(plane: Plane) -> None:
     for path in ("/", "/docs", "/metrics", "/v1", "/v1/projects", f"/v1/{MAIN}", f"/v1/{MAIN}/nope", "/openapi.json"):
         assert (await plane.http.get(path)).status_code == 404, path
         # POST to the root is the first protocol's only endpoint.
-        assert (await plane.http.post(path)).status_code == (401 if path in ("/v1", f"/v1/{MAIN}") else 404), path
+        known = path in ("/v1", f"/v1/{MAIN}")
+        assert (await plane.http.post(path)).status_code == (401 if known else 404), path
+        assert (await plane.http.options(path)).status_code == (204 if known else 404), path
     assert (await plane.http.get("/v1/v1/jobs")).json() == {"error": "Invalid namespace"}
 
 
