@@ -15,7 +15,7 @@ from typing import Any
 
 from dataplane import functions
 from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
-from dataplane.errors import SqlError, code_names
+from dataplane.errors import SqlError, amount, code_names
 from dataplane.statements import Statements
 from runtime import priority
 
@@ -224,7 +224,7 @@ class Connection:
         if primary == "SQLITE_TOOBIG":
             where = f" (the limit of one value or row is {self._max_row_bytes:,} bytes)"
         if primary == "SQLITE_FULL":
-            database = f"of one database is {self._max_bytes >> 20} MiB, " if self._max_bytes else ""
+            database = f"of one database is {amount(self._max_bytes)}, " if self._max_bytes else ""
             where = f" (the limit {database}of the temporary tables of one stream {_TEMP_MIB} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
 

@@ -10,7 +10,7 @@ from functools import partial
 from operator import itemgetter
 
 from dataplane.database import Database
-from dataplane.errors import HttpError
+from dataplane.errors import HttpError, amount
 from dataplane.limits import Limits
 from dataplane.service import Service
 from dataplane.sessions import VIOLATION
@@ -89,7 +89,7 @@ class Enforcement:
         for session in service.sessions:
             opened = session.oldest_cursor()
             if opened is not None and session.head.database_id == database.database_id:
-                why = f"An open cursor held up {self._limits.max_held_wal_bytes >> 20} MiB of the log, the limit"
+                why = f"An open cursor held up {amount(self._limits.max_held_wal_bytes)} of the log, the limit"
                 waiting.append((opened, partial(session.fail, VIOLATION, why)))
         if waiting:
             log.info("a cursor on database %s was ended: it held up the WAL", database.database_id)

@@ -132,6 +132,11 @@ class HttpError(Exception):
         return document if self.extended_code is None else document | {"extended_code": self.extended_code}
 
 
+def amount(count: int) -> str:
+    """Return a number of bytes as a limit is told: exactly, since whoever set it has to find it again."""
+    return f"{count:,} bytes" if count % (1 << 20) else f"{count >> 20} MiB"
+
+
 def suspended(reason: str) -> SqlError:
     """Return the error of everything that a suspended database is asked for."""
     return SqlError("BLOCKED", f"The database is suspended: {reason}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from dataplane.connection import Connection
-from dataplane.errors import SqlError
+from dataplane.errors import SqlError, amount
 from dataplane.formats import JSON
 from dataplane.limits import Limits
 from dataplane.stored_sql import StoredSql
@@ -138,7 +138,7 @@ class Stream:
         self.answer_bytes += size
         limit = self.limits.max_answer_bytes
         if self.answer_bytes > limit:
-            message = f"The answer exceeds {limit >> 20} MiB: select less, or read it through a cursor"
+            message = f"The answer exceeds {amount(limit)}: select less, or read it through a cursor"
             raise SqlError("RESPONSE_TOO_LARGE", message)
 
     def forget_stored(self) -> None:

@@ -72,8 +72,9 @@ async def test_a_database_may_have_limits_of_its_own(plane: Plane) -> None:
     )
     assert [(await plane.execute(fill))["affected_row_count"] for _ in range(2)] == [1, 1]
     full = await plane.failure(fill)
-    assert full["code"] == "SQLITE_FULL"
-    assert (await plane.failure("SELECT * FROM t"))["code"] == "RESPONSE_TOO_LARGE"
+    assert full["code"] == "SQLITE_FULL" and "the limit of one database is 300,000 bytes" in full["message"]
+    large = await plane.failure("SELECT * FROM t")
+    assert large["code"] == "RESPONSE_TOO_LARGE" and "exceeds 50,000 bytes" in large["message"]
     assert (await plane.failure("SELECT zeroblob(200001)"))["code"] == "SQLITE_TOOBIG"
     assert (await plane.failure("SELECT 1" + " " * 1_000))["code"] == "SQL_INPUT_ERROR"
     # A stream that was open keeps what it has, and is held to them from its next request on.
