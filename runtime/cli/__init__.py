@@ -4,7 +4,11 @@
 client, tables, the node itself) is imported by the command that needs it.
 """
 
+import errno
+import os
 import sys
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
@@ -18,3 +22,10 @@ def main() -> None:
     except CommandError as error:
         print(f"brrrd: {escaped(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(f"brrrd: cannot write: {error.strerror}", file=sys.stderr)
+        # What is left in the buffer has no place to go at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

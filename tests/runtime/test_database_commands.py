@@ -287,6 +287,17 @@ def test_a_terminal_does_not_obey_what_is_in_a_database(node: Node) -> None:
     assert terminal.end() == 0
 
 
+def test_output_without_room_is_told_in_a_sentence(node: Node) -> None:
+    node.create_database("sh-full")
+    for command in (["shell", "sh-full", "SELECT 1"], ["dump", "sh-full"], ["list"]):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [str(BRRRD), "databases", *command],
+                env=environment(node), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            )  # fmt: skip
+        assert (done.returncode, done.stderr) == (1, "brrrd: cannot write: No space left on device\n")
+
+
 # Dump and import
 
 
