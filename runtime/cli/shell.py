@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -34,7 +34,7 @@ _TABLES = (
     "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
     "ORDER BY name"
 )
-_SCHEMA = "SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL AND {condition} ORDER BY rowid"
+_SCHEMA = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND {condition} ORDER BY rowid"
 READ_CHARACTERS = 64 << 10
 Choice = TypeVar("Choice", bound=str)
 
@@ -205,18 +205,20 @@ class Shell:
             raise CommandError(f"{line} is no command of this shell. Type .help to see them.")
 
     def _schema(self, table: str) -> None:
+        from dataplane.contents import statement
+
         if not table:
-            self._lines(_SCHEMA.format(condition="name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"))
+            self._lines(_SCHEMA.format(condition="name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"), statement)
             return
         literal = "'" + table.strip("\"'").replace("'", "''") + "'"
-        if not self._lines(_SCHEMA.format(condition=f"lower(tbl_name) = lower({literal})")):
+        if not self._lines(_SCHEMA.format(condition=f"lower(tbl_name) = lower({literal})"), statement):
             raise CommandError(f"There is no table {table}. Type .tables to see them.")
 
-    def _lines(self, sql: str) -> int:
+    def _lines(self, sql: str, shown: Callable[[str], str] = str) -> int:
         count = 0
         with self.session.run(sql) as result:
             for row in result.rows():
-                self._out.write(f"{row[0]!s}\n")
+                self._out.write(f"{shown(str(row[0]))}\n")
                 count += 1
         self._out.flush()
         return count

@@ -56,9 +56,12 @@ COMMIT;
 SELECT * FROM t ORDER BY n;
 .tables
 .schema t
+CREATE VIEW v AS SELECT n FROM t -- of t
+;
+.schema v
 SELECT 'no semicolon at the end'"""
     assert shell(node, "sh-stdin", stdin=text).stdout == (
-        "n,s\n1,one;\n2,\nt\nCREATE TABLE t (n INTEGER,\n  s TEXT);\n"
+        "n,s\n1,one;\n2,\nt\nCREATE TABLE t (n INTEGER,\n  s TEXT);\nCREATE VIEW v AS SELECT n FROM t -- of t\n;\n"
         "'no semicolon at the end'\nno semicolon at the end\n"
     )
 
