@@ -21,7 +21,8 @@ from dataplane.messages import Catalog, Database
 AccessKind = Literal["rw", "ro"]
 MAX_TTL_SECONDS = 3600
 _QUERY_PREFIX = "q."
-_MAX_TOKEN_CHARACTERS = 1024
+_MAX_TOKEN_CHARACTERS = 2048
+"""More than any that is issued: an audience has up to 200 characters, of four bytes perhaps."""
 
 
 class Access(msgspec.Struct, frozen=True):

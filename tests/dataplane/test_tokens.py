@@ -35,6 +35,12 @@ def test_a_query_token_carries_its_rights_and_time() -> None:
     assert (access.read_only, access.audience, access.expires) == (True, "a", NOW + 60)
 
 
+@pytest.mark.parametrize("audience", ["", "x" * 200, "😀" * 200])
+def test_any_audience_fits_into_a_token(audience: str) -> None:
+    token = new_query_token(KEY, database_id=NAME, epoch=3, ttl_seconds=60, audience=audience, access="rw", now=NOW)
+    assert verify(token, catalog("x"), KEY, NOW).audience == audience
+
+
 def test_the_life_of_a_query_token_is_clamped() -> None:
     assert verify(query(1e9), catalog("x"), KEY, NOW).expires == NOW + 3600
     assert verify(query(-5), catalog("x"), KEY, NOW).expires == NOW + 1
