@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 120.0
+STREAM_GONE = ("STREAM_EXPIRED", "BATON_INVALID")
+"""Codes of a stream that is no more: it was idle for too long, or the token was rotated since."""
 _PROBE = {"condition": {"type": "is_autocommit"}, "stmt": {"sql": "SELECT 1", "want_rows": False}}
 
 Value = int | float | str | bytes | None
@@ -236,7 +238,8 @@ class Session:
                 result.start()
                 yield result
             finally:
-                self.in_transaction = result.finished and not result.autocommit
+                # Refused as a whole, the batch has not come to where it tells.
+                self.in_transaction = result.finished and not result.autocommit and not result.refused
                 if not result.finished:
                     self._baton = None
 
@@ -248,7 +251,7 @@ class Session:
         try:
             entries = context.__enter__()
         except DatabaseRefused as refusal:
-            if refusal.code != "STREAM_EXPIRED" or not retry:
+            if refusal.code not in STREAM_GONE or not retry:
                 if self.in_transaction:
                     self.in_transaction = False
                     raise CommandError(f"{refusal}. The open transaction was rolled back.") from None
@@ -273,6 +276,8 @@ class Result:
         self._entries = entries
         self._failure: SqlFailed | None = None
         self.finished = False
+        self.refused = False
+        """No statement was run, as of a database that is suspended."""
         self.autocommit = False
         self.columns: Sequence[str] = []
         self.summary = Summary(0, None)
@@ -317,3 +322,4 @@ class Result:
             self.autocommit = True
         elif kind == "step_error" or kind == "error":
             self._failure = self._failure or SqlFailed(entry["error"])
+            self.refused = self.refused or kind == "error"

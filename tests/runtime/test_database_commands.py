@@ -290,6 +290,30 @@ def test_a_terminal_does_not_obey_what_is_in_a_database(node: Node) -> None:
     assert terminal.end() == 0
 
 
+def test_a_shell_goes_on_after_a_rotation_and_a_suspension(node: Node) -> None:
+    created = node.create_database("sh-changed")
+    path = f"/v1/databases/{created['database_id']}"
+    terminal = Terminal(node, "sh-changed")
+    terminal.expect("sh-changed> $")
+
+    def run(sql: str, prompt: str = "sh-changed> $") -> str:
+        terminal.type(f"{sql}\n")
+        return terminal.expect(rf";(.*\n)+{prompt}")
+
+    node.control("POST", f"{path}/token/rotate", json={})
+    assert "4\n-\n4\n" in run("SELECT 4;")
+    run("BEGIN;", r"sh-changed\*> $")
+    node.control("POST", f"{path}/token/rotate", json={})
+    assert "The open transaction was rolled back." in run("SELECT 5;")
+    run("SELECT 6;")
+    node.control("POST", f"{path}/suspend", json={"reason": "unpaid"})
+    assert "Error: The database is suspended: unpaid" in run("SELECT 7;")
+    node.control("POST", f"{path}/resume", json={})
+    assert "8\n-\n8\n" in run("SELECT 8;")
+    terminal.type(".quit\n")
+    assert terminal.end() == 0
+
+
 def test_output_without_room_is_told_in_a_sentence(node: Node) -> None:
     node.create_database("sh-full")
     for command in (["shell", "sh-full", "SELECT 1"], ["dump", "sh-full"], ["list"]):
