@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from runtime.cli.plain_text import escaped
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -59,7 +61,7 @@ def text(value: Any) -> str:
         return ", ".join(text(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{label(key)} {text(item)}" for key, item in value.items())
-    return str(value)
+    return escaped(str(value))
 
 
 def moment(value: Any) -> str:

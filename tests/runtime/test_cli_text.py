@@ -46,7 +46,15 @@ def test_an_object_is_shown_field_by_field() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "-"), ([], "-"), (True, "yes"), (0, "0"), (["a", 1], "a, 1"), ({"a": 1, "b": None}, "a 1, b -")],
+    [
+        (None, "-"),
+        ([], "-"),
+        (True, "yes"),
+        (0, "0"),
+        (["a", 1], "a, 1"),
+        ({"a": 1, "b": None}, "a 1, b -"),
+        ("\x1b[2J\u202e", r"\x1b[2J\u202e"),
+    ],
 )
 def test_cells(value: Any, expected: str) -> None:
     assert text(value) == expected
