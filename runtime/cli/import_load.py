@@ -1,7 +1,8 @@
 """Sends an import's pieces in chunks, each one transaction that also notes how far the import is.
 
-The note is a row of a table in the database itself, written with the chunk it is about: whatever breaks in between,
-what the note says is what is there, and no statement runs twice. The table goes at the end.
+The note is the row of a table in the database itself, written with the chunk it is about: whatever breaks in between,
+what the note says is what is there. It takes the place of the note before, or the chunk fails: so no statement runs
+twice, though a request be repeated that was not lost, or the same import run twice at once. The table goes at the end.
 """
 
 import time
@@ -17,6 +18,11 @@ from runtime.cli.import_source import Piece, Source
 from runtime.cli.tables import size
 
 NOTE = "_brrrd_import"
+_NOTE_TABLE = (
+    f'CREATE TABLE "{NOTE}" '
+    "(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER, digest TEXT, memory TEXT, source TEXT)"
+)
+"""A second row would be number 2."""
 CHUNK_BYTES = 1 << 20
 CHUNK_PIECES = 2000
 ATTEMPTS = 6
@@ -33,6 +39,10 @@ class Note(NamedTuple):
     digest: str
     memory: str
     source: str
+
+
+class Overtaken(Exception):
+    """The note is another one than the chunk is to come after."""
 
 
 class Loaded(NamedTuple):
@@ -55,6 +65,8 @@ class Load:
         self._on_progress = on_progress
         self._noted = False
         """The note's table is there."""
+        self._position = 0
+        """That of the note."""
 
     def __repr__(self) -> str:
         return f"<Load of {self._source!r} into {self._remote!r}>"
@@ -62,9 +74,11 @@ class Load:
     def run(self, *, restart: bool = False) -> Loaded:
         """Import everything that is not there yet. Raises `CommandError`."""
         begun = self._begun(restart)
+        self._position = begun.position
         statements = 0
         for chunk in self._chunks(begun):
-            statements += self._send(chunk, begun.position)
+            statements += self._send(chunk)
+            self._position = chunk[-1].position
             self._on_progress(chunk[-1].position)
         for sql in self._source.finish():
             self._repeat(partial(self._finish, sql))
@@ -118,13 +132,13 @@ class Load:
         if chunk:
             yield chunk
 
-    def _send(self, chunk: list[Piece], begun: int) -> int:
+    def _send(self, chunk: list[Piece]) -> int:
         """Run one chunk; what the server refuses is left out. Returns how many statements ran."""
         digest, memory = self._source.mark()
         note = Note(chunk[-1].position, digest, memory, self._source.path.name)
         pieces = [piece for piece in chunk if piece.sql is not None]
         try:
-            failed = self._repeat(lambda: self._commit(joined(pieces), note), note)
+            failed = self._run(joined(pieces), note)
         except DatabaseRefused as refusal:
             if refusal.status != TOO_LARGE:
                 raise
@@ -134,7 +148,7 @@ class Load:
             return len(pieces)
         # One by one, to learn which it is.
         while True:
-            failed = self._repeat(lambda: self._commit(pieces, note), note)
+            failed = self._run(pieces, note)
             if failed is None:
                 return len(pieces)
             number, error = failed
@@ -143,26 +157,46 @@ class Load:
             self._source.left_out["refused"] += 1
             del pieces[number]
 
+    def _run(self, pieces: list[Piece], note: Note) -> tuple[int, SqlFailed] | None:
+        """Run the pieces in one transaction, once; None, or the number of the piece that failed. Then none has run."""
+        try:
+            failed: tuple[int, SqlFailed] | None = self._repeat(lambda: self._commit(pieces, note), note)
+        except Overtaken:
+            there = self._note()
+            if there == note:
+                return None  # a request of which the answer was lost had taken effect after all
+            raise CommandError(
+                "another import into this database came in between, and has ended. What it brought is there."
+                if there is None
+                else "another import into this database is under way. "
+                "If it is stopped before its end, this command goes on where it was."
+            ) from None
+        return failed
+
     def _commit(self, pieces: list[Piece], note: Note) -> tuple[int, SqlFailed] | None:
-        """Run the pieces in one transaction; None, or the number of the piece that failed, and then none has run."""
+        """As `_run`, but `Overtaken` if the note is not the one before these pieces."""
         steps: list[dict[str, Any]] = [{"stmt": {"sql": "BEGIN IMMEDIATE"}}]
+        if not self._noted:
+            steps.append(_after(steps, {"sql": _NOTE_TABLE}))
+        before = to_wire(self._position)
+        steps.append(_after(steps, {"sql": f'DELETE FROM "{NOTE}" WHERE position = ?', "args": [before]}))  # noqa: S608
+        values = [to_wire(value) for value in note]
+        insert = f'INSERT INTO "{NOTE}" (position, digest, memory, source) VALUES (?, ?, ?, ?)'  # noqa: S608
+        steps.append(_after(steps, {"sql": insert, "args": values}))
+        first = len(steps)
         for piece in pieces:
             stmt = {"sql": piece.sql, "args": [to_wire(value) for value in piece.args], "want_rows": False}
             steps.append(_after(steps, stmt))
-        if not self._noted:
-            table = f'CREATE TABLE "{NOTE}" (position INTEGER, digest TEXT, memory TEXT, source TEXT)'
-            steps.append(_after(steps, {"sql": table}))
-        steps.append(_after(steps, {"sql": f'DELETE FROM "{NOTE}"'}))  # noqa: S608 a constant
-        values = [to_wire(value) for value in note]
-        steps.append(_after(steps, {"sql": f'INSERT INTO "{NOTE}" VALUES (?, ?, ?, ?)', "args": values}))  # noqa: S608
         steps.append(_after(steps, {"sql": "COMMIT"}))
         result = self._remote.pipeline(_FOREIGN_KEYS_OFF, {"type": "batch", "batch": {"steps": steps}})[1]["result"]
         for number, error in enumerate(result["step_errors"]):
             if error is None:
                 continue
             failure = SqlFailed(error)
-            if 0 < number <= len(pieces):
-                return number - 1, failure
+            if first <= number < first + len(pieces):
+                return number - first, failure
+            if number < first and (failure.code == "SQLITE_CONSTRAINT" or NOTE in str(failure)):
+                raise Overtaken
             raise failure
         self._noted = True
         return None

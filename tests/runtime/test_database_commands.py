@@ -10,11 +10,16 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runtime.cli.errors import CommandError
+from runtime.cli.hrana import Remote
+from runtime.cli.import_load import CHUNK_PIECES, Load
+from runtime.cli.import_source import open_source
 from tests.node_server import BRRRD, Node, eventually
 
 
@@ -523,6 +528,41 @@ def test_an_import_survives_kills_of_the_database_worker_and_of_itself(
     assert second.returncode == 0, second.stderr
     assert json.loads(second.stdout)["resumed_at"] > 0
     assert values(node, database, "SELECT count(*), count(DISTINCT n) FROM t") == [[str(count), str(count)]]
+
+
+class Stopped(Exception):
+    """An import ends here, as if it were killed."""
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 4])
+def test_the_same_import_twice_at_once_runs_nothing_twice(node: Node, tmp_path: Path, chunks: int) -> None:
+    created = node.create_database(f"twice-{chunks}")
+    node.sql(created, "CREATE TABLE t (n)")
+    file = tmp_path / "rows.sql"
+    file.write_text("".join(f"INSERT INTO t VALUES ({number});\n" for number in range(4 * CHUNK_PIECES)))
+    left = chunks
+
+    def stop(_: int) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise Stopped
+
+    def meanwhile(_: int) -> None:
+        if left:
+            with suppress(Stopped):
+                Load(remote, open_source(file), stop).run()
+
+    with Remote(created["database_url"], lambda _: created["database_token"]) as remote:
+        if chunks == 1:
+            # What the other one has run is what this one would: it goes on after it.
+            Load(remote, open_source(file), meanwhile).run()
+        else:
+            with pytest.raises(CommandError, match="is under way" if chunks < 3 else "has ended"):
+                Load(remote, open_source(file), meanwhile).run()
+            if chunks < 3:
+                Load(remote, open_source(file), lambda _: None).run()
+    assert values(node, created, "SELECT count(*), count(DISTINCT n) FROM t") == [[str(4 * CHUNK_PIECES)] * 2]
 
 
 def test_an_import_that_is_interrupted_says_how_to_go_on(node: Node, tmp_path: Path) -> None:
