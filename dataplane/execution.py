@@ -153,11 +153,12 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
         finally:
             del failure  # its traceback holds this frame, which would hold it
     finally:
+        # Whatever came of it: what it read is used, and is not the next run's.
+        read, written = statement.counters()
+        stream.rows_read += read
+        stream.rows_written += written
         statement.reset()
         statement.in_use = False
-    read, written = statement.counters()
-    stream.rows_read += read
-    stream.rows_written += written
     now = monotonic()
     seconds = now - started
     changed = not readonly and connection.total_changes != changes

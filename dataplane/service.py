@@ -396,6 +396,9 @@ class Service:
         self.streams.remove(stream)
         stream.forget_stored()
         database = stream.database
+        if stream.queries or stream.rows_read:
+            database.usage.take(stream, 0, 0)  # of a cursor that ended with its connection
+            self.reports.use(database)
         self._give_connection_back(stream)
         if database.writers.holder is not None:
             self.give_turn_back(stream)

@@ -7,7 +7,7 @@ import random
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import pytest
 from dataplane.front import DataPlane
 from dataplane.messages import Drop
 from runtime import interrupts, priority
-from tests.dataplane.plane import ENDLESS, MAIN, OTHER, STUCK, Plane, execute
+from tests.dataplane.plane import ENDLESS, MAIN, OTHER, STUCK, Plane, execute, serve_plane
+from tests.dataplane.test_websocket import greeted
 from tests.node_server import eventually
 
 CLOSE = {"type": "close"}
@@ -34,6 +35,45 @@ async def test_counters_of_each_database_are_reported(plane: Plane) -> None:
     assert stats.databases[MAIN].rows_read >= 2
     assert stats.databases[MAIN].storage_bytes > 0
     assert OTHER not in stats.databases
+
+
+@pytest.fixture
+async def terse_plane() -> AsyncIterator[Plane]:
+    async with serve_plane(max_answer_bytes=1 << 20) as plane:
+        yield plane
+
+
+async def test_what_statements_used_is_counted_though_they_came_to_no_end(terse_plane: Plane) -> None:
+    plane, fill = terse_plane, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+    await plane.execute("CREATE TABLE t (a)")
+    await plane.execute(fill + "INSERT INTO t SELECT printf('%.500c', 'x') FROM n")
+    before = (await plane.worker.stats(lambda stats: stats.databases[MAIN].queries == 2)).databases[MAIN].rows_read
+
+    # One that fails, and the same one again on the same connection.
+    whole, counted = execute("SELECT a FROM t"), execute("SELECT a FROM t", want_rows=False)
+    answer = await plane.requests(whole, counted, CLOSE)
+    assert answer["results"][0]["error"]["code"] == "RESPONSE_TOO_LARGE"
+    assert answer["results"][1]["response"]["result"]["rows_read"] == 20000
+    stats = await plane.worker.stats(lambda stats: stats.databases[MAIN].queries == 4)
+    failed = stats.databases[MAIN].rows_read - before - 20000
+    assert 1000 < failed < 20000
+
+    # Cursors that nobody reads to the end.
+    before = stats.databases[MAIN].rows_read
+    batch = {"steps": [{"stmt": {"sql": "SELECT x.a FROM t AS x, t AS y"}}]}
+    headers = {"authorization": f"Bearer {plane.tokens[MAIN]}"}
+    async with plane.http.stream("POST", f"/v1/{MAIN}/v3/cursor", json={"batch": batch}, headers=headers) as response:
+        await anext(response.aiter_bytes())
+    stats = await plane.worker.stats(lambda stats: stats.databases[MAIN].queries == 5)
+    assert stats.databases[MAIN].rows_read > before
+    before = stats.databases[MAIN].rows_read
+    async with greeted(plane) as client:
+        client.request(1, "open_stream", stream_id=1)
+        client.request(2, "open_cursor", stream_id=1, cursor_id=1, batch=batch)
+        client.request(3, "fetch_cursor", cursor_id=1, max_count=1)
+        assert [(await client.answer())["type"] for _ in range(3)] == ["response_ok"] * 3
+    stats = await plane.worker.stats(lambda stats: stats.databases[MAIN].queries == 6 and stats.streams == 0)
+    assert stats.databases[MAIN].rows_read > before
 
 
 async def test_bytes_are_counted_over_http_and_websockets(plane: Plane) -> None:
