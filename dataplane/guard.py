@@ -33,12 +33,15 @@ FORBIDDEN_FUNCTIONS = frozenset(
         # Writes to the server's log.
         "sqlite_log",
         # Extensions that come with the engine's package and that libSQL's server does not have. Their code is not made
-        # for hostile arguments: the first four write beyond their memory, regular expressions recurse as deep as the
-        # pattern is nested, the others take memory that no limit counts.
+        # for hostile arguments: the first four write beyond their memory, the next two read beyond that of a text,
+        # which may be another database's, regular expressions recurse as deep as the pattern is nested, the others take
+        # memory that no limit counts.
         "padc",
         "padl",
         "padr",
         "replicate",
+        "charindex",
+        "rightstr",
         "regexp",
         "regexpi",
         "lower_quartile",

@@ -32,6 +32,8 @@ REFUSED = [
     "SELECT sqlite3mc_config('cipher')",
     "SELECT replicate('x', 4294967296)",
     "SELECT padl('x', 4294967296), padr('x', 4294967296), padc('x', 4294967296)",
+    "SELECT rightstr('abc', -1000000000)",
+    "SELECT charindex(x'ff', 'abc', 1000000000)",
     "SELECT 'x' REGEXP hex(zeroblob(1000000))",
     "SELECT median(1)",
     "PRAGMA key = 'x'",
