@@ -80,6 +80,10 @@ class Connection:
         """Called every `PROGRESS_STEPS` steps while a statement runs; True ends it with SQLITE_INTERRUPT."""
         self.on_commit: Callable[[int], None] | None = None
         """Called after each commit with the frames that the WAL has, to look after checkpoints."""
+        self.on_compile: Callable[[], object] | None = None
+        """Called before SQL is compiled, which may take as long as running it."""
+        self.why_ended: Callable[[], SqlError] | None = None
+        """Called for the error of what was ended with SQLITE_INTERRUPT."""
         self.session_changed = False
         """Settings or temporary objects of this connection differ from those of a new one."""
         self.pristine = True
@@ -216,6 +220,8 @@ class Connection:
             return outdated
         if code & 0xFF in (_AUTH, _ERROR) and refusal:  # a function that is refused makes the latter
             return SqlError("SQL_PARSE_ERROR", f"SQL not allowed: {refusal}", "SQLITE_AUTH")
+        if primary == "SQLITE_INTERRUPT" and self.why_ended is not None:
+            return self.why_ended()
         message = engine.errmsg(handle).decode("utf-8", "replace")
         offset = engine.error_offset(handle)
         where = f" (at offset {offset})" if offset >= 0 else ""
@@ -263,7 +269,7 @@ class Connection:
         """Make the connection as good as new for another stream; False if it has to be closed instead."""
         if self.session_changed:
             return False
-        self.hook = self.on_commit = None
+        self.hook = self.on_commit = self.on_compile = self.why_ended = None
         if not self.pristine:
             self.rollback()
             if self.last_insert_rowid:

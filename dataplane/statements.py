@@ -187,6 +187,8 @@ class Statements:
         return text
 
     def _compile(self, text: bytes, start: int) -> tuple[Statement | None, int]:
+        if self._connection.on_compile is not None:
+            self._connection.on_compile()
         try:
             return self._compile_and_see(text, start)
         finally:

@@ -105,14 +105,14 @@ class Stream:
         self.transaction_began = math.inf
         """Monotonic time at which its last transaction began, over or not."""
         self.stop: str | None = None
-        """The running statement is to be ended: why."""
+        """The statement that is compiled or runs is to be ended: why."""
         self.rows_read = self.rows_written = self.queries = 0
         self.answer_bytes = 0
         self.limits = limits
         self.piece_began = 0.0
         """Monotonic time at which the running piece of work began, kept by `dataplane.lead`."""
         self._deadline = 0.0
-        """Monotonic time by which the running statement has to end; 0 before the first one."""
+        """Monotonic time by which the statement that is compiled or runs has to end; 0 before the first one."""
         self._stored: StoredSql | None = None
         self._pace = pace
 
@@ -152,15 +152,20 @@ class Stream:
             self.connection = self.database.take(read_only=self.read_only)
             self.connection.hook = self._on_progress
             self.connection.on_commit = self._on_commit
+            self.connection.on_compile = self._start_clock
+            self.connection.why_ended = self.stopped
         return self.connection
 
     def begin_statement(self) -> float:
         """Start the clock of a statement; return the monotonic time."""
+        self.queries += 1
+        return self._start_clock()
+
+    def _start_clock(self) -> float:
         now = time.monotonic()
         self._deadline = now + self.limits.statement_seconds
         if self.stop is not None and self.taken is None and not self.closing:
             self.stop = None  # meant the one before, which came to its end in the same moment
-        self.queries += 1
         return now
 
     def restart_clock(self) -> None:

@@ -237,6 +237,24 @@ async def test_a_statement_that_cannot_be_ended_has_only_what_nobody_else_wants(
     assert await hasty_plane.worker.exited() == 75
 
 
+async def test_compiling_a_statement_counts_as_its_time(hasty_plane: Plane) -> None:
+    for name in "uv":
+        doubled = " UNION ALL ".join([f"SELECT a FROM {name}%d"] * 2)
+        views = [f"CREATE VIEW {name}{i} AS {doubled % (i - 1, i - 1)}" for i in range(1, 16)]
+        script = ";".join([f"CREATE VIEW {name}0 AS SELECT 1 AS a", *views])
+        await hasty_plane.requests({"type": "sequence", "sql": script}, CLOSE)
+    large = "SELECT a FROM u15 UNION ALL SELECT a FROM v15"
+    for request in (execute(large), {"type": "describe", "sql": large}, {"type": "sequence", "sql": large}):
+        error = (await hasty_plane.requests(request, CLOSE))["results"][0]["error"]
+        assert error["message"] == "The statement was ended after 0.5 s, the limit for one statement", request["type"]
+
+    cases = " ".join(f"WHEN {i} THEN '{i}'" for i in range(200_000))
+    endless = f"SELECT CASE a {cases} END FROM (SELECT 1 AS a)"
+    response = await hasty_plane.post("v3/pipeline", {"requests": [execute(endless), CLOSE]})
+    assert (response.status_code, response.json()["code"]) == (503, "STATEMENT_TIMEOUT")
+    assert await hasty_plane.worker.succeed() == 75
+
+
 async def test_a_worker_with_a_statement_that_cannot_be_ended_leaves_though_no_other_comes(hasty_plane: Plane) -> None:
     await hasty_plane.post("v3/pipeline", {"requests": [execute(STUCK), CLOSE]})
     assert await hasty_plane.worker.exited() == 75
