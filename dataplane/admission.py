@@ -122,7 +122,7 @@ class Admission:
             ) from None
         stream = self.streams.get(number)
         if stream is None:
-            raise HttpError(400, "STREAM_EXPIRED", "The stream has expired due to inactivity")
+            raise HttpError(400, "STREAM_EXPIRED", self.streams.why_gone(number))
         if stream.attached:
             raise HttpError(400, "BATON_INVALID", "Received an invalid baton")
         if stream.sequence != sequence:

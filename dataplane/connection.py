@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataplane import functions
+from dataplane import functions, memory
 from dataplane.engine import AUTHORIZER, PROGRESS, WAL_HOOK, Engine, load
 from dataplane.errors import SqlError, amount, code_names
 from dataplane.statements import Statements
@@ -40,6 +40,7 @@ _YIELD = PROGRESS(priority.YIELD)
 
 log = logging.getLogger("brrrd.dataplane")
 _LIMIT_LENGTH, _LIMIT_SQL_LENGTH, _LIMIT_COLUMN, _LIMIT_WORKER_THREADS = 0, 1, 2, 11
+_STATUS_PAGES, _STATUS_SCHEMA, _STATUS_STATEMENTS = 1, 2, 3
 MAX_COLUMNS = 500
 """Of a table, view, index or result. SQLite counts the columns that an aggregate query uses in 16 bits and writes
 beyond its memory after 32,767 (CVE-2025-6965); this many of each of the 64 tables that it joins at most are fewer."""
@@ -232,6 +233,8 @@ class Connection:
         if primary == "SQLITE_FULL":
             database = f"of one database is {amount(self._max_bytes)}, " if self._max_bytes else ""
             where = f" (the limit {database}of the temporary tables of one stream {_TEMP_MIB} MiB)"
+        if primary == "SQLITE_NOMEM":
+            where = f" (the limit of all databases of a worker together is {memory.HEAP_BYTES >> 20:,} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
 
     def run(self, sql: bytes) -> None:
@@ -275,7 +278,25 @@ class Connection:
             if self.last_insert_rowid:
                 self.engine.set_last_insert_rowid(self.handle, 0)
             self.pristine = True
+        self.statements.forget_large()
         return True
+
+    @property
+    def memory(self) -> int:
+        """What the engine keeps for it: pages, temporary tables, the schema, statements. What those take while they
+        run, to sort above all, is counted nowhere. Not while one does.
+        """
+        status, current, highest = self.engine.db_status, c.c_int(), c.c_int()
+        total = 0
+        for kind in (_STATUS_PAGES, _STATUS_SCHEMA, _STATUS_STATEMENTS):
+            status(self.handle, kind, c.byref(current), c.byref(highest), 0)
+            total += current.value
+        return total
+
+    def spare_memory(self) -> None:
+        """Give back what is only kept to be faster the next time. Not while a statement runs."""
+        self.statements.forget()
+        self.engine.db_release_memory(self.handle)
 
     def close(self) -> None:
         """Roll back, free everything, close the file."""

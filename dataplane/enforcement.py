@@ -1,4 +1,4 @@
-"""Limits that pass while time does: who is ended when a transaction, a stream or a cursor has taken too long.
+"""Limits that pass while time does: who is ended when a transaction, a stream or a cursor takes too long or too much.
 
 Called by `dataplane.worker` on the leading thread, some times a second. Statements end themselves
 (`dataplane.streams`); here are those that run aside or cannot, and what is idle.
@@ -8,10 +8,14 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
+from time import monotonic
 
+from dataplane import memory
 from dataplane.database import Database
+from dataplane.engine import load
 from dataplane.errors import HttpError, amount
 from dataplane.limits import Limits
+from dataplane.memory import Growth, Holder, greediest
 from dataplane.service import Service
 from dataplane.sessions import VIOLATION
 from dataplane.streams import Stream
@@ -31,6 +35,10 @@ class Enforcement:
     def __init__(self, service: Service, limits: Limits) -> None:
         self._service = service
         self._limits = limits
+        self._engine = load()
+        self._growth = Growth()
+        self._looked = 0.0
+        """Monotonic time of the last look at the engine's memory."""
 
     def __repr__(self) -> str:
         return f"<Enforcement of {self._service!r}>"
@@ -60,6 +68,52 @@ class Enforcement:
                 call.stream.enforce(now)
             if call.parked_since is not None and now - call.parked_since > CLIENT_STALL_SECONDS:
                 service.abort(call)
+        self._look_at_memory(now)
+
+    def _look_at_memory(self, now: float) -> None:
+        """See to it that there is some left of the engine's memory."""
+        service, growth = self._service, self._growth
+        used, looked, self._looked = self._engine.memory_used(), self._looked, now
+        if used <= memory.CACHES_BYTES:
+            growth.see(used, (), ())
+            return
+        aside = {call.stream for call in service.running if call.aside}
+        began = {call.stream for call in service.running if call.started >= looked}
+        running = [stream for stream in service.streams if stream.busy or stream.has_open_statement]
+        growth.see(used, running, [s for s in running if s in aside or s in began or s.last_used >= looked])
+        for stream in service.streams:
+            if not stream.busy and stream.connection is not None:
+                stream.connection.spare_memory()
+        for database in service.databases.values():
+            database.spare_memory()
+        excess = self._engine.memory_used() - memory.MOST_BYTES
+        if excess > 0:
+            holders = [
+                Holder(stream, growth.of(stream) + (0 if stream in aside else stream.memory))
+                for stream in service.streams
+            ]
+            ending = [holder for holder in holders if holder.stream.stop is not None]
+            excess -= sum(holder.bytes for holder in ending)
+            for stream in greediest([holder for holder in holders if holder not in ending], excess):
+                self._end(stream, memory.over(), aside=stream in aside)
+
+    def _end(self, stream: Stream, why: str, *, aside: bool) -> None:
+        """End a stream, or what it is at if that runs on a thread of its own (`aside`)."""
+        service = self._service
+        if service.streams.get(stream.number) is None:
+            return  # it was of a WebSocket that has just been ended
+        log.warning("a stream of database %s is ended: %s", stream.database.database_id, why)
+        call = next((call for call in service.running if call.stream is stream), None)
+        if aside:
+            stream.stop = why
+            stream.enforce(monotonic())
+        elif stream.attached:
+            next(session for session in service.sessions if session.has(stream)).fail(VIOLATION, why)
+        elif call is not None:
+            service.abort(call)
+        else:
+            service.streams.tell(stream, why)
+            service.close_stream(stream)
 
     def _check_transaction(self, database: Database, now: float) -> None:
         """Take the transaction of a writer away that has had it for too long."""

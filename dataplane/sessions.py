@@ -357,6 +357,10 @@ class Session:
         if opened is not None:
             self.streams_of_worker.close_stream(opened)
 
+    def has(self, stream: Stream) -> bool:
+        """Return whether it is one of its streams."""
+        return any(owner.stream is stream for owner in self._streams.values())
+
     def _waits(self, number: int) -> bool:
         """Return whether a cursor waits for the client to fetch."""
         owner = self.cursor_streams.get(number)

@@ -20,7 +20,7 @@ _BLOCK_BYTES = 64 << 10
 _TRANSIENT = c.c_void_p(-1)
 _BOM = b"\xef\xbb\xbf"
 """A blank to SQLite, wherever it is."""
-_STATUS_REPREPARE = 5
+_STATUS_REPREPARE, _STATUS_MEMORY = 5, 99
 _STATUS_ROWS_READ = 1025  # libSQL's own counters
 _STATUS_ROWS_WRITTEN = 1026
 
@@ -47,6 +47,7 @@ class Statement:
         "in_use",
         "inserts",
         "is_explain",
+        "kept_bytes",
         "keyword",
         "params",
         "plain",
@@ -82,6 +83,8 @@ class Statement:
         self._columns_bytes = 0
         self._reader: Reader | None = None
         self.filled = 0
+        self.kept_bytes = 0
+        """What the engine keeps of it between two runs, as of when `measure` was called."""
         self.suspect = False
         """Its first step took long when it ran last."""
         self.slow = False
@@ -112,6 +115,10 @@ class Statement:
         return Column(
             name.decode("utf-8", "replace"), None if declared is None else declared.decode("utf-8", "replace")
         )
+
+    def measure(self) -> None:
+        """Set `kept_bytes`."""
+        self.kept_bytes = self._engine.stmt_status(self.handle, _STATUS_MEMORY, 0)
 
     def positions_of(self, name: str) -> Sequence[int]:
         """Return the positions (from 1) of a named parameter, given with its prefix, or without: then of all that are

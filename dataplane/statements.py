@@ -24,6 +24,8 @@ _PREPARE_PERSISTENT = 1
 _ERROR = 1
 
 CACHED_STATEMENTS = 100
+CACHED_BYTES = 4 << 20
+"""What these may take of the engine's memory, which all databases of the worker share, except for the last one."""
 _WRITES_NO_ROWS = frozenset({"BEGIN", "DROP"})
 
 
@@ -47,6 +49,8 @@ class Statements:
         self._running = Running()
         self._compilation: Compilation = self._running
         self._statements: OrderedDict[str, Statement] = OrderedDict()
+        self._kept_bytes = 0
+        """Of those."""
         self._let_gone: list[Statement] = []
         """No longer among those, but in use."""
         self._looks_for_unique = False
@@ -80,8 +84,7 @@ class Statements:
         table, self._running.outdated = self._running.outdated, None
         if table is None:
             return None
-        while self._statements:
-            self._let_go(self._statements.popitem()[1])
+        self.forget()
         message = f"SQLite error: there is a trigger now that changes {table}: run the statement again"
         return SqlError("SQLITE_SCHEMA", message)
 
@@ -89,6 +92,11 @@ class Statements:
         """Call when the file was opened to be written to by clients, who cannot make what is looked for here."""
         with suppress(SqlError):  # what cannot read the schema cannot write by it
             self._looks_for_unique = self._first(vectors.unique_index()) is not None
+
+    @property
+    def in_use(self) -> bool:
+        """One of them runs, or waits between two of its rows."""
+        return any(statement.in_use for statement in (*self._statements.values(), *self._let_gone))
 
     def begin(self, statement: Statement) -> None:
         """Call before `statement` runs, in the turn to write if it writes. Raises `SqlError`."""
@@ -113,7 +121,7 @@ class Statements:
             if statement.keyword != "CREATE" and not statement.in_use and not self._engine.expired(statement.handle):
                 self._statements.move_to_end(sql)
                 return statement
-            self._let_go(self._statements.pop(sql))
+            self._forget(sql)
         text = self.encode(sql)
         statement, end = self._compile(text, 0)
         if statement is None:
@@ -129,9 +137,12 @@ class Statements:
                     self.discard(more)
                 raise SqlError("SQL_MANY_STATEMENTS", "The SQL text contains more than one statement")
         self._statements[sql] = statement
-        if len(self._statements) > CACHED_STATEMENTS:
-            _, oldest = self._statements.popitem(last=False)
-            self._let_go(oldest)
+        statement.measure()
+        self._kept_bytes += statement.kept_bytes
+        while len(self._statements) > CACHED_STATEMENTS or (
+            self._kept_bytes > CACHED_BYTES and len(self._statements) > 1
+        ):
+            self._forget(next(iter(self._statements)))
         return statement
 
     def prepare_anew(self, sql: str) -> Statement:
@@ -139,9 +150,8 @@ class Statements:
         runs that another connection has changed the schema. Within a transaction the schema is that of its first
         statement, which is not to be this. Raises `SqlError`.
         """
-        known = self._statements.pop(sql, None)
-        if known is not None:
-            self._let_go(known)
+        if sql in self._statements:
+            self._forget(sql)
         if self._connection.autocommit:
             self._read_schema()
         return self.prepare(sql)
@@ -149,6 +159,21 @@ class Statements:
     def _read_schema(self) -> None:
         """Look into the file, which makes SQLite read the schema again if another connection has changed it."""
         self._engine.exec(self._connection.handle, b"SELECT 1 FROM main.sqlite_schema LIMIT 1", None, None, None)
+
+    def forget(self) -> None:
+        """Keep none of them for the next time."""
+        while self._statements:
+            self._forget(next(iter(self._statements)))
+
+    def forget_large(self) -> None:
+        """Do not keep what is too large to be kept: nobody else is to pay for what the last one used."""
+        if self._kept_bytes > CACHED_BYTES:
+            self.forget()
+
+    def _forget(self, sql: str) -> None:
+        statement = self._statements.pop(sql)
+        self._kept_bytes -= statement.kept_bytes
+        self._let_go(statement)
 
     def _let_go(self, statement: Statement) -> None:
         """Free a statement as soon as it is not in use."""
@@ -261,3 +286,4 @@ class Statements:
             self.discard(statement)
         self._statements.clear()
         self._let_gone.clear()
+        self._kept_bytes = 0

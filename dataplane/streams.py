@@ -18,6 +18,7 @@ from dataplane.stored_sql import StoredSql
 if TYPE_CHECKING:
     from dataplane.database import Database
 
+_MOST_TOLD = 1_000
 SLOW_SECONDS = 0.002
 """What takes longer goes on aside, where it holds up nobody else."""
 
@@ -125,6 +126,16 @@ class Stream:
     def busy(self) -> bool:
         """A request is being answered; only then may the connection be used by another thread than the leader."""
         return self.calls > 0
+
+    @property
+    def has_open_statement(self) -> bool:
+        """A cursor of a WebSocket waits on it to be read."""
+        return self.attached and self.connection is not None and self.connection.statements.in_use
+
+    @property
+    def memory(self) -> int:
+        """What the engine keeps for it, in bytes, except for what a running statement needs."""
+        return self.connection.memory if self.connection is not None else 0
 
     @property
     def stored(self) -> StoredSql:
@@ -249,6 +260,8 @@ class Streams:
 
     def __init__(self) -> None:
         self._streams: dict[int, Stream] = {}
+        self._told: dict[int, str] = {}
+        """Why some of those that were closed are gone."""
         self._next = 1
 
     def __len__(self) -> int:
@@ -273,6 +286,16 @@ class Streams:
 
     def remove(self, stream: Stream) -> None:
         self._streams.pop(stream.number, None)
+
+    def tell(self, stream: Stream, why: str) -> None:
+        """Remember for a while why `stream` is closed, for who comes back to it."""
+        self._told[stream.number] = why
+        if len(self._told) > _MOST_TOLD:
+            del self._told[next(iter(self._told))]
+
+    def why_gone(self, number: int) -> str:
+        """Return what to say of a stream that there is no more."""
+        return self._told.get(number, "The stream has expired due to inactivity")
 
     def of(self, database: "Database") -> list[Stream]:
         """Return the streams of one database."""

@@ -21,7 +21,7 @@ from time import monotonic
 
 import msgspec
 
-from dataplane import wire
+from dataplane import memory, wire
 from dataplane.enforcement import Enforcement
 from dataplane.engine import load
 from dataplane.limits import Limits
@@ -54,8 +54,6 @@ LEAVE_SECONDS = 2.0
 """How long other calls are waited for then."""
 EXIT_STATEMENT = 75
 """Exit status when a statement could not be ended."""
-HEAP_BYTES = 2 << 30
-"""Bound on the engine's memory: a statement that wants more fails with SQLITE_NOMEM, the worker lives."""
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 log = logging.getLogger("brrrd.dataplane")
 
@@ -318,7 +316,7 @@ def main() -> None:
     decoder: Decoder[ToWorker] = Decoder(ToWorker)
     settings = _receive_settings(control, decoder)
     Path(settings.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-    load().hard_heap_limit64(HEAP_BYTES)
+    load().hard_heap_limit64(memory.HEAP_BYTES)
     worker = Worker(control, decoder, settings)
     threading.Thread(target=worker.service.lead.watch, name="watch", daemon=True).start()
     child.spare_the_collector()
