@@ -61,6 +61,8 @@ whatever statement is the first.
 """
 _TEMP_MIB = 64
 """What that is for temporary tables and indexes of one connection, which are in memory."""
+_FULL_BYTES = 1 << 20
+"""A disk with less space is full."""
 
 
 class Connection:
@@ -231,11 +233,22 @@ class Connection:
         if primary == "SQLITE_TOOBIG":
             where = f" (the limit of one value or row is {self._max_row_bytes:,} bytes)"
         if primary == "SQLITE_FULL":
-            database = f"of one database is {amount(self._max_bytes)}, " if self._max_bytes else ""
-            where = f" (the limit {database}of the temporary tables of one stream {_TEMP_MIB} MiB)"
+            where = f" ({self._why_full()})"
         if primary == "SQLITE_NOMEM":
             where = f" (the limit of all databases of a worker together is {memory.HEAP_BYTES >> 20:,} MiB)"
         return SqlError(primary, f"SQLite error: {message}{where}", extended)
+
+    def _why_full(self) -> str:
+        """Return what may have been full; the engine says the same of all."""
+        try:
+            disk = os.statvfs(self.path.parent)
+        except FileNotFoundError:  # deleted meanwhile
+            pass
+        else:
+            if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
+                return "the disk of the node has no space left"
+        database = f"of one database is {amount(self._max_bytes)}, " if self._max_bytes else ""
+        return f"the limit {database}of the temporary tables of one stream {_TEMP_MIB} MiB"
 
     def run(self, sql: bytes) -> None:
         """Run statements without parameters and drop their rows. Raises `SqlError`."""

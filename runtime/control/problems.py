@@ -1,7 +1,9 @@
 """Refusals as RFC 9457 problem details. Internals never appear in one: an unexpected error is a plain 500."""
 
+import errno
 import http
 import logging
+import sqlite3
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -42,8 +44,17 @@ def from_error(error: Exception) -> Response:
         return response(404, "Not Found", str(error))
     if isinstance(error, Conflict):
         return response(409, "Conflict", str(error))
+    if _disk_is_full(error):
+        log.error("the disk is full: %s", error)
+        return response(507, "No space left", "The disk of the node has no space left, and nothing was changed.")
     log.error("unexpected error", exc_info=error)
     return response(500, "Internal Server Error", "The node could not do this; its log says why.")
+
+
+def _disk_is_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL  # none if not the engine's own
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

@@ -2,6 +2,11 @@
 
 import asyncio
 import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from tests.dataplane.plane import MAIN, Plane, execute, serve_plane
 
@@ -76,6 +81,30 @@ async def test_a_full_disk_is_an_error_and_no_corruption(plane: Plane) -> None:
     await plane.execute("INSERT INTO t VALUES (zeroblob(8000000))")
     assert await plane.values("SELECT count(*) FROM t") == [[2]]
     assert await plane.values("PRAGMA integrity_check") == [["ok"]]
+
+
+def test_a_full_disk_is_told_from_other_limits(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from dataplane.connection import Connection
+from dataplane.errors import SqlError
+connection = Connection(Path(sys.argv[1]) / "data.db")
+for sql in (b"CREATE TEMP TABLE x AS SELECT zeroblob(70000000)", b"CREATE TABLE t AS SELECT zeroblob(3000000)"):
+    try:
+        connection.run(sql)
+    except SqlError as error:
+        print(error.code, str(error), sep=": ")
+"""
+    mounted = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, str(tmp_path)]
+    python = [sys.executable, "-c", script, str(tmp_path)]
+    run = subprocess.run([*command, *python], capture_output=True, text=True, check=False, timeout=60)
+    if run.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {run.stderr}")
+    temporary, disk = run.stdout.splitlines()
+    assert temporary.startswith("SQLITE_FULL") and "temporary tables of one stream 64 MiB" in temporary
+    assert disk.startswith("SQLITE_FULL") and "the disk of the node has no space left" in disk
 
 
 async def test_a_client_that_keeps_talking_loses_its_transaction_to_a_waiting_writer(hasty_plane: Plane) -> None:
