@@ -18,6 +18,8 @@ _BLOCK_CELLS = 512
 _BLOCK_BYTES = 64 << 10
 """How much `fill` reads before its caller looks at the clock and at limits."""
 _TRANSIENT = c.c_void_p(-1)
+_BLANKS = b" \t\r\n\v\f;"
+"""A vertical tab is one after another blank only; by itself it is an error to SQLite."""
 _BOM = b"\xef\xbb\xbf"
 """A blank to SQLite, wherever it is."""
 _STATUS_REPREPARE, _STATUS_MEMORY = 5, 99
@@ -221,7 +223,7 @@ def _word(text: bytes, start: int) -> tuple[str, int]:
     position, end = start, len(text)
     while position < end:
         byte = text[position]
-        if byte in b" \t\r\n\f;":
+        if byte in _BLANKS:
             position += 1
         elif text.startswith(_BOM, position):
             position += len(_BOM)

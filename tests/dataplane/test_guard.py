@@ -117,6 +117,7 @@ async def test_what_would_overflow_the_engine_is_refused_and_the_worker_lives(pl
         ("SELECT libsql_vector_idx()", "needs a column"),
         ("CREATE INDEX i ON v (libsql_vector_idx())", "non-deterministic"),
         ("CREATE UNIQUE INDEX i ON v (libsql_vector_idx(e))", "a vector index cannot be unique"),
+        (" \vCREATE \vUNIQUE INDEX i ON v (libsql_vector_idx(e))", "a vector index cannot be unique"),
         ("CREATE TABLE g (a, b AS (libsql_vector_idx()))", "non-deterministic"),
         (nearest.format(0), "must be 1 to 100000, but is 0"),
         (nearest.format("0.0"), "must be 1 to 100000, but is 0"),
@@ -266,7 +267,11 @@ async def test_a_vector_index_that_is_not_dropped_after_all_is_still_written_to(
     await plane.execute(insert)
 
 
-@pytest.mark.parametrize("blank", ["", "\ufeff", "/**/ -- x\n;"], ids=["nothing", "byte order mark", "comments"])
+@pytest.mark.parametrize(
+    "blank",
+    ["", "\ufeff", "/**/ -- x\n;", " \v"],
+    ids=["nothing", "byte order mark", "comments", "vertical tab"],
+)
 async def test_a_vector_index_comes_and_goes_with_its_tables(plane: Plane, blank: str) -> None:
     await plane.execute("CREATE TABLE v (e F32_BLOB(2))")
     for _ in range(2):
