@@ -30,6 +30,7 @@ from dataplane.errors import HttpError, protocol_error
 from dataplane.messages import Catalog
 from dataplane.tokens import Access
 from dataplane.unanswered import Unanswered
+from dataplane.unread import Unread, all_unread
 from dataplane.upstream import Answer, Socket
 from dataplane.wire import Route
 
@@ -50,6 +51,7 @@ class DataPlane:
         self._room = Room()
         self._departures: Departures | None = None
         self._unanswered = Unanswered()
+        self._unread = all_unread()
 
     def __repr__(self) -> str:
         return f"<DataPlane {self._endpoints!r} [{len(self._sockets)} WebSockets]>"
@@ -100,9 +102,13 @@ class DataPlane:
             return
         wanted: Target = target
 
+        unread: list[Unread] = []
+
         async def connect(access: Access, route: Route, version: int) -> Socket:
             endpoints = self._endpoints
-            return await endpoints.upstream(access).open_socket(route, endpoints.call_head(access), version)
+            upstream = await endpoints.upstream(access).open_socket(route, endpoints.call_head(access), version)
+            unread.append(Unread(self._unread, access.database.database_id, upstream))
+            return upstream
 
         await send({"type": "websocket.accept", "subprotocol": subprotocol.name})
         socket = sockets.ClientSocket(
@@ -121,6 +127,8 @@ class DataPlane:
             pass  # the client is gone
         finally:
             self._sockets.discard(socket)
+            for one in unread:
+                one.close()
 
     async def _call(self, way: Way, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -142,6 +150,7 @@ class DataPlane:
             departures = self._departures = self._departures or Departures()
             answer = way.upstream.call(way.route, way.head, body if way.body is None else way.body)
             departure = departures.expect(answer, receive)
+            unread = Unread(self._unread, way.database_id, answer)
             try:
                 first = await answer.piece()
                 if room:
@@ -151,6 +160,7 @@ class DataPlane:
                 await _send_answer(answer, first, way.route, scope, send)
             finally:
                 departures.end(departure)
+                unread.close()
                 answer.cancel()
         except HttpError as error:
             status = error.status

@@ -13,6 +13,7 @@ MOST_OF_SOCKET = 32 << 20
 """Nothing more is read from a WebSocket that has more."""
 MOST_OF_DATABASE = 128 << 20
 MOST = 512 << 20
+_SAID = "WebSockets {whose} had over {most} MiB of unanswered messages, this one most of all"
 
 
 class Messages:
@@ -52,11 +53,12 @@ class Messages:
 
 
 class Unanswered:
-    """Those of all WebSockets of the edge worker."""
+    """Those of all WebSockets of the edge worker. `said` is what they are told who end."""
 
-    def __init__(self, most_of_database: int = MOST_OF_DATABASE, most: int = MOST) -> None:
+    def __init__(self, most_of_database: int = MOST_OF_DATABASE, most: int = MOST, said: str = _SAID) -> None:
         self._most_of_database = most_of_database
         self._most = most
+        self._said = said
         self._open: dict[str, set[Messages]] = {}
         self._taken: dict[str, int] = {}
         self._total = 0
@@ -124,4 +126,4 @@ class Unanswered:
             database_id = max(self._taken, key=self._taken.__getitem__)
         else:
             return None
-        return database_id, f"WebSockets {whose} had over {most >> 20} MiB of unanswered messages, this one most of all"
+        return database_id, self._said.format(whose=whose, most=most >> 20)

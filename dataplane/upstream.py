@@ -81,6 +81,9 @@ class Answer(Pending):
         self._loop = loop
         self._news: asyncio.Future[None] = loop.create_future()
         self._ungranted = 0
+        self._held = 0
+        self.on_held: Callable[[int], None] | None = None
+        """Called with the bytes that wait to be read, whenever they change."""
         self._complete = False
         self._error: HttpError | None = None
         self.status = 0
@@ -97,6 +100,7 @@ class Answer(Pending):
                 self._news = self._loop.create_future()
             await self._news
         data = self._pieces.popleft()
+        self._hold(-len(data))
         if not self.finished:
             self._ungranted += len(data)
             if self._ungranted >= GRANT_BYTES:
@@ -115,6 +119,7 @@ class Answer(Pending):
             self.length = wire.answer_bytes(frame)
         self._complete = bool(frame.flags & wire.END)
         self._pieces.append(frame.data)
+        self._hold(len(frame.data))
         self._wake()
 
     def on_failed(self, error: HttpError) -> None:
@@ -126,6 +131,19 @@ class Answer(Pending):
         if not self.over:
             self.cancel()
             self.on_failed(error)
+
+    def drop(self, error: HttpError) -> None:
+        """Hold nothing more of it, complete or not; who reads sees `error`."""
+        self.cancel()
+        self._pieces.clear()
+        self._complete = False
+        self._held = 0
+        self.on_failed(error)
+
+    def _hold(self, more: int) -> None:
+        self._held += more
+        if self.on_held is not None:
+            self.on_held(self._held)
 
     def _wake(self) -> None:
         if not self._news.done():
@@ -141,6 +159,10 @@ class Socket(Answer):
         super().__init__(loop)
         self._partial: list[bytes] = []
 
+    def drop(self, error: HttpError) -> None:
+        self._partial = []
+        super().drop(error)
+
     def send(self, message: bytes) -> None:
         """Pass a client's message on."""
         if self.connection is not None and not self.over:
@@ -151,10 +173,12 @@ class Socket(Answer):
         """Take a frame, and with the last one of a message the message."""
         if not frame.flags & (wire.MESSAGE | wire.END):
             self._partial.append(frame.data)
+            self._hold(len(frame.data))
             return
         if frame.flags & wire.END:
             self.status = frame.code
         if self._partial:
+            self._hold(-sum(map(len, self._partial)))  # it is counted as a whole now
             self._partial.append(frame.data)
             frame = frame._replace(data=b"".join(self._partial))
             self._partial = []

@@ -8,14 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from wsproto.events import CloseConnection, TextMessage
 
 from dataplane.connection import Connection
 from dataplane.memory import Growth, Holder, greediest
 from dataplane.statements import CACHED_BYTES, CACHED_STATEMENTS
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute, serve_plane
 from tests.dataplane.small_heap import MOST_MIB
-from tests.dataplane.test_websocket import Socket, greeted
+from tests.dataplane.test_websocket import greeted
 
 CLOSE = {"type": "close"}
 SORT = "SELECT r FROM (SELECT randomblob(1000) AS r FROM generate_series(1, ?)) ORDER BY r"
@@ -83,15 +82,6 @@ async def test_a_statement_that_takes_too_much_is_ended(small_plane: Plane) -> N
     assert error["code"] == "SQLITE_INTERRUPT" and REASON in error["message"]
 
 
-async def answered(client: Socket) -> CloseConnection | None:
-    """Wait for the next message; return what closes the connection if that comes instead."""
-    while not isinstance(event := await client.event(), CloseConnection):
-        assert isinstance(event, TextMessage)
-        if event.message_finished:
-            return None
-    return event
-
-
 async def test_cursors_that_are_not_read_are_ended(small_plane: Plane) -> None:
     plane = small_plane
     async with unharmed(plane), greeted(plane) as client:
@@ -102,7 +92,7 @@ async def test_cursors_that_are_not_read_are_ended(small_plane: Plane) -> None:
             client.request(number, "open_cursor", stream_id=number, cursor_id=number, batch={"steps": [step]})
             client.request(number, "fetch_cursor", cursor_id=number, max_count=1)
             for _ in range(3):
-                closed = closed or await answered(client)
+                closed = closed or await client.message_or_close()
             if closed is not None:
                 break
     assert closed is not None and closed.code == 1008 and REASON in (closed.reason or "")

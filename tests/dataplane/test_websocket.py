@@ -166,6 +166,14 @@ class Socket:
             if event.message_finished:
                 return json.loads(text)
 
+    async def message_or_close(self) -> CloseConnection | None:
+        """Wait for the next message; return what closes the connection if that comes instead."""
+        while not isinstance(event := await self.event(), CloseConnection):
+            assert isinstance(event, TextMessage), event
+            if event.message_finished:
+                return None
+        return event
+
     async def closed(self) -> tuple[int, str]:
         while True:
             event = await self.event()
