@@ -79,7 +79,7 @@ class Enforcement:
             return
         aside = {call.stream for call in service.running if call.aside}
         began = {call.stream for call in service.running if call.started >= looked}
-        running = [stream for stream in service.streams if stream.busy or stream.has_open_statement]
+        running = [stream for stream in service.streams if stream.busy or stream.unfinished]
         growth.see(used, running, [s for s in running if s in aside or s in began or s.last_used >= looked])
         for stream in service.streams:
             if not stream.busy and stream.connection is not None:

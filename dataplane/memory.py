@@ -2,7 +2,8 @@
 
 A request for memory beyond `HEAP_BYTES` fails, whoever has the rest. So caches are given back long before, and over
 `MOST_BYTES` whatever has most of it ends, of the database that has most. What an idle stream has can be asked for; what
-a running statement has, to sort above all, is counted nowhere: it is taken for what all have grown by while it ran.
+a running statement has, to sort above all, and what savepoints keep, is counted nowhere: it is taken for what all have
+grown by while it ran.
 Used by `dataplane.enforcement`, some times a second.
 """
 
@@ -57,8 +58,8 @@ class Growth:
         return f"<Growth of {len(self._of)} streams [{self._used} bytes used]>"
 
     def see(self, used: int, running: Collection["Stream"], ran: Collection["Stream"]) -> None:
-        """There are `used` bytes now. `running`: streams with a statement that has not come to its end; `ran`: those
-        of them that did not wait all the time since the last look.
+        """There are `used` bytes now. `running`: streams with a statement or a transaction that has not come to its
+        end; `ran`: those of them that did not wait all the time since the last look.
         """
         grown, self._used = max(0, used - self._used), used
         self._of = {stream: self._of.get(stream, 0) for stream in running}

@@ -128,9 +128,12 @@ class Stream:
         return self.calls > 0
 
     @property
-    def has_open_statement(self) -> bool:
-        """A cursor of a WebSocket waits on it to be read."""
-        return self.attached and self.connection is not None and self.connection.statements.in_use
+    def unfinished(self) -> bool:
+        """It is in a transaction, or a cursor of a WebSocket waits on it to be read."""
+        connection = self.connection
+        return connection is not None and (
+            not connection.autocommit or (self.attached and connection.statements.in_use)
+        )
 
     @property
     def memory(self) -> int:

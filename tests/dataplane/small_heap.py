@@ -2,7 +2,7 @@
 
 from dataplane import memory, worker
 
-CACHES_MIB, MOST_MIB, HEAP_MIB = 64, 256, 512
+CACHES_MIB, MOST_MIB, HEAP_MIB = 48, 128, 384
 
 if __name__ == "__main__":
     memory.CACHES_BYTES, memory.MOST_BYTES, memory.HEAP_BYTES = CACHES_MIB << 20, MOST_MIB << 20, HEAP_MIB << 20

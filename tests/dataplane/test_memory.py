@@ -82,6 +82,23 @@ async def test_a_statement_that_takes_too_much_is_ended(small_plane: Plane) -> N
     assert error["code"] == "SQLITE_INTERRUPT" and REASON in error["message"]
 
 
+async def test_a_transaction_whose_savepoints_keep_too_much_is_ended(small_plane: Plane) -> None:
+    plane = small_plane
+    await plane.execute("CREATE TABLE big AS SELECT randomblob(3000) AS a FROM generate_series(1, 12000)")
+    step = [execute("SAVEPOINT s"), execute("UPDATE big SET a = randomblob(3000)")]
+    baton = error = None
+    async with unharmed(plane):
+        while error is None:
+            answer = await plane.post("v3/pipeline", {"baton": baton, "requests": step})
+            document = answer.json()
+            if answer.status_code != 200:
+                error = document
+            else:
+                baton, error = document["baton"], document["results"][1].get("error")
+    assert error["code"] in ("STREAM_EXPIRED", "SQLITE_INTERRUPT") and REASON in error["message"]
+    assert await plane.values("SELECT count(*) FROM big") == [[12000]]
+
+
 async def test_cursors_that_are_not_read_are_ended(small_plane: Plane) -> None:
     plane = small_plane
     async with unharmed(plane), greeted(plane) as client:
