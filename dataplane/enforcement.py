@@ -17,7 +17,7 @@ from dataplane.errors import HttpError, amount
 from dataplane.limits import Limits
 from dataplane.memory import Growth, Holder, greediest
 from dataplane.service import Service
-from dataplane.sessions import VIOLATION
+from dataplane.sessions import VIOLATION, Session
 from dataplane.streams import Stream
 from runtime import priority
 
@@ -108,7 +108,7 @@ class Enforcement:
             stream.stop = why
             stream.enforce(monotonic())
         elif stream.attached:
-            next(session for session in service.sessions if session.has(stream)).fail(VIOLATION, why)
+            self._session_of(stream).fail(VIOLATION, why)
         elif call is not None:
             service.abort(call)
         else:
@@ -125,12 +125,17 @@ class Enforcement:
         # One request that brings its whole transaction is a batch at work, several are a client that talks.
         batch = any(call.began <= database.writers.since for call in calls)
         limit = database.writers.overdue(now, batch=batch and stalled is None)
-        # A single statement outside a transaction has a limit of its own.
-        if limit is not None and not holder.connection.autocommit:
-            if stalled is not None:
-                self._service.abort(stalled)
-            else:
-                self._take_transaction(holder, limit)
+        if limit is None:
+            return
+        if stalled is not None:
+            self._service.abort(stalled)
+        elif not holder.connection.autocommit:
+            self._take_transaction(holder, limit)
+        elif not calls:
+            # One statement that writes and returns rows is done when the last of them has been fetched. While one runs,
+            # it has a limit of its own.
+            why = f"A cursor that writes was open for {limit:g} s, the limit, without having been read to its end"
+            self._session_of(holder).fail(VIOLATION, why)
 
     def _end_oldest_cursor(self, database: Database) -> None:
         """End the cursor that waits for its client and was opened first: the WAL grows as long as it may be read."""
@@ -148,6 +153,10 @@ class Enforcement:
         if waiting:
             log.info("a cursor on database %s was ended: it held up the WAL", database.database_id)
             min(waiting, key=itemgetter(0))[1]()
+
+    def _session_of(self, stream: Stream) -> Session:
+        """Return the WebSocket of a stream that is attached to one."""
+        return next(session for session in self._service.sessions if session.has(stream))
 
     def _check_reader(self, stream: Stream, now: float) -> None:
         """Take a transaction away that has not written for too long: the WAL grows as long as it may read from it."""

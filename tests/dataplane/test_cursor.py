@@ -178,3 +178,31 @@ async def test_cursors_that_are_read_slowly_do_not_let_the_wal_grow_for_ever(ope
         assert await grow(plane, 30) < MOST_FRAMES * FRAME_BYTES + (8 << 20)
         for check in checks:
             await check()
+
+
+FILL = "INSERT INTO t SELECT hex(zeroblob(50000)) FROM generate_series(1, 200) RETURNING a"
+"""Done as soon as its first row is there, but over with the last one only."""
+
+
+async def test_a_writing_cursor_that_is_not_read_keeps_no_other_writer_waiting(hasty_plane: Plane) -> None:
+    await hasty_plane.execute("CREATE TABLE t (a)")
+    async with greeted(hasty_plane) as client:
+        client.request(1, "open_stream", stream_id=1)
+        client.request(2, "open_cursor", stream_id=1, cursor_id=1, batch=body({"sql": FILL})["batch"])
+        client.request(3, "fetch_cursor", cursor_id=1, max_count=1)
+        for _ in range(3):
+            assert (await client.answer())["type"] == "response_ok"
+        await hasty_plane.execute("INSERT INTO t VALUES (1)")
+        code, reason = await client.closed()
+    assert code == 1008 and "A cursor that writes was open for 0.5 s, the limit" in reason
+    headers = {"authorization": f"Bearer {hasty_plane.tokens[MAIN]}", "accept-encoding": "identity"}
+    request = hasty_plane.http.build_request("POST", f"/v1/{MAIN}/v3/cursor", json=body({"sql": FILL}), headers=headers)
+    response = await hasty_plane.http.send(request, stream=True)
+    pieces = response.aiter_raw()
+    await anext(pieces)
+    await hasty_plane.execute("INSERT INTO t VALUES (2)")
+    with pytest.raises(httpx.RemoteProtocolError):
+        async for _ in pieces:
+            pass
+    await response.aclose()
+    assert await hasty_plane.values("SELECT count(*) FROM t") == [[402]]
