@@ -110,7 +110,8 @@ class Enforcement:
         elif stream.attached:
             self._session_of(stream).fail(VIOLATION, why)
         elif call is not None:
-            service.abort(call)
+            call.refuse(HttpError(503, "SQLITE_NOMEM", why))
+            service.cancel(call)
         else:
             service.streams.tell(stream, why)
             service.close_stream(stream)
@@ -131,7 +132,7 @@ class Enforcement:
             self._service.abort(stalled)
         elif not holder.connection.autocommit:
             self._take_transaction(holder, limit)
-        elif not calls:
+        elif not calls and holder.attached:
             # One statement that writes and returns rows is done when the last of them has been fetched. While one runs,
             # it has a limit of its own.
             why = f"A cursor that writes was open for {limit:g} s, the limit, without having been read to its end"
