@@ -148,12 +148,12 @@ class Stream:
         return self._stored
 
     def take_room(self, size: int) -> None:
-        """Count so many bytes of the answer. Raises `SqlError` if it gets too large by them."""
-        self.answer_bytes += size
+        """Count so many bytes of the answer. Raises `SqlError` instead if it would get too large by them."""
         limit = self.limits.max_answer_bytes
-        if self.answer_bytes > limit:
+        if self.answer_bytes + size > limit:
             message = f"The answer exceeds {amount(limit)}: select less, or read it through a cursor"
             raise SqlError("RESPONSE_TOO_LARGE", message)
+        self.answer_bytes += size
 
     def forget_stored(self) -> None:
         """Let go of those texts: the stream is over."""
