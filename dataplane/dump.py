@@ -21,6 +21,8 @@ LAST_LINE = "COMMIT;\n"
 """Who reads a dump knows by it that nothing is missing."""
 _PIECE_CHARACTERS = 64 << 10
 _ROWS_PER_INSERT = 100
+_CHARACTERS_PER_INSERT = 64 << 10
+"""Or fewer rows, if they are large: servers bound the length of a statement."""
 _ROWS_PER_CHECK = 64
 _REPLACEMENT = "\ufffd"
 
@@ -72,14 +74,16 @@ def _table(stream: Stream, connection: Connection, table: Table, rowids: bool) -
         yield f"-- The rows of {table.name} cannot be read: it keeps no content.\n"
         return
     head = contents.insert(table, rowids=rowids) + " VALUES"
-    count = 0
+    count = size = 0
     for values, statement in _rows(stream, connection, contents.select(table, rowids=rowids)):
         row = ",".join(_literal(connection, statement, i, value) for i, value in enumerate(values))
-        yield f"{',' if count % _ROWS_PER_INSERT else head}({row})"
+        yield f"{',' if count else head}({row})"
         count += 1
-        if not count % _ROWS_PER_INSERT:
+        size += len(row)
+        if count == _ROWS_PER_INSERT or size >= _CHARACTERS_PER_INSERT:
             yield ";\n"
-    if count % _ROWS_PER_INSERT:
+            count = size = 0
+    if count:
         yield ";\n"
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from runtime.cli.errors import CommandError
 from runtime.cli.hrana import Value
+from runtime.cli.import_literals import bound
 from runtime.cli.import_rules import IncompleteDump, Rules
 from runtime.cli.import_sql import Splitter
 
@@ -145,7 +146,8 @@ class SqlFile:
         if decision.fate != "run":
             self.left_out[decision.fate] += 1
             return Piece(None, (), statement.end, place, 0)
-        return Piece(text, (), statement.end, place, len(text))
+        sql, values = bound(text)
+        return Piece(sql, values, statement.end, place, len(text))
 
     def mark(self) -> tuple[str, str]:
         """See `Source`."""

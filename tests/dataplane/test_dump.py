@@ -120,6 +120,14 @@ async def test_comments_at_the_end_of_definitions_end_there(plane: Plane) -> Non
     copy.close()
 
 
+async def test_statements_are_short_enough_to_be_imported(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    for size in (10, 200_000, 10, 10, 40_000, 40_000):
+        await plane.execute("INSERT INTO t VALUES (zeroblob(?))", size)
+    lines = [line for line in (await dump(plane)).split(";\n") if line.startswith("INSERT")]
+    assert [line.count("x'") for line in lines] == [2, 3, 1]
+
+
 async def test_statistics_of_analyze_are_kept(plane: Plane) -> None:
     for sql in ("CREATE TABLE t (a)", "CREATE INDEX i ON t (a)", "INSERT INTO t VALUES (1), (1), (2)", "ANALYZE"):
         await plane.execute(sql)

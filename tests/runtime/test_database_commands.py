@@ -530,6 +530,23 @@ def test_an_import_survives_kills_of_the_database_worker_and_of_itself(
     assert values(node, database, "SELECT count(*), count(DISTINCT n) FROM t") == [[str(count), str(count)]]
 
 
+def test_large_values_go_out_and_in_again(node: Node, tmp_path: Path) -> None:
+    source, target = node.create_database("large-out"), node.create_database("large-in")
+    node.sql(
+        source,
+        "CREATE TABLE t (a, b)",
+        "INSERT INTO t SELECT randomblob(10000000), replace(printf('%.*c', 9000000, 'x'), 'xx', 'x?') || char(39, 10)",
+        *["INSERT INTO t VALUES (randomblob(1000000), NULL)"] * 40,
+    )
+    file = tmp_path / "large.sql"
+    node.cli("databases", "dump", "large-out", str(file))
+    node.cli("databases", "import", "large-in", str(file))
+    again = tmp_path / "again.sql"
+    node.cli("databases", "dump", "large-in", str(again))
+    assert again.read_bytes() == file.read_bytes()
+    assert values(node, target, "SELECT count(*) FROM t") == [["41"]]
+
+
 class Stopped(Exception):
     """An import ends here, as if it were killed."""
 
