@@ -1,6 +1,7 @@
 """Large literals that become parameters."""
 
 import sqlite3
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,12 +27,12 @@ def test_a_statement_with_values_apart_does_the_same(sql: str, values: list[obje
     apart, found = bound(sql)
     assert found == values
 
-    def result(text: str, arguments: list[object]) -> list[tuple[object, ...]]:
+    def result(text: str, arguments: Sequence[object]) -> list[tuple[object, ...]]:
         connection = sqlite3.connect(":memory:")
         connection.execute("CREATE TABLE t (a, b TEXT, c)")
         connection.execute("INSERT INTO t VALUES (0, 'x', 'x')")
         connection.text_factory = bytes
-        connection.execute(text, arguments)
+        connection.execute(text, tuple(arguments))
         rows = connection.execute("SELECT a, typeof(b), b, typeof(c), c FROM t").fetchall()
         connection.close()
         return rows
