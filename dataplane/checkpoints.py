@@ -24,6 +24,8 @@ FRAME_BYTES = 4096 + 24
 """A page and its header; all databases have the engine's default."""
 REST_FRAMES = CHECKPOINT_FRAMES // 4
 """So few may be copied within a commit."""
+CLOSING_FRAMES = 4 * CHECKPOINT_FRAMES
+"""And so few when the file is closed."""
 log = logging.getLogger("brrrd.dataplane")
 
 
@@ -65,6 +67,8 @@ class Checkpoints:
         self._due_at = CHECKPOINT_FRAMES
         self._looked = False
         """A copy was begun to see whether readers hold it up."""
+        self._settling = False
+        """A copy was begun so that closing is short."""
 
     def __repr__(self) -> str:
         return f"<Checkpoints [{self._copied} of {self._frames} frames copied]>"
@@ -98,6 +102,20 @@ class Checkpoints:
         if self._looked:
             self._begin_copy()
         return over and known
+
+    def settle(self, wal_bytes: int) -> bool:
+        """Return whether closing the file takes no long time, during which SQLite copies what is left. Otherwise that
+        is copied beside first: to be asked again and again. `wal_bytes`: size of the WAL, whoever has written it.
+        """
+        if self._copying:
+            return False
+        left = (self._frames - self._copied) * FRAME_BYTES if self._frames else wal_bytes
+        begun, self._settling = self._settling, False
+        if begun or left <= CLOSING_FRAMES * FRAME_BYTES:
+            return True
+        self._settling = True
+        self._begin_copy()
+        return False
 
     @property
     def _copying(self) -> bool:

@@ -20,7 +20,7 @@ from dataplane.statements import Statements
 from runtime import priority
 
 _OPEN_READWRITE_CREATE = 0x6
-_DBCONFIG_DEFENSIVE = 1010
+_DBCONFIG_NO_CHECKPOINT, _DBCONFIG_DEFENSIVE = 1006, 1010
 _DBCONFIG_DQS_DML, _DBCONFIG_DQS_DDL = 1013, 1014
 """Text in double quotes that is no name is a string, as in libsql-server and in SQLite by default, which applications
 rely on. The engine's package has it off."""
@@ -311,10 +311,12 @@ class Connection:
         self.statements.forget()
         self.engine.db_release_memory(self.handle)
 
-    def close(self) -> None:
-        """Roll back, free everything, close the file."""
+    def close(self, *, for_good: bool = False) -> None:
+        """Roll back, free everything, close the file; `for_good`: it is to be deleted, and needs no checkpoint."""
         if self.handle is None:
             return
         self.statements.clear()
+        if for_good:
+            self.engine.db_config(self.handle, _DBCONFIG_NO_CHECKPOINT, 1, None)
         self.engine.close_v2(self.handle)
         self.handle = None

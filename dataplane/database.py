@@ -4,10 +4,10 @@ import logging
 import math
 import os
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from dataplane.calls import Call
 from dataplane.checkpoints import Checkpoints
@@ -25,6 +25,12 @@ _POOLED_CONNECTIONS = 8
 _FILES = 5
 """What the first connection opens: the database, the WAL and its index, and for commits the WAL and its folder."""
 log = logging.getLogger("brrrd.dataplane")
+
+
+class OnClosed(Protocol):
+    """Closes a database, `at_once` or when that is short."""
+
+    def __call__(self, *, at_once: bool = False) -> None: ...
 
 
 class Database:
@@ -51,8 +57,8 @@ class Database:
         self.held: deque[Call] = deque()
         """Calls that wait for one of those to come to an end."""
         self.last_used = 0.0
-        self.on_closed: Callable[[], None] | None = None
-        """Set while it is being dropped: called when the last stream is gone."""
+        self.on_closed: OnClosed | None = None
+        """Set while it is being dropped: called when the last stream is gone, and again until it is closed."""
         self.closing_since = math.inf
         """Monotonic time at which that began."""
         self.limits = limits
@@ -153,12 +159,16 @@ class Database:
             for connection in pool:
                 connection.spare_memory()
 
-    def close(self) -> None:
-        """Close idle connections; the last one checkpoints the WAL."""
+    def can_close(self) -> bool:
+        """Return whether `close` is short, so that it holds up nobody: to be asked again and again."""
+        return self.checkpoints.settle(_size(_wal_of(self.path)))
+
+    def close(self, *, for_good: bool = False) -> None:
+        """Close idle connections; the last one checkpoints the WAL, unless the files are to be deleted (`for_good`)."""
         self.checkpoints.close()
         for pool in self._pool.values():
             while pool:
-                pool.pop().close()
+                pool.pop().close(for_good=for_good)
         self.commits.close()
 
 
@@ -178,10 +188,15 @@ def _files_are_left() -> bool:
 
 def storage(path: Path) -> int:
     """Bytes of a database file and its WAL."""
-    size = 0
-    for file in (path, path.with_name(path.name + "-wal")):
-        try:
-            size += file.stat().st_size
-        except FileNotFoundError:
-            continue
-    return size
+    return _size(path) + _size(_wal_of(path))
+
+
+def _wal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

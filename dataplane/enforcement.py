@@ -50,7 +50,11 @@ class Enforcement:
             self._check_transaction(database, now)
             if database.checkpoints.held_up(self._limits.max_held_wal_bytes):
                 self._end_oldest_cursor(database)
-            if not database.streams and now - database.last_used > IDLE_DATABASE_SECONDS:
+            if database.streams:
+                continue
+            if database.on_closed is not None:
+                database.on_closed()
+            elif now - database.last_used > IDLE_DATABASE_SECONDS and database.can_close():
                 del service.databases[database.database_id]
                 database.close()
         for stream in service.streams:

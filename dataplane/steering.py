@@ -42,11 +42,14 @@ class Steering:
 
         earlier = database.on_closed
 
-        def closed() -> None:
+        def closed(*, at_once: bool = False) -> None:
+            is_open = database_id in self._service.databases
+            if is_open and not at_once and not delete and not database.can_close():
+                return  # `dataplane.enforcement` calls again
             if earlier is not None:
-                earlier()
+                earlier(at_once=True)
             self._service.databases.pop(database_id, None)
-            database.close()
+            database.close(for_good=delete)
             if delete:
                 self._service.admission.usage.pop(database_id, None)
                 shutil.rmtree(self._directory / database_id, ignore_errors=True)

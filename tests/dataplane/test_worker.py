@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,28 @@ async def test_counters_last_longer_than_the_open_database(plane: Plane) -> None
     await plane.worker.drop(MAIN, delete=False)
     await plane.execute("SELECT 1")
     await plane.worker.stats(lambda stats: stats.databases[MAIN].queries == 2)
+
+
+@pytest.mark.parametrize("delete", [False, True], ids=["kept", "deleted"])
+async def test_closing_a_database_with_a_long_log_holds_up_no_other(plane: Plane, delete: bool) -> None:
+    fill = "INSERT INTO t SELECT randomblob(100000) FROM generate_series(1, 1000)"
+    await plane.execute("CREATE TABLE t (a)")
+    reader = await plane.requests(execute("BEGIN"), execute("SELECT * FROM t"))  # keeps the log from being copied
+    for _ in range(4):
+        await plane.execute(fill)
+    await plane.execute("SELECT 1", database_id=OTHER)
+    dropping = asyncio.create_task(plane.worker.drop(MAIN, delete=delete))
+    longest, answers = 0.0, 0
+    while not dropping.done():
+        began = time.monotonic()
+        await plane.execute("SELECT 1", database_id=OTHER)
+        longest, answers = max(longest, time.monotonic() - began), answers + 1
+    await dropping
+    assert delete or answers > 5, f"{answers} answers, one after {longest:g} s"
+    gone = await plane.post("v3/pipeline", {"baton": reader["baton"], "requests": []})
+    assert gone.status_code == (404 if delete else 400)
+    if not delete:
+        assert await plane.values("SELECT count(*) FROM t") == [[4000]]
 
 
 async def test_drop_closes_streams_and_deletes_the_files(plane: Plane) -> None:
