@@ -141,6 +141,7 @@ def run(stream: Stream, connection: Connection, statement: Statement, values: li
             raise stream.stopped()  # the transaction was taken away in the moment in which the statement ended
     except SqlError as error:
         failure = _failed(stream, error)
+        statement.failed = True
         statement.reset()
         if stream.taken is not None:
             yield from _abandon(stream, connection)

@@ -7,6 +7,7 @@ here. It knows nothing of SQL.
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, MutableSet
+from contextlib import ExitStack, nullcontext
 from time import perf_counter, time
 from typing import Any
 
@@ -38,6 +39,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 OnResponse = Callable[[str, int, float], None]
+_READ = nullcontext()
 
 
 class DataPlane:
@@ -101,13 +103,12 @@ class DataPlane:
             await _deny(scope, send, error)
             return
         wanted: Target = target
-
-        unread: list[Unread] = []
+        unread = ExitStack()
 
         async def connect(access: Access, route: Route, version: int) -> Socket:
             endpoints = self._endpoints
             upstream = await endpoints.upstream(access).open_socket(route, endpoints.call_head(access), version)
-            unread.append(Unread(self._unread, access.database.database_id, upstream))
+            unread.enter_context(Unread(self._unread, access.database.database_id, upstream))
             return upstream
 
         await send({"type": "websocket.accept", "subprotocol": subprotocol.name})
@@ -127,8 +128,7 @@ class DataPlane:
             pass  # the client is gone
         finally:
             self._sockets.discard(socket)
-            for one in unread:
-                one.close()
+            unread.close()
 
     async def _call(self, way: Way, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -150,17 +150,16 @@ class DataPlane:
             departures = self._departures = self._departures or Departures()
             answer = way.upstream.call(way.route, way.head, body if way.body is None else way.body)
             departure = departures.expect(answer, receive)
-            unread = Unread(self._unread, way.database_id, answer)
             try:
                 first = await answer.piece()
                 if room:
                     self._room.give_back(way.database_id, room)
                     room = 0
                 status = answer.status
-                await _send_answer(answer, first, way.route, scope, send)
+                with _READ if answer.finished else Unread(self._unread, way.database_id, answer):
+                    await _send_answer(answer, first, way.route, scope, send)
             finally:
                 departures.end(departure)
-                unread.close()
                 answer.cancel()
         except HttpError as error:
             status = error.status

@@ -44,6 +44,7 @@ class Statement:
         "_engine",
         "_index",
         "_reader",
+        "failed",
         "filled",
         "handle",
         "in_use",
@@ -85,6 +86,8 @@ class Statement:
         self._columns_bytes = 0
         self._reader: Reader | None = None
         self.filled = 0
+        self.failed = False
+        """A run of it has ended with an error."""
         self.kept_bytes = 0
         """What the engine keeps of it between two runs, as of when `measure` was called."""
         self.suspect = False

@@ -116,9 +116,10 @@ class Statements:
         """Return the one statement in `sql`, compiled, from the cache if possible. Raises `SqlError`."""
         statement = self._statements.get(sql)
         if statement is not None:
-            # What was seen of a CREATE when it was compiled does not hold any more. What has expired could not be
-            # compiled anew the last time; SQLite would try again by the schema of that time.
-            if statement.keyword != "CREATE" and not statement.in_use and not self._engine.expired(statement.handle):
+            # What was seen of a CREATE when it was compiled does not hold any more. What could not be compiled anew the
+            # last time has expired; SQLite would try again by the schema of that time.
+            expired = statement.failed and self._engine.expired(statement.handle)
+            if statement.keyword != "CREATE" and not statement.in_use and not expired:
                 self._statements.move_to_end(sql)
                 return statement
             self._forget(sql)

@@ -6,6 +6,8 @@ all of them. Over that, the longest one ends. They are counted as messages of We
 """
 
 import logging
+from types import TracebackType
+from typing import Self
 
 from dataplane.errors import HttpError
 from dataplane.unanswered import Messages, Unanswered
@@ -25,14 +27,13 @@ def all_unread() -> Unanswered:
 
 
 class Unread:
-    """What has come of one answer and was not passed on, if that is much; `close` it at the end."""
+    """What has come of one answer and was not passed on, if that is much, for as long as this context lasts."""
 
     def __init__(self, all: Unanswered, database_id: str, answer: Answer) -> None:
         self._all = all
         self._database_id = database_id
         self._answer = answer
         self._counted: Messages | None = None
-        answer.on_held = self._hold
 
     def __repr__(self) -> str:
         return f"<Unread of {self._database_id} [{self._counted.held if self._counted else 0} bytes]>"
@@ -49,8 +50,11 @@ class Unread:
     def _end(self, why: str) -> None:
         self._answer.drop(HttpError(503, "ANSWER_NOT_READ", why))
 
-    def close(self) -> None:
-        """It was read, or nobody will."""
-        self._answer.on_held = None
+    def __enter__(self) -> Self:
+        self._answer.watch(self._hold)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._answer.watch(None)
         if self._counted is not None:
             self._all.close(self._counted)

@@ -81,9 +81,9 @@ class Answer(Pending):
         self._loop = loop
         self._news: asyncio.Future[None] = loop.create_future()
         self._ungranted = 0
+        self._on_held: Callable[[int], None] | None = None
         self._held = 0
-        self.on_held: Callable[[int], None] | None = None
-        """Called with the bytes that wait to be read, whenever they change."""
+        """Bytes that wait to be read, counted only for that."""
         self._complete = False
         self._error: HttpError | None = None
         self.status = 0
@@ -132,6 +132,13 @@ class Answer(Pending):
             self.cancel()
             self.on_failed(error)
 
+    def watch(self, on_held: Callable[[int], None] | None) -> None:
+        """Have `on_held` called with the bytes that wait to be read, now and whenever they change; None: no more."""
+        self._on_held = on_held
+        if on_held is not None:
+            self._held = sum(map(len, self._pieces))
+            on_held(self._held)
+
     def drop(self, error: HttpError) -> None:
         """Hold nothing more of it, complete or not; who reads sees `error`."""
         self.cancel()
@@ -141,9 +148,9 @@ class Answer(Pending):
         self.on_failed(error)
 
     def _hold(self, more: int) -> None:
-        self._held += more
-        if self.on_held is not None:
-            self.on_held(self._held)
+        if self._on_held is not None:
+            self._held += more
+            self._on_held(self._held)
 
     def _wake(self) -> None:
         if not self._news.done():
