@@ -305,6 +305,7 @@ def test_counting_may_fail(visit: Visit, shop: dict[str, Any]) -> None:
 
 def test_an_address_that_names_nothing_shows_the_databases(visit: Visit) -> None:
     visit.sign_in()
+    expect(visit.page.get_by_label("Filter databases and tables")).to_be_focused()  # the tab keeps the token by then
     for wrong in ("%zz", "nothing/at/all", "/"):
         visit.page.goto(f"{visit.node.control_url}/ui/#{wrong}")
         visit.page.reload()
