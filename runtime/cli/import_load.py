@@ -166,10 +166,11 @@ class Load:
             if there == note:
                 return None  # a request of which the answer was lost had taken effect after all
             raise CommandError(
-                "another import into this database came in between, and has ended. What it brought is there."
+                "another import into this database came in between and has ended, or the database was restored: "
+                "look at what is there before you import again."
                 if there is None
-                else "another import into this database is under way. "
-                "If it is stopped before its end, this command goes on where it was."
+                else "another import into this database is under way, or the database was restored meanwhile. "
+                "If nothing else imports into it any more, this command goes on where that was."
             ) from None
         return failed
 
