@@ -379,6 +379,10 @@ async def test_what_an_answer_does_not_tell_takes_no_room_in_it(hasty_plane: Pla
     large = [execute("SELECT hex(zeroblob(600000))"), execute("SELECT hex(zeroblob(300000))")]
     answer = await hasty_plane.requests(*large, {"type": "close"})
     assert [result["type"] for result in answer["results"]] == ["error", "ok", "ok"]
+    long = f"SELECT '{'x' * (1 << 20)}"  # which its error quotes
+    answer = await hasty_plane.requests(execute(long), execute("SELECT nope"), {"type": "close"})
+    told = [result["error"]["code"] for result in answer["results"][:2]]
+    assert told == ["RESPONSE_TOO_LARGE", "SQLITE_ERROR"]
 
 
 @pytest.mark.parametrize("text", ["SELECT 1 AS '{}'", "SELECT '{}", "SELECT :{}"], ids=["name", "error", "parameter"])
