@@ -7,17 +7,22 @@ with `HttpError`. Must never touch anything but its stream: between two yields i
 
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any, TypeAlias
 
 from dataplane import hrana
 from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError, protocol_error, suspended
-from dataplane.execution import Work, execute, in_turn, run
+from dataplane.execution import Need, Work, execute, in_turn, run
 from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
 
 NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
+MOST_TOO_LARGE = 10_000
+"""Results of one request of which it is told that there was no room for them: that takes some as well."""
+_ERROR_BYTES, _RESPONSE_BYTES = 120, 60
+"""Of the answer, beside what is counted by itself."""
 
 
 def holds(condition: hrana.Condition | None, ok: list[bool], connection: Connection) -> bool:
@@ -44,10 +49,17 @@ def holds(condition: hrana.Condition | None, ok: list[bool], connection: Connect
 
 
 def _told(stream: Stream, error: SqlError) -> dict[str, str]:
-    """Return the protocol's Error object. An error may quote a long text, by which the answer gets too large."""
+    """Return the protocol's Error object. An error may quote a long text, by which the answer gets too large.
+
+    Raises `HttpError` when that has been told of too many.
+    """
     try:
-        stream.take_room(len(str(error)))
+        stream.take_room(_ERROR_BYTES + len(str(error)))
     except SqlError as too_large:
+        stream.too_large += 1
+        if stream.too_large > MOST_TOO_LARGE:
+            what = f"{too_large}. It was ended after {MOST_TOO_LARGE:,} results for which there was no room"
+            raise HttpError(400, too_large.code, what) from None
         return too_large.document()
     return error.document()
 
@@ -111,6 +123,10 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
         case hrana.RunBatch(batch):
             hrana.check_conditions(batch, version=version)
             return {"type": "batch", "result": (yield from _batch(stream, batch))}
+    stream.take_room(_RESPONSE_BYTES)
+    if stream.pause_due(monotonic()):
+        yield Need.PAUSE
+    match request:
         case hrana.Sequence(sql, sql_id):
             yield from _sequence(stream, hrana.statement_sql(sql, sql_id, stream.stored.texts))
             return {"type": "sequence"}
