@@ -4,6 +4,7 @@ Runs everything a change must pass, in this order: lint, format, types, bundle (
 source builds to), tests. A group that fails does not stop the later ones; the exit status is 1 if any failed.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -72,4 +73,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # A job in the background may have been started with it ignored, and so would be what tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

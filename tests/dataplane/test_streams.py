@@ -245,7 +245,12 @@ async def test_compiling_a_statement_counts_as_its_time(hasty_plane: Plane) -> N
         await hasty_plane.requests({"type": "sequence", "sql": script}, CLOSE)
     large = "SELECT a FROM u15 UNION ALL SELECT a FROM v15"
     for request in (execute(large), {"type": "describe", "sql": large}, {"type": "sequence", "sql": large}):
-        error = (await hasty_plane.requests(request, CLOSE))["results"][0]["error"]
+        response = await hasty_plane.post("v3/pipeline", {"requests": [request, CLOSE]})
+        if response.status_code == 503:  # where others have the processor SQLite may not get to where it looks in time
+            assert response.json()["code"] == "STATEMENT_TIMEOUT"
+            assert await hasty_plane.worker.succeed() == 75
+            continue
+        error = response.json()["results"][0]["error"]
         assert error["message"] == "The statement was ended after 0.5 s, the limit for one statement", request["type"]
 
     cases = " ".join(f"WHEN {i} THEN '{i}'" for i in range(200_000))
