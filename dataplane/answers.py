@@ -64,12 +64,18 @@ def _told(stream: Stream, error: SqlError) -> dict[str, str]:
     return error.document()
 
 
-def _batch(stream: Stream, batch: hrana.Batch) -> Work:
+def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
+    for _ in hrana.check_conditions(batch, version=version):
+        if stream.pause_due(monotonic()):
+            yield Need.PAUSE
     connection = stream.open()
     ok: list[bool] = []
     results: list[Any] = []
     errors: list[Any] = []
-    for step in batch.steps:
+    steps = batch.steps
+    steps.reverse()
+    while steps:
+        step = steps.pop()  # and not kept: to let go of very many at once would hold up others
         result = error = None
         if holds(step.condition, ok, connection):
             try:
@@ -121,8 +127,7 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
         case hrana.Execute(stmt):
             return {"type": "execute", "result": (yield from execute(stream, stmt))}
         case hrana.RunBatch(batch):
-            hrana.check_conditions(batch, version=version)
-            return {"type": "batch", "result": (yield from _batch(stream, batch))}
+            return {"type": "batch", "result": (yield from _batch(stream, batch, version))}
     stream.take_room(_RESPONSE_BYTES)
     if stream.pause_due(monotonic()):
         yield Need.PAUSE
@@ -151,7 +156,10 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
 def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: NextBaton, blocked: str | None) -> Work:
     """Run a pipeline; returns the body of the answer. Raises `HttpError`."""
     results: list[dict[str, Any]] = []
-    for request in body.requests:
+    requests = body.requests
+    requests.reverse()
+    while requests:
+        request = requests.pop()  # and not kept, as steps of a batch
         try:
             if stream.closing:
                 raise ValueError("The stream was closed by an earlier request of this pipeline")
@@ -177,8 +185,7 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
         if isinstance(body, hrana.ExecuteV1):
             result = yield from execute(stream, body.stmt)
         else:
-            hrana.check_conditions(body.batch, version=2)
-            result = yield from _batch(stream, body.batch)
+            result = yield from _batch(stream, body.batch, 2)
     except SqlError as error:
         raise HttpError(
             _one_shot_status(error.code), error.code, str(error), extended_code=error.extended_code

@@ -3,7 +3,7 @@
 Generators as in `dataplane.execution`, for `dataplane.requests` (over HTTP) and `dataplane.sessions` (WebSocket).
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -22,17 +22,19 @@ _ENTRY_BYTES = 150
 """Of what begins and ends a step, beyond names and messages."""
 
 
-def check_batch(batch: hrana.Batch) -> None:
-    """Raise `HttpError` if the batch has conditions that cannot be."""
+def check_batch(batch: hrana.Batch) -> Iterator[None]:
+    """Raise `HttpError` if the batch has conditions that cannot be; as `hrana.check_conditions`."""
     try:
-        hrana.check_conditions(batch, version=3)
+        yield from hrana.check_conditions(batch, version=3)
     except ValueError as error:
         raise protocol_error(str(error)) from None
 
 
 def cursor(stream: Stream, body: hrana.Cursor, next_baton: NextBaton, blocked: str | None) -> Work:
     """Run a batch; yields the answer's body, entry by entry. `HttpError` comes before anything else."""
-    check_batch(body.batch)
+    for _ in check_batch(body.batch):
+        if stream.pause_due(monotonic()):
+            yield Need.PAUSE
     head: list[Any] = [{"baton": next_baton(stream), "base_url": None}]
     encode = stream.format.entries
     work = cursor_entries(stream, body.batch, blocked)
@@ -56,7 +58,10 @@ def cursor_entries(stream: Stream, batch: hrana.Batch, blocked: str | None) -> W
     try:
         connection = stream.open()
         ok: list[bool] = []
-        for number, step in enumerate(batch.steps):
+        steps = batch.steps
+        steps.reverse()
+        for number in range(len(steps)):
+            step = steps.pop()  # and not kept, as in `dataplane.answers`
             done = False
             if holds(step.condition, ok, connection):
                 try:

@@ -21,8 +21,6 @@ DECODE_ERRORS = (msgspec.MsgspecError, ProtobufError, RecursionError)
 class Format(NamedTuple):
     """One encoding. Decoders raise `DECODE_ERRORS`."""
 
-    decode_pipeline: Callable[[bytes], hrana.Pipeline]
-    decode_cursor: Callable[[bytes], hrana.Cursor]
     decode_client_message: Callable[[bytes], hrana.ClientMessage]
     form: Form
     """What rows are read as."""
@@ -56,8 +54,6 @@ def _json_pipeline(baton: str | None, results: list[dict[str, Any]]) -> bytes:
 
 
 JSON = Format(
-    decode_pipeline=hrana.decode_pipeline,
-    decode_cursor=hrana.decode_cursor,
     decode_client_message=hrana.decode_client_message,
     form=WIRE,
     block=hrana.encode,
@@ -77,8 +73,6 @@ LEGACY = JSON._replace(form=PLAIN, block=_plain_block)
 """The first protocol, whose rows are plain JSON."""
 
 PROTOBUF = Format(
-    decode_pipeline=protobuf_requests.decode_pipeline,
-    decode_cursor=protobuf_requests.decode_cursor,
     decode_client_message=protobuf_requests.decode_client_message,
     form=protobuf_answers.CELLS,
     block=protobuf_answers.encode_rows,

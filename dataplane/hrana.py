@@ -4,6 +4,7 @@ Requests are decoded into typed structs, with the strictness that shipped client
 string, a float a JSON number, base64 comes with padding or without. Answers are plain dictionaries, encoded once.
 """
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -314,26 +315,34 @@ def statement_sql(sql: str | None, sql_id: int | None, stored: dict[int, str]) -
 
 MAX_CONDITION_DEPTH = 100
 """Of conditions within conditions."""
+_CHECKED_AT_ONCE = 500
 
 
-def check_conditions(batch: Batch, *, version: int) -> None:
+def check_conditions(batch: Batch, *, version: int) -> Iterator[None]:
     """Raise `ValueError` if a condition looks at its own or a later step, is nested too deep, or is not of this
-    protocol version.
+    protocol version. To be iterated to its end: it yields now and then where others may go first.
     """
     for position, step in enumerate(batch.steps):
-        pending = [(step.condition, 0)] if step.condition is not None else []
-        while pending:
-            condition, depth = pending.pop()
-            if depth > MAX_CONDITION_DEPTH:
-                raise ValueError(f"Conditions are nested more than {MAX_CONDITION_DEPTH} deep")
-            if isinstance(condition, IfOk | IfError):
-                if not 0 <= condition.step < position:
-                    raise ValueError(
-                        f"The condition of step {position} refers to step {condition.step}, not an earlier one"
-                    )
-            elif isinstance(condition, IfNot):
-                pending.append((condition.cond, depth + 1))
-            elif isinstance(condition, IfAnd | IfOr):
-                pending.extend((cond, depth + 1) for cond in condition.conds)
-            elif version < 3:
-                raise ValueError("The condition is_autocommit is only known in version 3")
+        if position % _CHECKED_AT_ONCE == _CHECKED_AT_ONCE - 1:
+            yield
+        if step.condition is not None:
+            _check_condition(step.condition, position, version)
+
+
+def _check_condition(outermost: Condition, position: int, version: int) -> None:
+    pending = [(outermost, 0)]
+    while pending:
+        condition, depth = pending.pop()
+        if depth > MAX_CONDITION_DEPTH:
+            raise ValueError(f"Conditions are nested more than {MAX_CONDITION_DEPTH} deep")
+        if isinstance(condition, IfOk | IfError):
+            if not 0 <= condition.step < position:
+                raise ValueError(
+                    f"The condition of step {position} refers to step {condition.step}, not an earlier one"
+                )
+        elif isinstance(condition, IfNot):
+            pending.append((condition.cond, depth + 1))
+        elif isinstance(condition, IfAnd | IfOr):
+            pending.extend((cond, depth + 1) for cond in condition.conds)
+        elif version < 3:
+            raise ValueError("The condition is_autocommit is only known in version 3")

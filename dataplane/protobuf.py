@@ -9,6 +9,8 @@ fields, as the format asks for.
 import struct
 from collections.abc import Iterator
 
+from dataplane.decoding import point
+
 VARINT = 0
 FIXED64 = 1
 BYTES = 2
@@ -71,6 +73,7 @@ def as_int32(number: int) -> int:
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield number and value of each field: an int for a varint, bytes else. Raises `ProtobufError`."""
+    point()
     position, end = 0, len(data)
     while position < end:
         tag, position = _read_varint(data, position)

@@ -16,15 +16,16 @@ import msgspec
 from dataplane import wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
+from dataplane.decoding import LARGE_BYTES, Decoding
 from dataplane.errors import HttpError
 from dataplane.execution import Need
 from dataplane.formats import DECODE_ERRORS, JSON, PROTOBUF
-from dataplane.lead import Lead
+from dataplane.lead import SLICE_SECONDS, Lead
 from dataplane.limits import Limits
 from dataplane.paused import Paused
 from dataplane.peers import Peer
 from dataplane.reports import Reports
-from dataplane.requests import work_of
+from dataplane.requests import decoding_of, work_of, work_of_decoded
 from dataplane.sessions import VIOLATION, Session, SocketStream
 from dataplane.streams import Stream
 from dataplane.syncs import Syncs
@@ -62,6 +63,8 @@ class Service:
         self._returned: deque[tuple[Call, Any]] = deque()
         """Calls whose work ran aside, and what came of it; the only thing that other threads append to."""
         self._paused = Paused()
+        self._decodings: dict[Call, Decoding] = {}
+        """Of the paused calls whose bodies are large and not decoded yet; they have no stream."""
         self._durable: deque[tuple[Call, Any]] = deque()
         """Calls whose commits are on the disk, and what to go on with."""
         self._syncs = Syncs(on_aside_done)
@@ -172,6 +175,8 @@ class Service:
         if not self._paused:
             return True
         call = self._paused.next()
+        if call.stream is None:
+            return self._decode(call)
         return self._settle(call, self._advance(call))
 
     @property
@@ -189,15 +194,35 @@ class Service:
         body = call.body[0] if len(call.body) == 1 else b"".join(call.body)
         call.body = []
         call.received = len(body)
+        if call.received > LARGE_BYTES and (decoding := decoding_of(call, body)) is not None:
+            self._decodings[call] = decoding
+            self._paused.add(call)
+            return True
         try:
             call.work = work_of(call, body, self.admission)
-        except DECODE_ERRORS as error:
-            self._refuse(call, HttpError(400, "PROTOCOL_ERROR", f"Cannot decode the request: {error}"))
-            return True
-        except HttpError as error:
-            self._refuse(call, error)
+        except (HttpError, *DECODE_ERRORS) as error:
+            self._refuse_body(call, error)
             return True
         return self._settle(call, self._advance(call))
+
+    def _decode(self, call: Call) -> bool:
+        """Decode a slice of a large body; after the last one find the stream and begin."""
+        decoding = self._decodings[call]
+        if not decoding.go_on(SLICE_SECONDS):
+            self._paused.add(call)
+            return True
+        del self._decodings[call]
+        try:
+            call.work = work_of_decoded(call, decoding.result(), self.admission)
+        except (HttpError, *DECODE_ERRORS) as error:
+            self._refuse_body(call, error)
+            return True
+        return self._settle(call, self._advance(call))
+
+    def _refuse_body(self, call: Call, error: Exception) -> None:
+        if not isinstance(error, HttpError):
+            error = HttpError(400, "PROTOCOL_ERROR", f"Cannot decode the request: {error}")
+        self._refuse(call, error)
 
     def open_stream(self, head: wire.CallHead) -> Stream:
         """Make a stream for a session. Raises `HttpError`."""
@@ -313,6 +338,11 @@ class Service:
         call.cancelled = True
         stream = call.stream
         if stream is None:
+            # More of its body was to come, or to be decoded.
+            if (decoding := self._decodings.pop(call, None)) is not None:
+                decoding.abandon()
+                self._paused.remove(call)
+                self._end(call)
             call.peer.calls.pop(call.number, None)
             return
         stream.closing = True

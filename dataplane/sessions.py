@@ -150,7 +150,8 @@ class SocketStream:
             raise self.problem or HttpError(400, "STREAM_CLOSED", "The stream has been closed")
         blocked = session.head.blocked
         if isinstance(request, hrana.OpenCursor):
-            check_batch(request.batch)
+            for _ in check_batch(request.batch):
+                pass  # at once: a message is not that large
             if len(session.cursors) >= MAX_CURSORS or request.cursor_id in session.cursors:
                 raise protocol_error("The cursor is open already, or too many are")
             session.cursors[request.cursor_id] = SocketCursor(stream, request.batch, blocked)
