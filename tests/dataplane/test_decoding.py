@@ -1,0 +1,250 @@
+"""Large bodies: decoded in slices, to the same end as small ones."""
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+
+from dataplane import hrana, paced, protobuf_requests, wire
+from dataplane import protobuf as pb
+from dataplane.decoding import LARGE_BYTES, Decoding
+from dataplane.protobuf import ProtobufError
+from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+
+CLOSE = {"type": "close"}
+PADDING = {"padding": "x" * LARGE_BYTES}
+"""A field that nobody knows, by which a body is large."""
+STEPS = 100_000
+"""Of a batch that takes many slices."""
+
+
+def batch(*steps: Any) -> dict[str, Any]:
+    return {"type": "batch", "batch": {"steps": list(steps)}}
+
+
+def step(sql: str, **more: Any) -> dict[str, Any]:
+    return {"stmt": {"sql": sql}, **more}
+
+
+def pipeline(steps: int) -> bytes:
+    one = step("INSERT INTO t VALUES (?)", condition={"type": "not", "cond": {"type": "error", "step": 0}})
+    one["stmt"]["args"] = [{"type": "integer", "value": "1"}]
+    return json.dumps({"requests": [batch(step("SELECT 1"), *[one] * steps), CLOSE]}).encode()
+
+
+def to_the_end(decoding: Decoding, seconds: float = 0.0) -> int:
+    """Return how many slices it took."""
+    slices = 1
+    while not decoding.go_on(seconds):
+        slices += 1
+    return slices
+
+
+def test_several_are_decoded_in_turns() -> None:
+    bodies = [pipeline(1), pipeline(20), pipeline(3)]
+    decodings = [Decoding(paced.decode_pipeline, body) for body in bodies]
+    waiting = list(decodings)
+    while waiting:
+        waiting = [decoding for decoding in waiting if not decoding.go_on(0.0)]
+    for body, decoding in zip(bodies, decodings, strict=True):
+        assert msgspec.to_builtins(decoding.result()) == msgspec.to_builtins(hrana.decode_pipeline(body))
+
+
+def test_it_can_rest_at_every_object() -> None:
+    few, many = (to_the_end(Decoding(paced.decode_pipeline, pipeline(steps))) for steps in (10, 110))
+    assert many - few == 100 * len(("step", "statement", "argument"))
+
+
+def test_protobuf_can_rest_at_every_message() -> None:
+    def body(steps: int) -> bytes:
+        one = pb.message(1, pb.message(2, pb.string(1, "SELECT 1")))
+        return pb.message(2, pb.message(3, pb.message(1, one * steps)))
+
+    few, many = (to_the_end(Decoding(protobuf_requests.decode_pipeline, body(steps))) for steps in (10, 110))
+    assert many - few == 100 * len(("step", "statement"))
+    with pytest.raises(ProtobufError, match="ends within"):
+        broken = Decoding(protobuf_requests.decode_pipeline, body(10)[:-1])
+        to_the_end(broken)
+        broken.result()
+
+
+@pytest.mark.parametrize("slices", [0, 5])
+def test_one_that_nobody_waits_for_ends(slices: int) -> None:
+    before = set(threading.enumerate())
+    decoding = Decoding(paced.decode_pipeline, pipeline(100))
+    for _ in range(slices):
+        assert not decoding.go_on(0.0)
+    decoding.abandon()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"requests": [{"type": "batch", "batch": {"steps": [{"stmt": {"sql": 1}}]}}]}',
+        b'{"requests": [{"type": "execute", "stmt": {"args": [{"type": "integer", "value": 1}]}}]}',
+        b'{"requests": [{"type": "execute"}]}',
+        b'{"requests": [{"type": "no"}]}',
+        b'{"requests": [{"stmt": {}}]}',
+        b'{"requests": [{"type": "close"}',
+        b'{"requests": [{"type": "close"}}',
+        b'{"requests": []} []',
+        b'{"baton": 1, "requests": []}',
+        b'{"requests": [{"type": "batch", "batch": {"steps": [{"stmt": {}, "condition": %b1%b}]}}]}'
+        % (b'{"type": "not", "cond":' * 2000, b"}" * 2000),
+    ],
+)
+def test_errors_are_those_of_small_bodies(body: bytes) -> None:
+    with pytest.raises((msgspec.MsgspecError, RecursionError)) as small:
+        hrana.decode_pipeline(body)
+    decoding = Decoding(paced.decode_pipeline, body)
+    to_the_end(decoding)
+    with pytest.raises(type(small.value)) as large:
+        decoding.result()
+    assert str(large.value) == str(small.value)
+
+
+BATCH = [
+    step("SELECT 1, 'x', NULL, x'01'"),
+    step("SELECT nope"),
+    step("SELECT 'skipped'", condition={"type": "ok", "step": 1}),
+    {"stmt": {"sql": "SELECT ?, :a", "named_args": [{"name": "a", "value": {"type": "float", "value": 1.5}}]}},
+    step("SELECT 'run'", condition={"type": "or", "conds": [{"type": "error", "step": 1}, {"type": "ok", "step": 2}]}),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        ("v2/pipeline", {"requests": [batch(*BATCH), {"type": "describe", "sql": "SELECT 1"}, CLOSE]}),
+        ("v3/pipeline", {"requests": [execute("SELECT ?", 1), batch(*BATCH), {"type": "get_autocommit"}, CLOSE]}),
+        ("v3/pipeline", {"requests": [CLOSE, CLOSE]}),
+        ("v2/pipeline", {"requests": [{"type": "get_autocommit"}]}),
+        ("v3/pipeline", {"requests": [batch(step("SELECT 1", condition={"type": "ok", "step": 0}))]}),
+        ("v3/pipeline", {"baton": "none", "requests": []}),
+        ("v3/cursor", {"batch": {"steps": BATCH}}),
+        ("v3/cursor", {"batch": {"steps": [step("SELECT 1", condition={"type": "ok", "step": 1})]}}),
+        ("v1/execute", {"stmt": {"sql": "SELECT 1"}}),
+        ("v1/execute", {"stmt": {"sql": "SELECT nope"}}),
+        ("v1/batch", {"batch": {"steps": BATCH}}),
+        ("", {"statements": ["SELECT 1", {"q": "SELECT ?", "params": ["x"]}, {"q": "SELECT 2"}]}),
+        ("", {"statements": 1}),
+    ],
+)
+async def test_a_large_request_has_the_answer_of_a_small_one(plane: Plane, path: str, document: dict[str, Any]) -> None:
+    def told(text: str) -> Any:
+        """What is the same each time."""
+        ignored = ("query_duration_ms", "baton")
+        lines = [json.loads(line, object_pairs_hook=dict) for line in text.splitlines()]
+
+        def without(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: without(kept) for name, kept in value.items() if name not in ignored}
+            return [without(kept) for kept in value] if isinstance(value, list) else value
+
+        return without(lines)
+
+    small = await plane.post(path, document)
+    large = await plane.post(path, document | PADDING)
+    assert large.status_code == small.status_code
+    assert told(large.text) == told(small.text)
+
+
+async def test_of_a_request_with_an_error_at_its_end_nothing_runs_and_its_stream_stays(plane: Plane) -> None:
+    baton = (await plane.requests(execute("CREATE TABLE t (a)")))["baton"]
+    steps = [step("INSERT INTO t VALUES (1)")] * STEPS
+    requests = [execute("INSERT INTO t VALUES (1)"), batch(*steps, {"stmt": 1})]
+    response = await plane.post("v3/pipeline", {"baton": baton, "requests": requests})
+    assert response.status_code == 400
+    assert response.json()["code"] == "PROTOCOL_ERROR"
+    assert response.json()["message"] == (
+        f"Cannot decode the request: Expected `object`, got `int` - at `$.requests[1].batch.steps[{STEPS}].stmt`"
+    )
+    answer = await plane.requests(execute("SELECT count(*) FROM t"), CLOSE, baton=baton)
+    assert answer["results"][0]["response"]["result"]["rows"] == [[{"type": "integer", "value": "0"}]]
+
+
+async def test_a_condition_at_the_end_of_a_large_batch_is_checked_before_it_runs(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    steps = [step("INSERT INTO t VALUES (1)")] * STEPS
+    late = step("SELECT 1", condition={"type": "ok", "step": STEPS})
+    response = await plane.post("v3/pipeline", {"requests": [batch(*steps, late)]})
+    assert response.status_code == 400
+    assert f"The condition of step {STEPS} refers to step {STEPS}, not an earlier one" in response.text
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+
+
+class Caller:
+    """An edge worker's connection, without the edge worker."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._decoder = wire.Decoder()
+        self._last = 0
+
+    @classmethod
+    async def connect(cls, plane: Plane) -> "Caller":
+        return cls(*await asyncio.open_unix_connection(plane.worker.address))
+
+    def call(self, database_id: str, body: bytes) -> int:
+        """Send a pipeline; return the number of the call."""
+        self._last += 1
+        head = msgspec.msgpack.encode(wire.CallHead(database_id, 1))
+        route = wire.Route.PIPELINE_V3
+        frames = wire.encode_body(self._last, wire.Type.CALL, body, flags=wire.END, code=route, head=head)
+        self._writer.write(b"".join(frames))
+        return self._last
+
+    def cancel(self, number: int) -> None:
+        self._writer.write(wire.encode(number, wire.Type.CANCEL))
+
+    async def answers(self) -> list[tuple[int, int]]:
+        """Return the number and the status of calls that were answered, when there are some."""
+        async with asyncio.timeout(60):
+            while True:
+                frames = self._decoder.feed(await self._reader.read(1 << 16))
+                if answers := [(frame.call, frame.code) for frame in frames if frame.type == wire.Type.ANSWER]:
+                    return answers
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+SMALL = json.dumps({"requests": [execute("SELECT 1"), CLOSE]}).encode()
+
+
+async def test_others_are_served_while_a_large_body_is_decoded(plane: Plane) -> None:
+    caller = await Caller.connect(plane)
+    steps = [step("SELECT 1")] * STEPS
+    large = caller.call(MAIN, json.dumps({"requests": [batch(*steps, {"stmt": 1})]}).encode())
+    small, served, ended = caller.call(OTHER, SMALL), 0, False
+    while not ended:
+        for number, status in await caller.answers():
+            if number == large:
+                assert status == 400
+                ended = True
+            else:
+                assert (number, status) == (small, 200)
+                served += 1
+                small = caller.call(OTHER, SMALL)
+    assert served >= 10
+    caller.close()
+
+
+async def test_a_call_that_is_cancelled_while_it_is_decoded_is_forgotten(plane: Plane) -> None:
+    caller = await Caller.connect(plane)
+    large = caller.call(MAIN, json.dumps({"requests": [batch(*[step("CREATE TABLE t (a)")] * STEPS)]}).encode())
+    first = caller.call(OTHER, SMALL)
+    assert await caller.answers() == [(first, 200)]
+    caller.cancel(large)
+    following = caller.call(MAIN, json.dumps({"requests": [execute("CREATE TABLE t (a)"), CLOSE]}).encode())
+    assert await caller.answers() == [(following, 200)]
+    caller.close()
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]
+    assert await plane.worker.drain() == 0
