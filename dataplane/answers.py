@@ -17,6 +17,8 @@ from dataplane.execution import Need, Work, execute, in_turn, run
 from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
 
+_PACKED = 500
+"""Results that are encoded together before others follow, so that very many are not encoded, and freed, at once."""
 NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
 MOST_TOO_LARGE = 10_000
@@ -68,10 +70,12 @@ def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
     for _ in hrana.check_conditions(batch, version=version):
         if stream.pause_due(monotonic()):
             yield Need.PAUSE
-    connection = stream.open()
+    connection, pack = stream.open(), stream.format.pack
     ok: list[bool] = []
     results: list[Any] = []
     errors: list[Any] = []
+    packed_results: list[Any] = []
+    packed_errors: list[Any] = []
     steps = batch.steps
     steps.reverse()
     while steps:
@@ -85,7 +89,15 @@ def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
         ok.append(result is not None)
         results.append(result)
         errors.append(error)
-    return {"step_results": results, "step_errors": errors, "replication_index": None}
+        if len(results) == _PACKED and pack is not None:
+            packed_results.append(pack(results))
+            packed_errors.append(pack(errors))
+            results, errors = [], []
+    return {
+        "step_results": packed_results + results,
+        "step_errors": packed_errors + errors,
+        "replication_index": None,
+    }
 
 
 def _sequence(stream: Stream, sql: str) -> Work:
@@ -155,7 +167,9 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
 
 def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: NextBaton, blocked: str | None) -> Work:
     """Run a pipeline; returns the body of the answer. Raises `HttpError`."""
-    results: list[dict[str, Any]] = []
+    results: list[Any] = []
+    packed: list[Any] = []
+    pack = stream.format.pack
     requests = body.requests
     requests.reverse()
     while requests:
@@ -172,8 +186,11 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
             raise protocol_error(str(error)) from None
         else:
             results.append({"type": "ok", "response": response})
+        if len(results) == _PACKED and pack is not None:
+            packed.append(pack(results))
+            results = []
     baton = None if stream.closing else next_baton(stream)
-    return stream.format.pipeline(baton, results)
+    return stream.format.pipeline(baton, packed + results)
 
 
 def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str | None) -> Work:

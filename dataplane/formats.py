@@ -30,7 +30,11 @@ class Format(NamedTuple):
     """Make a result's rows of its blocks."""
     row_entry: Callable[[Any], Any]
     """Make a cursor's entry of a row."""
-    pipeline: Callable[[str | None, list[dict[str, Any]]], bytes]
+    pack: Callable[[list[Any]], Any] | None
+    """Make one item of many results, which stands for them where they are encoded together with others; None where
+    encoding many together holds nobody up, since Python does it.
+    """
+    pipeline: Callable[[str | None, list[Any]], bytes]
     entries: Callable[[list[Any]], bytes]
     """Encode the head and entries of a cursor's answer."""
     server_message: Callable[[dict[str, Any]], bytes]
@@ -49,7 +53,11 @@ def _json_rows(blocks: list[bytes]) -> msgspec.Raw:
     return msgspec.Raw(b"[%b]" % b",".join([block[1:-1] for block in blocks]))
 
 
-def _json_pipeline(baton: str | None, results: list[dict[str, Any]]) -> bytes:
+def _json_pack(results: list[Any]) -> msgspec.Raw:
+    return msgspec.Raw(hrana.encode(results)[1:-1])
+
+
+def _json_pipeline(baton: str | None, results: list[Any]) -> bytes:
     return hrana.encode({"baton": baton, "base_url": None, "results": results})
 
 
@@ -59,6 +67,7 @@ JSON = Format(
     block=hrana.encode,
     result_rows=_json_rows,
     row_entry=RowEntry,
+    pack=_json_pack,
     pipeline=_json_pipeline,
     entries=hrana.encode_lines,
     server_message=hrana.encode,
@@ -78,6 +87,7 @@ PROTOBUF = Format(
     block=protobuf_answers.encode_rows,
     result_rows=b"".join,
     row_entry=b"".join,
+    pack=None,
     pipeline=protobuf_answers.encode_pipeline,
     entries=protobuf_answers.encode_entries,
     server_message=protobuf_answers.encode_server_message,

@@ -179,6 +179,25 @@ async def test_a_condition_at_the_end_of_a_large_batch_is_checked_before_it_runs
     assert await plane.values("SELECT count(*) FROM t") == [[0]]
 
 
+async def test_the_results_of_very_many_statements_come_in_their_order(plane: Plane) -> None:
+    def query(number: int) -> dict[str, Any]:
+        return execute("SELECT ?" if number % 7 else "SELECT nope", *([number] if number % 7 else []))
+
+    def row(number: int) -> Any:
+        return [[{"type": "integer", "value": str(number)}]] if number % 7 else None
+
+    for count in (499, 500, 501, 1000, 2345):
+        requests = [query(number) for number in range(count)]
+        results = (await plane.requests(*requests, CLOSE))["results"][:-1]
+        assert [result["response"]["result"]["rows"] if "response" in result else None for result in results] == [
+            row(number) for number in range(count)
+        ]
+        steps = [{"stmt": request["stmt"]} for request in requests]
+        done = (await plane.requests(batch(*steps), CLOSE))["results"][0]["response"]["result"]
+        assert [result and result["rows"] for result in done["step_results"]] == [row(n) for n in range(count)]
+        assert [error is None for error in done["step_errors"]] == [bool(number % 7) for number in range(count)]
+
+
 class Caller:
     """An edge worker's connection, without the edge worker."""
 
