@@ -1,6 +1,7 @@
 """A call in progress at a database worker: one request of an edge worker, or of egress, from first to last frame."""
 
 from collections import deque
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from dataplane import wire
@@ -43,7 +44,8 @@ class Call:
         self.number = number
         self.route = route
         self.head = head
-        self.body = [data]
+        self.body: bytes | BytesIO = data
+        """What has come of its request, which grows in place: joining the pieces of a large one would take long."""
         self.stream: Stream | None = None
         self.work: Work | None = None
         self.aside = False
@@ -73,6 +75,15 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.number} of {self.head.database_id} [{'aside' if self.aside else 'leading'}]>"
+
+    def receive(self, data: bytes) -> None:
+        """Take more of the request, after its first bytes."""
+        body = self.body
+        if isinstance(body, bytes):
+            self.body = BytesIO()
+            self.body.write(body)
+            body = self.body
+        body.write(data)
 
     def finish(self, answer: Any) -> None:
         """Send the last piece of the answer.

@@ -107,7 +107,7 @@ class Service:
             self.reports.changed = True
             known.handle(frame)
         elif frame.type == wire.Type.DATA:
-            known.body.append(frame.data)
+            known.receive(frame.data)
             return self._start(known) if frame.flags & wire.END else True
         elif frame.type == wire.Type.WINDOW:
             known.credit += wire.window_bytes(frame)
@@ -191,8 +191,10 @@ class Service:
         self.running.add(call)
         call.began = monotonic()
         self.reports.changed = True
-        body = call.body[0] if len(call.body) == 1 else b"".join(call.body)
-        call.body = []
+        body = call.body
+        if not isinstance(body, bytes):
+            body = body.getvalue()
+        call.body = b""
         call.received = len(body)
         if call.received > LARGE_BYTES and (decoding := decoding_of(call, body)) is not None:
             self._decodings[call] = decoding
