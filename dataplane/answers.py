@@ -70,7 +70,7 @@ def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
     for _ in hrana.check_conditions(batch, version=version):
         if stream.pause_due(monotonic()):
             yield Need.PAUSE
-    connection, pack = stream.open(), stream.format.pack
+    connection = stream.open()
     ok: list[bool] = []
     results: list[Any] = []
     errors: list[Any] = []
@@ -89,7 +89,7 @@ def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
         ok.append(result is not None)
         results.append(result)
         errors.append(error)
-        if len(results) == _PACKED and pack is not None:
+        if len(results) == _PACKED and (pack := stream.format.pack) is not None:
             packed_results.append(pack(results))
             packed_errors.append(pack(errors))
             results, errors = [], []
@@ -169,7 +169,6 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
     """Run a pipeline; returns the body of the answer. Raises `HttpError`."""
     results: list[Any] = []
     packed: list[Any] = []
-    pack = stream.format.pack
     requests = body.requests
     requests.reverse()
     while requests:
@@ -186,11 +185,11 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
             raise protocol_error(str(error)) from None
         else:
             results.append({"type": "ok", "response": response})
-        if len(results) == _PACKED and pack is not None:
+        if len(results) == _PACKED and (pack := stream.format.pack) is not None:
             packed.append(pack(results))
             results = []
     baton = None if stream.closing else next_baton(stream)
-    return stream.format.pipeline(baton, packed + results)
+    return stream.format.pipeline(baton, packed + results if packed else results)
 
 
 def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str | None) -> Work:
