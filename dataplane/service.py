@@ -316,13 +316,13 @@ class Service:
             self._end(call)
 
     def _came_back(self, call: Call) -> None:
-        """The call has left its own thread: another one of its database may use one."""
+        """The call has left its own thread: others of its database may go on, until one of them needs one."""
         assert call.stream is not None
         call.stream.came_back()
         database = call.stream.database
         database.aside -= 1
-        if database.held:
-            self._ready.append(database.held.popleft())
+        self._ready.extend(database.held)
+        database.held.clear()
 
     def _send_chunks(self, call: Call, *, resume: bool = True) -> None:
         while call.chunks and call.credit > 0:

@@ -4,10 +4,12 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from dataplane.service import MAX_ASIDE_PER_DATABASE
 from tests.dataplane.plane import ENDLESS, MAIN, OTHER, STUCK, Plane, execute
 
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
@@ -278,3 +280,15 @@ async def test_more_slow_statements_than_a_database_may_run_wait_and_harm_no_oth
     assert answered
     assert {(await task)["code"] for task in slow} == {"SQLITE_INTERRUPT"}
     assert await hasty_plane.values("SELECT 1") == [[1]]
+
+
+async def test_short_statements_that_waited_for_slow_ones_all_go_on(hasty_plane: Plane) -> None:
+    await hasty_plane.execute("SELECT 1")
+    slow = [asyncio.create_task(hasty_plane.failure(ENDLESS)) for _ in range(MAX_ASIDE_PER_DATABASE)]
+    short: list[asyncio.Task[Any]] = []
+    while not any(task.done() for task in slow):
+        await hasty_plane.execute("SELECT 1", database_id=OTHER)
+        if len(short) < 4 * MAX_ASIDE_PER_DATABASE:
+            short.append(asyncio.create_task(hasty_plane.execute("SELECT 1")))
+    assert len([await task for task in short]) > MAX_ASIDE_PER_DATABASE
+    await asyncio.wait(slow)
