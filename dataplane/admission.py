@@ -51,7 +51,7 @@ class Admission:
         stream = self.open(head) if known is None else self._known_stream(head, known)
         stream.calls = 1
         stream.format = form
-        stream.begin_answer()
+        stream.answer_bytes = 0
         stream.sequence += 1
         call.stream = stream
         return stream

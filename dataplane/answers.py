@@ -21,10 +21,6 @@ _PACKED = 500
 """Results that are encoded together before others follow, so that very many are not encoded, and freed, at once."""
 NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
-MOST_TOO_LARGE = 10_000
-"""Results of one request of which it is told that there was no room for them: that takes some as well."""
-_ERROR_BYTES, _RESPONSE_BYTES = 120, 60
-"""Of the answer, beside what is counted by itself."""
 
 
 def holds(condition: hrana.Condition | None, ok: list[bool], connection: Connection) -> bool:
@@ -51,17 +47,10 @@ def holds(condition: hrana.Condition | None, ok: list[bool], connection: Connect
 
 
 def _told(stream: Stream, error: SqlError) -> dict[str, str]:
-    """Return the protocol's Error object. An error may quote a long text, by which the answer gets too large.
-
-    Raises `HttpError` when that has been told of too many.
-    """
+    """Return the protocol's Error object. An error may quote a long text, by which the answer gets too large."""
     try:
-        stream.take_room(_ERROR_BYTES + len(str(error)))
+        stream.take_room(len(str(error)))
     except SqlError as too_large:
-        stream.too_large += 1
-        if stream.too_large > MOST_TOO_LARGE:
-            what = f"{too_large}. It was ended after {MOST_TOO_LARGE:,} results for which there was no room"
-            raise HttpError(400, too_large.code, what) from None
         return too_large.document()
     return error.document()
 
@@ -140,7 +129,6 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
             return {"type": "execute", "result": (yield from execute(stream, stmt))}
         case hrana.RunBatch(batch):
             return {"type": "batch", "result": (yield from _batch(stream, batch, version))}
-    stream.take_room(_RESPONSE_BYTES)
     if stream.pause_due(monotonic()):
         yield Need.PAUSE
     match request:

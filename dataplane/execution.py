@@ -24,8 +24,6 @@ from dataplane.values import from_wire
 
 T = TypeVar("T")
 _BEGINS = frozenset({"BEGIN", "SAVEPOINT"})
-_RESULT_BYTES = 160
-"""Of the answer, beside rows and the names of columns."""
 _NULL_RESULT: dict[str, Any] = {"affected_row_count": 0, "last_insert_rowid": None, "rows_read": 0, "rows_written": 0}
 
 
@@ -272,7 +270,7 @@ def execute(stream: Stream, stmt: hrana.Stmt) -> Work:
     sink = None if stmt.want_rows is False else keep
     before = stream.answer_bytes
     try:
-        stream.take_room(_RESULT_BYTES + statement.columns_bytes)
+        stream.take_room(statement.columns_bytes)
         result = yield from run(stream, connection, statement, values, sink)
     except SqlError:
         stream.answer_bytes = before  # nothing of it is told

@@ -18,6 +18,8 @@ from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
 Plan: TypeAlias = Callable[[Call, Any, Admission], Work]
 """Makes the work of a call from its body, or from what was decoded already."""
 Decode: TypeAlias = Callable[[Any], Any]
+MOST_STATEMENTS = 500_000
+"""Of one request. 64 MiB can hold millions, whose results would take several times as much."""
 
 
 class LargePlan(NamedTuple):
@@ -84,6 +86,32 @@ def _dump(call: Call, body: Any, admission: Admission) -> Work:
     return dump(admission.attach(call, None), rowids=body == wire.PRESERVE_ROWIDS, blocked=call.head.blocked)
 
 
+def _bounded(decode: Decode) -> Decode:
+    """Have `decode` refuse more statements than a request may have, before any of them runs."""
+
+    def bounded(body: Any) -> Any:
+        decoded = decode(body)
+        count = _statements(decoded)
+        if count > MOST_STATEMENTS:
+            limit = f"The request has {count:,} statements or more, the limit is {MOST_STATEMENTS:,}"
+            raise HttpError(413, "TOO_MANY_STATEMENTS", f"{limit}: split it, or send them as one text (`sequence`)")
+        return decoded
+
+    return bounded
+
+
+def _statements(decoded: hrana.Pipeline | hrana.BatchV1 | hrana.Legacy) -> int:
+    """Return how many results a request has, or enough of them to refuse it."""
+    if isinstance(decoded, hrana.BatchV1):
+        return len(decoded.batch.steps)
+    if isinstance(decoded, hrana.Legacy):
+        return len(decoded.statements)
+    requests = decoded.requests
+    if len(requests) > MOST_STATEMENTS:
+        return len(requests)
+    return sum(len(request.batch.steps) if isinstance(request, hrana.RunBatch) else 1 for request in requests)
+
+
 def _as_it_is(decoded: Any) -> Any:
     return decoded
 
@@ -100,12 +128,14 @@ _PLANS: dict[int, Plan] = {
     wire.Route.DUMP: _dump,
 }
 _LARGE: dict[int, LargePlan] = {
-    wire.Route.PIPELINE_V2: LargePlan(paced.decode_pipeline, _pipeline(JSON, 2, _as_it_is)),
-    wire.Route.PIPELINE_V3: LargePlan(paced.decode_pipeline, _pipeline(JSON, 3, _as_it_is)),
-    wire.Route.PIPELINE_PROTOBUF: LargePlan(protobuf_requests.decode_pipeline, _pipeline(PROTOBUF, 3, _as_it_is)),
+    wire.Route.PIPELINE_V2: LargePlan(_bounded(paced.decode_pipeline), _pipeline(JSON, 2, _as_it_is)),
+    wire.Route.PIPELINE_V3: LargePlan(_bounded(paced.decode_pipeline), _pipeline(JSON, 3, _as_it_is)),
+    wire.Route.PIPELINE_PROTOBUF: LargePlan(
+        _bounded(protobuf_requests.decode_pipeline), _pipeline(PROTOBUF, 3, _as_it_is)
+    ),
     wire.Route.CURSOR_V3: LargePlan(paced.decode_cursor, _cursor(JSON, _as_it_is)),
     wire.Route.CURSOR_PROTOBUF: LargePlan(protobuf_requests.decode_cursor, _cursor(PROTOBUF, _as_it_is)),
     wire.Route.EXECUTE_V1: LargePlan(paced.decode_execute_v1, _one_shot(_as_it_is)),
-    wire.Route.BATCH_V1: LargePlan(paced.decode_batch_v1, _one_shot(_as_it_is)),
-    wire.Route.LEGACY: LargePlan(paced.decode_legacy, _legacy(_as_it_is)),
+    wire.Route.BATCH_V1: LargePlan(_bounded(paced.decode_batch_v1), _one_shot(_as_it_is)),
+    wire.Route.LEGACY: LargePlan(_bounded(paced.decode_legacy), _legacy(_as_it_is)),
 }

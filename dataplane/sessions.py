@@ -168,7 +168,7 @@ class SocketStream:
             if cursor is None:
                 raise HttpError(400, "CURSOR_CLOSED", f"There is no open cursor {request.cursor_id}")
             return self._encoded(message.request_id, cursor.fetch(request.max_count))
-        stream.begin_answer()
+        stream.answer_bytes = 0
         return answers.socket_answer(stream, message, session.version, blocked)
 
     def _encoded(

@@ -66,7 +66,6 @@ class Stream:
         "sequence",
         "stop",
         "taken",
-        "too_large",
         "transaction_began",
         "unsynced",
     )
@@ -109,8 +108,7 @@ class Stream:
         self.stop: str | None = None
         """The statement that is compiled or runs is to be ended: why."""
         self.rows_read = self.rows_written = self.queries = 0
-        self.answer_bytes = self.too_large = 0
-        """Of the answer so far, and how many results were too large for the rest of it."""
+        self.answer_bytes = 0
         self.limits = limits
         self.piece_began = 0.0
         """Monotonic time at which the running piece of work began, kept by `dataplane.lead`."""
@@ -148,10 +146,6 @@ class Stream:
         if self._stored is None:
             self._stored = StoredSql(self.database.stored_sql)
         return self._stored
-
-    def begin_answer(self) -> None:
-        """There is all the room that an answer may take."""
-        self.answer_bytes = self.too_large = 0
 
     def take_room(self, size: int) -> None:
         """Count so many bytes of the answer. Raises `SqlError` instead if it would get too large by them."""

@@ -267,3 +267,17 @@ async def test_a_call_that_is_cancelled_while_it_is_decoded_is_forgotten(plane: 
     caller.close()
     assert await plane.values("SELECT count(*) FROM t") == [[0]]
     assert await plane.worker.drain() == 0
+
+
+@pytest.mark.parametrize("spread", ["in batches", "alone"])
+async def test_of_too_many_statements_none_runs(plane: Plane, spread: str) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    insert = "INSERT INTO t VALUES (1)"
+    half = 250_001
+    requests = (
+        [batch(*[step(insert)] * half)] * 2 if spread == "in batches" else [{"type": "get_autocommit"}] * 2 * half
+    )
+    answer = await plane.post("v3/pipeline", {"requests": [*requests, execute(insert), CLOSE]})
+    assert (answer.status_code, answer.json()["code"]) == (413, "TOO_MANY_STATEMENTS")
+    assert "the limit is 500,000" in answer.json()["message"]
+    assert await plane.values("SELECT count(*) FROM t") == [[0]]

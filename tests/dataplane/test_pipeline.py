@@ -398,24 +398,6 @@ async def test_names_and_messages_count_for_the_limit_of_an_answer(hasty_plane: 
     assert answer["results"][20]["error"]["code"] == "RESPONSE_TOO_LARGE"
 
 
-@pytest.mark.parametrize(
-    ("some", "request_"),
-    [(15_000, execute("SELECT 1")), (15_000, execute("SELEC")), (20_000, {"type": "get_autocommit"})],
-    ids=["result", "error", "response"],
-)
-async def test_any_number_of_short_results_has_the_limit_of_an_answer(
-    hasty_plane: Plane, some: int, request_: dict[str, Any]
-) -> None:
-    answer = await hasty_plane.post("v3/pipeline", {"requests": [request_] * some})
-    assert answer.status_code == 200
-    assert len(answer.content) < 4 << 20
-    assert answer.json()["results"][-1]["error"]["code"] == "RESPONSE_TOO_LARGE"
-    answer = await hasty_plane.post("v3/pipeline", {"requests": [request_] * 2 * some})
-    assert (answer.status_code, answer.json()["code"]) == (400, "RESPONSE_TOO_LARGE")
-    assert "exceeds 1 MiB" in answer.json()["message"]
-    assert "10,000 results" in answer.json()["message"]
-
-
 async def test_libsqls_own_features_work(plane: Plane) -> None:
     await plane.execute("CREATE TABLE v (id INTEGER PRIMARY KEY, e F32_BLOB(2))")
     await plane.execute("CREATE INDEX vi ON v (libsql_vector_idx(e))")
