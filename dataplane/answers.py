@@ -55,6 +55,13 @@ def _told(stream: Stream, error: SqlError) -> dict[str, str]:
     return error.document()
 
 
+def _pack(stream: Stream, results: list[Any], packed: list[Any]) -> None:
+    """Move `results`, as one item, to those that are encoded already; in a format without that they stay."""
+    if stream.format.pack is not None:
+        packed.append(stream.format.pack(results))
+        results.clear()
+
+
 def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
     for _ in hrana.check_conditions(batch, version=version):
         if stream.pause_due(monotonic()):
@@ -78,10 +85,9 @@ def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
         ok.append(result is not None)
         results.append(result)
         errors.append(error)
-        if len(results) == _PACKED and (pack := stream.format.pack) is not None:
-            packed_results.append(pack(results))
-            packed_errors.append(pack(errors))
-            results, errors = [], []
+        if len(results) == _PACKED:
+            _pack(stream, results, packed_results)
+            _pack(stream, errors, packed_errors)
     return {
         "step_results": packed_results + results,
         "step_errors": packed_errors + errors,
@@ -173,9 +179,8 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
             raise protocol_error(str(error)) from None
         else:
             results.append({"type": "ok", "response": response})
-        if len(results) == _PACKED and (pack := stream.format.pack) is not None:
-            packed.append(pack(results))
-            results = []
+        if len(results) == _PACKED:
+            _pack(stream, results, packed)
     baton = None if stream.closing else next_baton(stream)
     return stream.format.pipeline(baton, packed + results if packed else results)
 

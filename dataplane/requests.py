@@ -15,18 +15,20 @@ from dataplane.errors import HttpError
 from dataplane.execution import Work
 from dataplane.formats import JSON, LEGACY, PROTOBUF, Format
 
-Plan: TypeAlias = Callable[[Call, Any, Admission], Work]
-"""Makes the work of a call from its body, or from what was decoded already."""
-Decode: TypeAlias = Callable[[Any], Any]
+Decode: TypeAlias = Callable[[bytes], Any]
+Begin: TypeAlias = Callable[[Call, Any, Admission], Work]
 MOST_STATEMENTS = 500_000
 """Of one request. 64 MiB can hold millions, whose results would take several times as much."""
 
 
-class LargePlan(NamedTuple):
-    """The same in two steps."""
+class Plan(NamedTuple):
+    """How calls of a route are answered."""
 
     decode: Decode
-    plan: Plan
+    decode_large: Decode | None
+    """The same for a large body, which `dataplane.decoding` can stop; None: that does not take long."""
+    begin: Begin
+    """Makes the work of a call from its body, decoded. Raises `HttpError`."""
 
 
 def work_of(call: Call, body: bytes, admission: Admission) -> Work:
@@ -34,62 +36,56 @@ def work_of(call: Call, body: bytes, admission: Admission) -> Work:
     plan = _PLANS.get(call.route)
     if plan is None:
         raise HttpError(404, "NOT_FOUND", "There is no such endpoint")
-    return plan(call, body, admission)
+    return plan.begin(call, plan.decode(body), admission)
 
 
 def decoding_of(call: Call, body: bytes) -> Decoding | None:
     """Return what decodes the large body of `call` in slices, if it is one that takes long."""
-    large = _LARGE.get(call.route)
-    return Decoding(large.decode, body) if large is not None else None
+    plan = _PLANS.get(call.route)
+    return Decoding(plan.decode_large, body) if plan is not None and plan.decode_large is not None else None
 
 
 def work_of_decoded(call: Call, decoded: Any, admission: Admission) -> Work:
     """Return what answers `call`, whose body is decoded already. Raises `HttpError`."""
-    return _LARGE[call.route].plan(call, decoded, admission)
+    return _PLANS[call.route].begin(call, decoded, admission)
 
 
-def _pipeline(form: Format, version: int, decode: Decode) -> Plan:
-    def plan(call: Call, body: Any, admission: Admission) -> Work:
-        pipeline = decode(body)
+def _pipeline(form: Format, version: int) -> Begin:
+    def begin(call: Call, pipeline: hrana.Pipeline, admission: Admission) -> Work:
         stream = admission.attach(call, pipeline.baton, form)
         return answers.pipeline(stream, pipeline, version, admission.next_baton, call.head.blocked)
 
-    return plan
+    return begin
 
 
-def _cursor(form: Format, decode: Decode) -> Plan:
-    def plan(call: Call, body: Any, admission: Admission) -> Work:
-        cursor = decode(body)
+def _cursor(form: Format) -> Begin:
+    def begin(call: Call, cursor: hrana.Cursor, admission: Admission) -> Work:
         stream = admission.attach(call, cursor.baton, form)
         return cursors.cursor(stream, cursor, admission.next_baton, call.head.blocked)
 
-    return plan
+    return begin
 
 
-def _one_shot(decode: Decode) -> Plan:
-    def plan(call: Call, body: Any, admission: Admission) -> Work:
-        request = decode(body)
-        return answers.one_shot(admission.attach(call, None), request, call.head.blocked)
-
-    return plan
+def _one_shot(call: Call, request: hrana.ExecuteV1 | hrana.BatchV1, admission: Admission) -> Work:
+    return answers.one_shot(admission.attach(call, None), request, call.head.blocked)
 
 
-def _legacy(decode: Decode) -> Plan:
-    def plan(call: Call, body: Any, admission: Admission) -> Work:
-        statements = decode(body)
-        return answers.legacy(admission.attach(call, None, LEGACY), statements, call.head.blocked)
-
-    return plan
+def _legacy(call: Call, statements: hrana.Legacy, admission: Admission) -> Work:
+    return answers.legacy(admission.attach(call, None, LEGACY), statements, call.head.blocked)
 
 
-def _dump(call: Call, body: Any, admission: Admission) -> Work:
-    return dump(admission.attach(call, None), rowids=body == wire.PRESERVE_ROWIDS, blocked=call.head.blocked)
+def _with_rowids(body: bytes) -> bool:
+    return body == wire.PRESERVE_ROWIDS
+
+
+def _dump(call: Call, rowids: bool, admission: Admission) -> Work:
+    return dump(admission.attach(call, None), rowids=rowids, blocked=call.head.blocked)
 
 
 def _bounded(decode: Decode) -> Decode:
     """Have `decode` refuse more statements than a request may have, before any of them runs."""
 
-    def bounded(body: Any) -> Any:
+    def bounded(body: bytes) -> Any:
         decoded = decode(body)
         count = _statements(decoded)
         if count > MOST_STATEMENTS:
@@ -112,30 +108,19 @@ def _statements(decoded: hrana.Pipeline | hrana.BatchV1 | hrana.Legacy) -> int:
     return sum(len(request.batch.steps) if isinstance(request, hrana.RunBatch) else 1 for request in requests)
 
 
-def _as_it_is(decoded: Any) -> Any:
-    return decoded
-
-
+_decode_large_pipeline = _bounded(paced.decode_pipeline)
 _PLANS: dict[int, Plan] = {
-    wire.Route.PIPELINE_V2: _pipeline(JSON, 2, hrana.decode_pipeline),
-    wire.Route.PIPELINE_V3: _pipeline(JSON, 3, hrana.decode_pipeline),
-    wire.Route.PIPELINE_PROTOBUF: _pipeline(PROTOBUF, 3, protobuf_requests.decode_pipeline),
-    wire.Route.CURSOR_V3: _cursor(JSON, hrana.decode_cursor),
-    wire.Route.CURSOR_PROTOBUF: _cursor(PROTOBUF, protobuf_requests.decode_cursor),
-    wire.Route.EXECUTE_V1: _one_shot(hrana.decode_execute_v1),
-    wire.Route.BATCH_V1: _one_shot(hrana.decode_batch_v1),
-    wire.Route.LEGACY: _legacy(hrana.decode_legacy),
-    wire.Route.DUMP: _dump,
-}
-_LARGE: dict[int, LargePlan] = {
-    wire.Route.PIPELINE_V2: LargePlan(_bounded(paced.decode_pipeline), _pipeline(JSON, 2, _as_it_is)),
-    wire.Route.PIPELINE_V3: LargePlan(_bounded(paced.decode_pipeline), _pipeline(JSON, 3, _as_it_is)),
-    wire.Route.PIPELINE_PROTOBUF: LargePlan(
-        _bounded(protobuf_requests.decode_pipeline), _pipeline(PROTOBUF, 3, _as_it_is)
+    wire.Route.PIPELINE_V2: Plan(hrana.decode_pipeline, _decode_large_pipeline, _pipeline(JSON, 2)),
+    wire.Route.PIPELINE_V3: Plan(hrana.decode_pipeline, _decode_large_pipeline, _pipeline(JSON, 3)),
+    wire.Route.PIPELINE_PROTOBUF: Plan(
+        protobuf_requests.decode_pipeline, _bounded(protobuf_requests.decode_pipeline), _pipeline(PROTOBUF, 3)
     ),
-    wire.Route.CURSOR_V3: LargePlan(paced.decode_cursor, _cursor(JSON, _as_it_is)),
-    wire.Route.CURSOR_PROTOBUF: LargePlan(protobuf_requests.decode_cursor, _cursor(PROTOBUF, _as_it_is)),
-    wire.Route.EXECUTE_V1: LargePlan(paced.decode_execute_v1, _one_shot(_as_it_is)),
-    wire.Route.BATCH_V1: LargePlan(_bounded(paced.decode_batch_v1), _one_shot(_as_it_is)),
-    wire.Route.LEGACY: LargePlan(_bounded(paced.decode_legacy), _legacy(_as_it_is)),
+    wire.Route.CURSOR_V3: Plan(hrana.decode_cursor, paced.decode_cursor, _cursor(JSON)),
+    wire.Route.CURSOR_PROTOBUF: Plan(
+        protobuf_requests.decode_cursor, protobuf_requests.decode_cursor, _cursor(PROTOBUF)
+    ),
+    wire.Route.EXECUTE_V1: Plan(hrana.decode_execute_v1, paced.decode_execute_v1, _one_shot),
+    wire.Route.BATCH_V1: Plan(hrana.decode_batch_v1, _bounded(paced.decode_batch_v1), _one_shot),
+    wire.Route.LEGACY: Plan(hrana.decode_legacy, _bounded(paced.decode_legacy), _legacy),
+    wire.Route.DUMP: Plan(_with_rowids, None, _dump),
 }
