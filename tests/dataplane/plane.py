@@ -270,7 +270,9 @@ async def serve_plane(module: str = "dataplane.worker", **limits: int) -> AsyncI
     worker = WorkerProcess(directory / "databases", listener, limits, module)
     worker.directory.mkdir()
     app = DataPlane("http://db.localhost", KEY)
-    tcp = socket.create_server(("127.0.0.1", 0))
+    # With the protocol named, or asyncio leaves Nagle's algorithm on: each answer would wait for an acknowledgement.
+    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    tcp.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(
             app,
