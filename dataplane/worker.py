@@ -42,7 +42,7 @@ from dataplane.peers import Peer
 from dataplane.relay import Relay
 from dataplane.service import Service
 from dataplane.steering import Steering
-from runtime import child, interrupts, looking, priority
+from runtime import child, interrupts, looking, malloc, priority
 from runtime.framing import FD, Decoder, encode
 from runtime.priority import Yielding
 
@@ -309,6 +309,7 @@ def main() -> None:
     child.raise_open_files()
     _exit_on_sigterm()
     interrupts.prepare()
+    malloc.join_at_once()
     priority.lower(0)
     # Threads that convert rows must not keep the loop waiting for the default 5 ms.
     sys.setswitchinterval(0.0005)

@@ -16,9 +16,36 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 churn()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+FREED = """
+import ctypes as c
+from runtime.malloc import join_at_once
+libc = c.CDLL(None)
+libc.malloc.restype = c.c_void_p
+Figures = type("Figures", (c.Structure,), {"_fields_": [(name, c.c_size_t) for name in (
+    "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]})
+libc.mallinfo2.restype = Figures
+def unjoined():
+    blocks = [libc.malloc(100) for _ in range(1000)]
+    for block in blocks:
+        libc.free(c.c_void_p(block))
+    return libc.mallinfo2().fsmblks
+before = unjoined()
+join_at_once()
+print(before, unjoined())
+"""
+
+
+def _figures(program: str) -> list[int]:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    return [int(figure) for figure in done.stdout.split()]
 
 
 def test_memory_that_reads_were_in_is_used_again() -> None:
-    done = subprocess.run([sys.executable, "-c", CHURN], capture_output=True, text=True, timeout=60, check=True)
     # New memory each time would be 50 times 250 pages.
-    assert int(done.stdout) < 1000
+    assert _figures(CHURN)[0] < 1000
+
+
+def test_small_blocks_are_joined_when_they_are_freed() -> None:
+    before, after = _figures(FREED)
+    assert before > 50_000
+    assert after == 0
