@@ -127,6 +127,8 @@ class Admission:
             raise HttpError(400, "BATON_INVALID", "Received an invalid baton")
         if stream.sequence != sequence:
             raise HttpError(400, "BATON_REUSED", "Received a baton that has already been used")
+        if stream.closing:
+            raise HttpError(400, "STREAM_EXPIRED", self.streams.why_gone(number))
         if stream.busy:
             raise HttpError(400, "STREAM_BUSY", "The stream is busy with a cursor: read it to its end first")
         if stream.read_only != head.read_only:

@@ -96,7 +96,7 @@ class Enforcement:
                 Holder(stream, growth.of(stream) + (0 if stream in aside else stream.memory))
                 for stream in service.streams
             ]
-            ending = [holder for holder in holders if holder.stream.stop is not None]
+            ending = [holder for holder in holders if holder.stream.stop is not None or holder.stream.ending]
             excess -= sum(holder.bytes for holder in ending)
             for stream in greediest([holder for holder in holders if holder not in ending], excess):
                 self._end(stream, memory.over(), aside=stream in aside)
@@ -104,7 +104,7 @@ class Enforcement:
     def _end(self, stream: Stream, why: str, *, aside: bool) -> None:
         """End a stream, or what it is at if that runs on a thread of its own (`aside`)."""
         service = self._service
-        if service.streams.get(stream.number) is None:
+        if service.streams.get(stream.number) is None or stream.ending:
             return  # it was of a WebSocket that has just been ended
         log.warning("a stream of database %s is ended: %s", stream.database.database_id, why)
         call = next((call for call in service.running if call.stream is stream), None)
@@ -123,7 +123,7 @@ class Enforcement:
     def _check_transaction(self, database: Database, now: float) -> None:
         """Take the transaction of a writer away that has had it for too long."""
         holder = database.writers.holder
-        if holder is None or holder.connection is None or holder.taken is not None:
+        if holder is None or holder.connection is None or holder.taken is not None or holder.ending:
             return
         calls = [call for call in self._service.running if call.stream is holder]
         stalled = next((call for call in calls if call.parked_since), None)
@@ -190,7 +190,7 @@ class Enforcement:
         """
         for call in self._service.running:
             stream = call.stream
-            if not call.aside or call.given_up or stream is None:
+            if not call.aside or call.given_up or stream is None or stream.ending:
                 continue
             if stream.out_of_control(now):
                 seconds = self._limits.statement_seconds

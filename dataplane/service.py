@@ -17,6 +17,7 @@ from dataplane import wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
 from dataplane.decoding import LARGE_BYTES, Decoding
+from dataplane.endings import Ending
 from dataplane.errors import HttpError
 from dataplane.execution import Need
 from dataplane.formats import DECODE_ERRORS, JSON, PROTOBUF
@@ -146,6 +147,13 @@ class Service:
 
     def proceed(self) -> bool:
         """Go on with calls that can; False if the lead was lost."""
+        while self._proceed_once():
+            if not self._ready:
+                return True
+            # What has ended meanwhile has left something to be ended.
+        return False
+
+    def _proceed_once(self) -> bool:
         while self._returned:
             call, outcome = self._returned.popleft()
             call.aside = False
@@ -291,7 +299,8 @@ class Service:
         self._syncs.wait(stream.database, call, outcome)
         if isinstance(outcome, StopIteration):
             if stream.closing:
-                self._give_connection_back(stream)
+                if not stream.leaves_something:
+                    self._give_connection_back(stream)
             elif call.let_go(outcome.value):
                 self._count(call)
 
@@ -337,15 +346,17 @@ class Service:
 
     def cancel(self, call: Call) -> None:
         """Nobody waits for the answer: end its stream, whose next baton would reach nobody."""
-        call.cancelled = True
         stream = call.stream
+        if stream is not None and stream.ending:
+            return
+        call.cancelled = True
         if stream is None:
             # More of its body was to come, or to be decoded.
             if (decoding := self._decodings.pop(call, None)) is not None:
                 decoding.abandon()
                 self._paused.remove(call)
-                self._end(call)
-            call.peer.calls.pop(call.number, None)
+            self.running.discard(call)
+            call.ended()
             return
         stream.closing = True
         if call.aside:
@@ -364,8 +375,6 @@ class Service:
     def _end(self, call: Call) -> None:
         """The call is over."""
         self.running.discard(call)
-        if call.work is not None:
-            call.work.close()
         stream = call.stream
         if stream is None:
             call.ended()
@@ -373,6 +382,8 @@ class Service:
         if self._waiting_for_turn.get(stream) is call:
             del self._waiting_for_turn[stream]
             self.give_turn_back(stream)
+        if call.cancelled and call.work is not None:
+            stream.left.append(call.work)
         stream.calls -= 1
         if not stream.calls:
             self._count(call)
@@ -425,6 +436,9 @@ class Service:
         if stream.calls:
             stream.closing = True
             return
+        if stream.leaves_something:
+            self._end_beside(stream)
+            return
         self.streams.remove(stream)
         stream.forget_stored()
         database = stream.database
@@ -437,6 +451,13 @@ class Service:
         database.streams -= 1
         if database.on_closed is not None and not database.streams:
             database.on_closed()
+
+    def _end_beside(self, stream: Stream) -> None:
+        """Close `stream` when what it leaves has been ended, which holds up nobody."""
+        stream.calls, stream.closing, stream.ending = 1, True, True
+        ending = Ending(stream)
+        self.running.add(ending)
+        self._ready.append(ending)
 
     def abort(self, call: Call) -> None:
         """End a call from this side; its client sees a truncated or failed answer."""

@@ -348,14 +348,16 @@ class Session:
         self.streams_of_worker.ready(stream)
 
     def forget_stream(self, stream: SocketStream) -> None:
-        """The client closed a stream."""
+        """The client closed a stream, or is gone."""
+        self._streams.pop(stream.number, None)
+        opened, stream.stream = stream.stream, None
         for number in [number for number, owner in self.cursor_streams.items() if owner is stream]:
             del self.cursor_streams[number]
             if (cursor := self.cursors.pop(number, None)) is not None:
-                cursor.close()
-        self._streams.pop(stream.number, None)
-        opened, stream.stream = stream.stream, None
-        if opened is not None:
+                cursor.stream.left.append(cursor)
+        if stream.call is not None:
+            self.streams_of_worker.cancel(stream.call)  # and the stream is closed
+        elif opened is not None:
             self.streams_of_worker.close_stream(opened)
 
     def has(self, stream: Stream) -> bool:
@@ -385,16 +387,6 @@ class Session:
         self.closed = True
         self.peer.calls.pop(self.number, None)
         self._stored.clear()
-        for number, owner in self.cursor_streams.items():
-            # Before its stream, whose connection it has a statement of; one that runs this moment ends with its call.
-            if number in self.cursors and (owner.call is None or not owner.call.aside):
-                self.cursors.pop(number).close()
         for stream in list(self._streams.values()):
             stream.queue.clear()
-            if stream.call is not None:
-                stream.stream = None  # closed by the service when the call ends
-                self.streams_of_worker.cancel(stream.call)
-        for owner in list(self._streams.values()):
-            if owner.stream is not None:
-                self.forget_stream(owner)
-        self.cursors.clear()
+            self.forget_stream(stream)

@@ -38,6 +38,13 @@ class Pace(Protocol):
         """What the stream does next may take long."""
 
 
+class Suspended(Protocol):
+    """Work that stopped between two steps."""
+
+    def close(self) -> None:
+        """End it. May take long."""
+
+
 class Stream:
     """One session."""
 
@@ -52,10 +59,12 @@ class Stream:
         "committing",
         "connection",
         "database",
+        "ending",
         "epoch",
         "format",
         "has_turn",
         "last_used",
+        "left",
         "limits",
         "number",
         "piece_began",
@@ -100,6 +109,10 @@ class Stream:
         """Requests that are being answered: one, and of a WebSocket those before it that wait for the disk."""
         self.closing = False
         """To be closed when what is being answered is done."""
+        self.left: list[Suspended] = []
+        """What nobody waits for any more, to be ended before it is closed."""
+        self.ending = False
+        """That is under way (`dataplane.endings`), and not to be ended itself."""
         self.last_used = 0.0
         self.taken: str | None = None
         """Its transaction was taken away: why. Statements fail with it until the client ends the transaction."""
@@ -126,6 +139,14 @@ class Stream:
     def busy(self) -> bool:
         """A request is being answered; only then may the connection be used by another thread than the leader."""
         return self.calls > 0
+
+    @property
+    def leaves_something(self) -> bool:
+        """It has something, beyond an idle connection, that has to be ended before it is closed."""
+        connection = self.connection
+        return bool(self.left) or (
+            connection is not None and not self.ending and not connection.pristine and not connection.autocommit
+        )
 
     @property
     def unfinished(self) -> bool:
@@ -205,6 +226,8 @@ class Stream:
 
     def enforce(self, now: float) -> None:
         """From the leader, at `now` (monotonic), while a statement runs aside: end it if it has to end."""
+        if self.ending:
+            return
         if self.stop is None and 0 < self._deadline <= now:
             self.stop = self._too_slow()
         if self.stop is not None and self.connection is not None:

@@ -1,4 +1,4 @@
-"""The C library's allocator, set for processes through whose hands large bytes objects or many small blocks go. A leaf module.
+"""The C library's allocator, set for processes with large bytes objects or with many small blocks. A leaf module.
 
 Python leaves objects above 512 bytes to `malloc`, which gives what is free at the end of its heap back to the kernel as
 soon as it is 128 KB, or a little more: what each read of a socket brings. Having it anew costs a page fault for each
