@@ -18,6 +18,9 @@ from dataplane.calls import Call
 FAST_SECONDS = 0.0005
 """On a disk that syncs faster, the leader waits itself: another thread would cost more."""
 
+FEW_PAGES = 64
+"""Of 4 KB: nor for more than these, which may take a disk long that is fast with one."""
+
 
 class _Log:
     """The WAL as one file, and the folder that has its name. Closed when nobody uses it any more: one thread may still
@@ -57,6 +60,8 @@ class Commits:
         """Counters."""
         self.seconds = 0.0
         """Moving average of one sync."""
+        self.pages = 0
+        """Written to the WAL since the last sync began, be it by what was rolled back then."""
         self._path = path.with_name(path.name + "-wal")
         self._log: _Log | None = None
         self._opening = threading.Lock()
@@ -74,6 +79,10 @@ class Commits:
             if self._log is None or self._log.removed:
                 self._log = _Log(self._path)
 
+    def is_short(self, seconds: float) -> bool:
+        """Return whether a sync that begins now is likely to take no longer than that."""
+        return self.syncs > 0 and self.pages <= FEW_PAGES and self.seconds < seconds
+
     def wait(self, call: Call, outcome: Any, *, committed: bool) -> None:
         """`call` has committed, or another one before it of its stream; `outcome` is what to go on with."""
         self.commits += committed
@@ -87,7 +96,7 @@ class Commits:
     def begin(self) -> list[tuple[Call, Any]]:
         """Return whom the sync that is to follow will serve."""
         waiting, self._waiting = self._waiting, []
-        self.syncing = True
+        self.syncing, self.pages = True, 0
         return waiting
 
     def sync(self) -> None:

@@ -41,6 +41,7 @@ _YIELD = PROGRESS(priority.YIELD)
 log = logging.getLogger("brrrd.dataplane")
 _LIMIT_LENGTH, _LIMIT_SQL_LENGTH, _LIMIT_COLUMN, _LIMIT_WORKER_THREADS = 0, 1, 2, 11
 _STATUS_PAGES, _STATUS_SCHEMA, _STATUS_STATEMENTS = 1, 2, 3
+_STATUS_WRITTEN = 9
 MAX_COLUMNS = 500
 """Of a table, view, index or result. SQLite counts the columns that an aggregate query uses in 16 bits and writes
 beyond its memory after 32,767 (CVE-2025-6965); this many of each of the 64 tables that it joins at most are fewer."""
@@ -103,6 +104,7 @@ class Connection:
         self._progress = PROGRESS(self._on_progress)
         self._committed = WAL_HOOK(self._on_committed)
         self._reports = True
+        self._written, self._unused = c.c_int(), c.c_int()
         handle = c.c_void_p()
         code = self.engine.open_v2(os.fsencode(path), c.byref(handle), _OPEN_READWRITE_CREATE, None)
         self.handle: int | None = handle.value
@@ -275,6 +277,11 @@ class Connection:
     def changes(self) -> int:
         """Rows changed by the last INSERT, UPDATE or DELETE, triggers not counted."""
         return int(self.engine.changes64(self.handle))
+
+    def take_pages_written(self) -> int:
+        """Return how many pages were written to the WAL since the last call, be it by what was rolled back."""
+        self.engine.db_status(self.handle, _STATUS_WRITTEN, self._written, self._unused, 1)
+        return self._written.value
 
     def rollback(self) -> None:
         """End an open transaction, if there is one."""

@@ -419,6 +419,8 @@ class Service:
 
     def give_turn_back(self, stream: Stream) -> None:
         stream.has_turn = False
+        if stream.connection is not None:
+            stream.database.commits.pages += stream.connection.take_pages_written()
         following = stream.database.writers.give_back(stream, monotonic())
         if following is not None:
             following.has_turn = True
@@ -445,9 +447,9 @@ class Service:
         if stream.queries or stream.rows_read:
             database.usage.take(stream, 0, 0)  # of a cursor that ended with its connection
             self.reports.use(database)
-        self._give_connection_back(stream)
         if database.writers.holder is not None:
             self.give_turn_back(stream)
+        self._give_connection_back(stream)
         database.streams -= 1
         if database.on_closed is not None and not database.streams:
             database.on_closed()

@@ -54,8 +54,9 @@ class Syncs:
         """Sync what waits; True if `ended` has something. `alone`: no other call is waiting for the leader."""
         for database in [database for database in self._committed if not database.commits.syncing]:
             self._committed.discard(database)
+            short = database.commits.is_short(SLOW_SECONDS if alone else FAST_SECONDS)
             calls = database.commits.begin()
-            if database.commits.syncs and database.commits.seconds < (SLOW_SECONDS if alone else FAST_SECONDS):
+            if short:
                 self._sync(database, calls)
             else:
                 self._disk.submit(self._sync_aside, database, calls)

@@ -18,6 +18,10 @@ SORTED = {
     "sql": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1500000) "
     "SELECT i, hex(randomblob(40)) AS x FROM n ORDER BY x"
 }
+WRITTEN = {
+    "sql": "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) "
+    "SELECT randomblob(1000) FROM n RETURNING a"
+}
 
 
 @asynccontextmanager
@@ -39,7 +43,6 @@ async def read_on_a_socket(plane: Plane, batch: Any) -> AsyncIterator[Leave]:
 async def read_over_http(plane: Plane, batch: Any) -> AsyncIterator[Leave]:
     """The same by a client whose departure is seen at once."""
     begun = asyncio.Event()
-
     bodies = [msgspec.json.encode({"batch": batch})]
 
     async def receive() -> dict[str, Any]:
@@ -64,13 +67,14 @@ async def read_over_http(plane: Plane, batch: Any) -> AsyncIterator[Leave]:
     await leave()
 
 
+@pytest.mark.parametrize("statement", [SORTED, WRITTEN], ids=["sorted", "written"])
 @pytest.mark.parametrize("read", [read_on_a_socket, read_over_http])
 async def test_ending_a_cursor_that_is_not_read_holds_up_no_other_database(
-    patient_plane: Plane, read: Callable[[Plane, Any], AbstractAsyncContextManager[Leave]]
+    patient_plane: Plane, read: Callable[[Plane, Any], AbstractAsyncContextManager[Leave]], statement: Any
 ) -> None:
     plane = patient_plane
     await plane.execute("CREATE TABLE t (a)")
-    async with read(plane, {"steps": [{"stmt": BEGIN}, {"stmt": SORTED}]}) as leave:
+    async with read(plane, {"steps": [{"stmt": BEGIN}, {"stmt": statement}]}) as leave:
         waiting = asyncio.create_task(plane.execute("INSERT INTO t VALUES (1)"))  # until that is over
         await plane.worker.stats(lambda stats: stats.streams == 2)
         await plane.execute("SELECT 1", database_id=OTHER)
