@@ -47,6 +47,8 @@ from runtime.framing import FD, Decoder, encode
 from runtime.priority import Yielding
 
 TICK_SECONDS = 0.25
+FLUSH_SECONDS = 0.000_15
+"""Answers do not wait longer for those of other calls that have arrived: their edge worker is idle meanwhile."""
 STATS_SECONDS = 1.0
 SUCCESSOR_SECONDS = 5.0
 """How long another process is waited for when a statement cannot be ended."""
@@ -114,11 +116,15 @@ class Worker:
         """Handle what has arrived; False if the lead was lost on the way."""
         inbox, service = self._inbox, self.service
         self._flush()
+        due = monotonic() + FLUSH_SECONDS
         while True:
             if not service.proceed():
                 return False
             if not inbox:
                 return True
+            if (now := monotonic()) >= due:
+                self._flush()
+                due = now + FLUSH_SECONDS
             peer, frame = inbox.popleft()
             try:
                 if not peer.closed and not service.handle(peer, frame):
