@@ -180,7 +180,7 @@ class Enforcement:
         assert stream.connection is not None
         stream.connection.rollback()
         if stream.has_turn:
-            self._service.give_turn_back(stream)
+            self._service.turns.give_back(stream)
 
     def give_up(self, now: float) -> bool:
         """Answer a call whose statement does not end, if there is another one; the process has to end then.

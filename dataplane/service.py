@@ -30,6 +30,7 @@ from dataplane.requests import decoding_of, work_of, work_of_decoded
 from dataplane.sessions import VIOLATION, Session, SocketStream
 from dataplane.streams import Stream
 from dataplane.syncs import Syncs
+from dataplane.turns import Turns
 
 GOING_AWAY = 1012
 MAX_ASIDE_PER_DATABASE = 16
@@ -69,7 +70,7 @@ class Service:
         self._durable: deque[tuple[Call, Any]] = deque()
         """Calls whose commits are on the disk, and what to go on with."""
         self._syncs = Syncs(on_aside_done)
-        self._waiting_for_turn: dict[Stream, Call] = {}
+        self.turns = Turns(self._ready.append)
         self._heads: dict[bytes, wire.CallHead] = {}
         self.sessions: set[Session] = set()
         self._sockets_ready: deque[SocketStream] = deque()
@@ -272,11 +273,8 @@ class Service:
                 self._paused.add(call)
                 return True
             if outcome is Need.NO_TURN:
-                self.give_turn_back(stream)
-            elif stream.database.writers.ask(stream, monotonic()):
-                stream.has_turn = True
-            else:
-                self._waiting_for_turn[stream] = call
+                self.turns.give_back(stream)
+            elif not self.turns.ask(call):
                 return True
             outcome = self._advance(call)
         if outcome is None:
@@ -362,7 +360,7 @@ class Service:
         if call.aside:
             stream.stop = "The client went away"
             stream.enforce(monotonic())
-        elif self._waiting_for_turn.get(stream) is call or call.parked_since is not None:
+        elif self.turns.waits(call) or call.parked_since is not None:
             self._end(call)
         else:
             # Between two slices. What is being settled this very moment ends when that is done.
@@ -379,9 +377,7 @@ class Service:
         if stream is None:
             call.ended()
             return
-        if self._waiting_for_turn.get(stream) is call:
-            del self._waiting_for_turn[stream]
-            self.give_turn_back(stream)
+        self.turns.leave(call)
         if call.cancelled and call.work is not None:
             stream.left.append(call.work)
         stream.calls -= 1
@@ -415,16 +411,7 @@ class Service:
         """A session's stream has a request that can be begun."""
         self._sockets_ready.append(stream)
 
-    # Streams and turns
-
-    def give_turn_back(self, stream: Stream) -> None:
-        stream.has_turn = False
-        if stream.connection is not None:
-            stream.database.commits.pages += stream.connection.take_pages_written()
-        following = stream.database.writers.give_back(stream, monotonic())
-        if following is not None:
-            following.has_turn = True
-            self._ready.append(self._waiting_for_turn.pop(following))
+    # Streams
 
     @staticmethod
     def _give_connection_back(stream: Stream) -> None:
@@ -448,7 +435,7 @@ class Service:
             database.usage.take(stream, 0, 0)  # of a cursor that ended with its connection
             self.reports.use(database)
         if database.writers.holder is not None:
-            self.give_turn_back(stream)
+            self.turns.give_back(stream)
         self._give_connection_back(stream)
         database.streams -= 1
         if database.on_closed is not None and not database.streams:
