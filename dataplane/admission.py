@@ -17,8 +17,8 @@ from dataplane.stored_sql import StoredTotals
 from dataplane.streams import Pace, Stream, Streams
 from dataplane.usage import Usage
 
-MAX_CHECKPOINTS = 4
-"""Databases that are checkpointed beside their writers at the same time."""
+MAX_BESIDE = 4
+"""Databases that are checkpointed beside their writers, or removed, at the same time."""
 
 
 class Admission:
@@ -38,7 +38,7 @@ class Admission:
         self._limits = limits
         self._pace = pace
         self._batons = Batons()
-        self._checkpoint_threads = ThreadPoolExecutor(MAX_CHECKPOINTS, thread_name_prefix="checkpoint")
+        self._threads = ThreadPoolExecutor(MAX_BESIDE, thread_name_prefix="files")
 
     def __repr__(self) -> str:
         return f"<Admission [{len(self.databases)} databases, {self.streams!r}]>"
@@ -71,7 +71,7 @@ class Admission:
             limits=self._limits,
             usage=usage,
             stored_sql=self.stored_sql.of(database_id),
-            checkpoint_threads=self._checkpoint_threads,
+            threads=self._threads,
         )
 
     def open(self, head: wire.CallHead) -> Stream:

@@ -24,8 +24,8 @@ FRAME_BYTES = 4096 + 24
 """A page and its header; all databases have the engine's default."""
 REST_FRAMES = CHECKPOINT_FRAMES // 4
 """So few may be copied within a commit."""
-CLOSING_FRAMES = 4 * CHECKPOINT_FRAMES
-"""And so few when the file is closed."""
+CLOSING_BYTES = 4 * CHECKPOINT_FRAMES * FRAME_BYTES
+"""And a WAL of so many bytes copied and removed when the file is closed."""
 log = logging.getLogger("brrrd.dataplane")
 
 
@@ -68,7 +68,7 @@ class Checkpoints:
         self._looked = False
         """A copy was begun to see whether readers hold it up."""
         self._settling = False
-        """A copy was begun so that closing is short."""
+        """A copy was begun so that closing is short, and nothing was committed since."""
 
     def __repr__(self) -> str:
         return f"<Checkpoints [{self._copied} of {self._frames} frames copied]>"
@@ -78,6 +78,7 @@ class Checkpoints:
         if frames < self._frames:
             self._copied, self._due_at = 0, CHECKPOINT_FRAMES  # it was begun anew
         self._frames = frames
+        self._settling = False
         step = decide(frames, due_at=self._due_at, copied=self._copied, running=self._copying)
         if step is Step.BESIDE:
             self._begin_copy()
@@ -104,36 +105,38 @@ class Checkpoints:
         return over and known
 
     def settle(self, wal_bytes: int) -> bool:
-        """Return whether closing the file takes no long time, during which SQLite copies what is left. Otherwise that
-        is copied beside first: to be asked again and again. `wal_bytes`: size of the WAL, whoever has written it.
+        """Return whether closing the file takes no long time, during which SQLite copies what the WAL has and removes
+        it. Otherwise that is done beside first: to be asked again and again. `wal_bytes`: size of the WAL.
         """
         if self._copying:
             return False
-        left = (self._frames - self._copied) * FRAME_BYTES if self._frames else wal_bytes
         begun, self._settling = self._settling, False
-        if begun or left <= CLOSING_FRAMES * FRAME_BYTES:
+        if begun or wal_bytes <= CLOSING_BYTES:
             return True
         self._settling = True
-        self._begin_copy()
+        self._begin_copy(truncate=True)
         return False
 
     @property
     def _copying(self) -> bool:
         return self._running is not None and not self._running.done()
 
-    def _begin_copy(self) -> None:
-        """Copy beside the writers, unless that is done this moment."""
+    def _begin_copy(self, *, truncate: bool = False) -> None:
+        """Copy beside the writers, unless that is done this moment; `truncate`: and empty the WAL."""
         if self._beginning.acquire(blocking=False):
-            if not self._copying:
-                self._running = self._threads.submit(self._copy, self._frames)
+            if not self._copying and not self._closing:
+                self._running = self._threads.submit(self._copy, self._frames, truncate)
             self._beginning.release()
 
-    def _copy(self, frames: int) -> None:
+    def _copy(self, frames: int, truncate: bool) -> None:
         try:
             if self._connection is None:
                 self._connection = self._open()
+                self._connection.run(b"PRAGMA busy_timeout=0")  # to empty the WAL it would wait for who uses it
             with interrupted():  # it sorts and compares pages by the thousand
-                _, self._copied = self._connection.checkpoint()
+                left, self._copied = self._connection.checkpoint(truncate=truncate)
+            if truncate:
+                self._frames = frames = left
         except SqlError as error:
             if not self._closing:
                 log.error("a checkpoint beside the writers failed: %s: %s", self._connection, error)

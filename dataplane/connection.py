@@ -27,7 +27,7 @@ rely on. The engine's package has it off."""
 _ERROR = 1
 _BUSY = 5
 _AUTH = 23
-_PASSIVE = 0
+_PASSIVE, _TRUNCATE = 0, 3
 
 CHECKPOINT_FRAMES = 1000
 """A WAL of so many frames is due for a checkpoint, as SQLite has it."""
@@ -203,12 +203,13 @@ class Connection:
             log.error("a checkpoint of %s failed: %s", self.path, error)
         return 0
 
-    def checkpoint(self) -> tuple[int, int]:
+    def checkpoint(self, *, truncate: bool = False) -> tuple[int, int]:
         """Copy what the WAL has into the database file, waiting for nobody; return its frames, and how many of them
-        the file has now. Raises `SqlError`.
+        the file has now. `truncate`: also empty the WAL, if nobody uses it. Raises `SqlError`.
         """
         everything, copied = c.c_int(), c.c_int()
-        code = self.engine.wal_checkpoint_v2(self.handle, b"main", _PASSIVE, c.byref(everything), c.byref(copied))
+        mode = _TRUNCATE if truncate else _PASSIVE
+        code = self.engine.wal_checkpoint_v2(self.handle, b"main", mode, c.byref(everything), c.byref(copied))
         if code and code & 0xFF != _BUSY:
             raise self.error(code)
         return everything.value, copied.value

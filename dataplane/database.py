@@ -3,8 +3,9 @@
 import logging
 import math
 import os
+import shutil
 from collections import deque
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ from dataplane.errors import HttpError, SqlError
 from dataplane.limits import Limits
 from dataplane.messages import FILE_NAME, DatabaseLimits
 from dataplane.stored_sql import StoredTotal
-from dataplane.streams import Stream
+from dataplane.streams import SLOW_SECONDS, Stream
 from dataplane.usage import Usage
 from dataplane.writers import Writers
 
@@ -44,13 +45,13 @@ class Database:
         limits: Limits,
         usage: Usage,
         stored_sql: StoredTotal,
-        checkpoint_threads: Executor,
+        threads: Executor,
     ) -> None:
         self.database_id = database_id
         self.path = directory / database_id / FILE_NAME
         self.writers: Writers[Stream] = Writers(limits)
         self.commits = Commits(self.path)
-        self.checkpoints = Checkpoints(partial(Connection, self.path), checkpoint_threads)
+        self.checkpoints = Checkpoints(partial(Connection, self.path), threads)
         self.streams = 0
         self.aside = 0
         """Calls that run on threads of their own."""
@@ -65,6 +66,8 @@ class Database:
         """Those of all databases, and its own in place of some of them."""
         self._node_limits = limits
         self._own: DatabaseLimits | None = None
+        self._threads = threads
+        self._removal: Future[None] | None = None
         self._pool: dict[bool, list[Connection]] = {False: [], True: []}
         self.usage = usage
         self.stored_sql = stored_sql
@@ -170,6 +173,18 @@ class Database:
             while pool:
                 pool.pop().close(for_good=for_good)
         self.commits.close()
+
+    def remove(self, *, at_once: bool) -> bool:
+        """Remove the files of what is closed for good; return whether they are gone: if not, ask again, or `at_once`.
+
+        Not on the leading thread, for to free what a large file has takes the kernel long.
+        """
+        patience = 0.0
+        if self._removal is None:
+            self._removal = self._threads.submit(shutil.rmtree, self.path.parent, ignore_errors=True)
+            patience = SLOW_SECONDS
+        wait([self._removal], None if at_once else patience)
+        return self._removal.done()
 
 
 def _files_are_left() -> bool:

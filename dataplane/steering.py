@@ -3,7 +3,6 @@
 Called by `dataplane.worker` on the leading thread.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -43,16 +42,20 @@ class Steering:
         earlier = database.on_closed
 
         def closed(*, at_once: bool = False) -> None:
+            nonlocal earlier
             is_open = database_id in self._service.databases
             if is_open and not at_once and not delete and not database.can_close():
                 return  # `dataplane.enforcement` calls again
             if earlier is not None:
                 earlier(at_once=True)
+                earlier = None
             self._service.databases.pop(database_id, None)
             database.close(for_good=delete)
             if delete:
                 self._service.admission.usage.pop(database_id, None)
-                shutil.rmtree(self._directory / database_id, ignore_errors=True)
+                if not database.remove(at_once=at_once):
+                    self._service.databases[database_id] = database
+                    return  # it calls again here, too
             done()
 
         database.on_closed = closed
