@@ -10,14 +10,14 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-from dataplane import hrana
+from dataplane import hrana, json_answers
 from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError, protocol_error, suspended
 from dataplane.execution import Need, Work, execute, in_turn, run
 from dataplane.statements import NeedsTurn
 from dataplane.streams import Stream
 
-_PACKED = 500
+_PACKED = 100
 """Results that are encoded together before others follow, so that very many are not encoded, and freed, at once."""
 NextBaton: TypeAlias = Callable[[Stream], str]
 """Makes the baton for the next use of a stream."""
@@ -55,13 +55,6 @@ def _told(stream: Stream, error: SqlError) -> dict[str, str]:
     return error.document()
 
 
-def _pack(stream: Stream, results: list[Any], packed: list[Any]) -> None:
-    """Move `results`, as one item, to those that are encoded already; in a format without that they stay."""
-    if stream.format.pack is not None:
-        packed.append(stream.format.pack(results))
-        results.clear()
-
-
 def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
     for _ in hrana.check_conditions(batch, version=version):
         if stream.pause_due(monotonic()):
@@ -86,8 +79,10 @@ def _batch(stream: Stream, batch: hrana.Batch, version: int) -> Work:
         results.append(result)
         errors.append(error)
         if len(results) == _PACKED:
-            _pack(stream, results, packed_results)
-            _pack(stream, errors, packed_errors)
+            some_results, some_errors = stream.format.pack_steps(len(ok) - _PACKED, results, errors)
+            packed_results.append(some_results)
+            packed_errors.append(some_errors)
+            results, errors = [], []
     return {
         "step_results": packed_results + results,
         "step_errors": packed_errors + errors,
@@ -160,7 +155,7 @@ def _answer(stream: Stream, request: hrana.Request, version: int) -> Work:
 
 
 def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: NextBaton, blocked: str | None) -> Work:
-    """Run a pipeline; returns the body of the answer. Raises `HttpError`."""
+    """Run a pipeline; returns the answer's `Body`. Raises `HttpError`."""
     results: list[Any] = []
     packed: list[Any] = []
     requests = body.requests
@@ -180,7 +175,8 @@ def pipeline(stream: Stream, body: hrana.Pipeline, version: int, next_baton: Nex
         else:
             results.append({"type": "ok", "response": response})
         if len(results) == _PACKED:
-            _pack(stream, results, packed)
+            packed.append(stream.format.pack(results))
+            results = []
     baton = None if stream.closing else next_baton(stream)
     return stream.format.pipeline(baton, packed + results if packed else results)
 
@@ -201,7 +197,7 @@ def one_shot(stream: Stream, body: hrana.ExecuteV1 | hrana.BatchV1, blocked: str
         ) from None
     except ValueError as error:
         raise protocol_error(str(error)) from None
-    return hrana.encode({"result": result})
+    return json_answers.encode({"result": result})
 
 
 def _one_shot_status(code: str) -> int:
@@ -220,24 +216,31 @@ def legacy(stream: Stream, body: hrana.Legacy, blocked: str | None) -> Work:
     is open at the end is refused, since it is rolled back as well.
     """
     stream.closing = True
-    answers: list[Any] = [None] * len(body.statements)
-    for number, given in enumerate(body.statements):
+    answers: list[Any] = []
+    packed: list[Any] = []
+    statements = body.statements
+    statements.reverse()
+    while statements:
+        given = statements.pop()
         try:
             if blocked is not None:
                 raise suspended(blocked)
             result = yield from execute(stream, hrana.legacy_stmt(given))
         except SqlError as error:
-            answers[number] = {"error": error.document()}
+            answers.append({"error": error.document()})
             break
         except ValueError as error:
             raise protocol_error(str(error)) from None
         columns = [column.name for column in result.pop("cols")]
         counts = {name: result[name] for name in ("rows_read", "rows_written", "query_duration_ms")}
-        answers[number] = {"results": {"columns": columns, "rows": result["rows"], **counts}}
+        answers.append({"results": {"columns": columns, "rows": result["rows"], **counts}})
+        if len(answers) == _PACKED:
+            packed.append(stream.format.pack(answers))
+            answers = []
     else:
         if stream.connection is not None and not stream.connection.autocommit:
             raise protocol_error("The transaction was rolled back, since the statements do not end it: COMMIT it here")
-    return hrana.encode(answers)
+    return json_answers.encode(packed + answers + [None] * len(statements))
 
 
 def socket_answer(stream: Stream, message: hrana.SocketMessage, version: int, blocked: str | None) -> Work:

@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from dataplane import wire
+from dataplane.blocks import Body
 from dataplane.errors import HttpError
 from dataplane.execution import Work
 from dataplane.streams import Stream
@@ -114,7 +115,7 @@ class Call:
         """The call is over, whatever came of it."""
         self.peer.calls.pop(self.number, None)
 
-    def send(self, body: bytes, *, last: bool, status: int = 200) -> None:
+    def send(self, body: Body, *, last: bool, status: int = 200) -> None:
         """Queue a piece of the answer."""
         size = len(body)
         self.credit -= size

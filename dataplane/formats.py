@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dataplane import hrana, protobuf_answers, protobuf_requests
+from dataplane import hrana, json_answers, protobuf_answers, protobuf_requests
+from dataplane.blocks import Body
 from dataplane.cells import PLAIN, Form
 from dataplane.protobuf import ProtobufError
-from dataplane.values import WIRE, to_plain
+from dataplane.values import WIRE
 
 DECODE_ERRORS = (msgspec.MsgspecError, ProtobufError, RecursionError)
 """What decoders raise for a body that is no request; the last for JSON that is nested too deep."""
@@ -30,14 +31,14 @@ class Format(NamedTuple):
     """Make a result's rows of its blocks."""
     row_entry: Callable[[Any], Any]
     """Make a cursor's entry of a row."""
-    pack: Callable[[list[Any]], Any] | None
-    """Make one item of many results, which stands for them where they are encoded together with others; None where
-    encoding many together holds nobody up, since Python does it.
-    """
-    pipeline: Callable[[str | None, list[Any]], bytes]
+    pack: Callable[[list[Any]], Any]
+    """Encode many results of a pipeline: return one item that stands for them where they are encoded with others."""
+    pack_steps: Callable[[int, list[Any], list[Any]], tuple[Any, Any]]
+    """The same of a batch: takes the first step's number, results and errors, and returns an item of either."""
+    pipeline: Callable[[str | None, list[Any]], Body]
     entries: Callable[[list[Any]], bytes]
     """Encode the head and entries of a cursor's answer."""
-    server_message: Callable[[dict[str, Any]], bytes]
+    server_message: Callable[[dict[str, Any]], Body]
 
 
 class RowEntry(msgspec.Struct, tag_field="type", tag="row", frozen=True):
@@ -46,48 +47,29 @@ class RowEntry(msgspec.Struct, tag_field="type", tag="row", frozen=True):
     row: Any
 
 
-def _json_rows(blocks: list[bytes]) -> msgspec.Raw:
-    """Each block is an array of rows; most results are one of few rows."""
-    if len(blocks) == 1:
-        return msgspec.Raw(blocks[0])
-    return msgspec.Raw(b"[%b]" % b",".join([block[1:-1] for block in blocks]))
-
-
-def _json_pack(results: list[Any]) -> msgspec.Raw:
-    return msgspec.Raw(hrana.encode(results)[1:-1])
-
-
-def _json_pipeline(baton: str | None, results: list[Any]) -> bytes:
-    return hrana.encode({"baton": baton, "base_url": None, "results": results})
-
-
 JSON = Format(
     decode_client_message=hrana.decode_client_message,
     form=WIRE,
-    block=hrana.encode,
-    result_rows=_json_rows,
+    block=json_answers.block,
+    result_rows=json_answers.rows,
     row_entry=RowEntry,
-    pack=_json_pack,
-    pipeline=_json_pipeline,
+    pack=json_answers.pack,
+    pack_steps=json_answers.pack_steps,
+    pipeline=json_answers.pipeline,
     entries=hrana.encode_lines,
-    server_message=hrana.encode,
+    server_message=json_answers.encode,
 )
-
-
-def _plain_block(rows: list[Any]) -> bytes:
-    return hrana.encode([[to_plain(value) for value in row] for row in rows])
-
-
-LEGACY = JSON._replace(form=PLAIN, block=_plain_block)
+LEGACY = JSON._replace(form=PLAIN, block=json_answers.plain_block)
 """The first protocol, whose rows are plain JSON."""
 
 PROTOBUF = Format(
     decode_client_message=protobuf_requests.decode_client_message,
     form=protobuf_answers.CELLS,
     block=protobuf_answers.encode_rows,
-    result_rows=b"".join,
+    result_rows=protobuf_answers.rows,
     row_entry=b"".join,
-    pack=None,
+    pack=protobuf_answers.pack,
+    pack_steps=protobuf_answers.pack_steps,
     pipeline=protobuf_answers.encode_pipeline,
     entries=protobuf_answers.encode_entries,
     server_message=protobuf_answers.encode_server_message,

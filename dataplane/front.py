@@ -12,6 +12,7 @@ from time import perf_counter, time
 from typing import Any
 
 from dataplane import compression, sockets
+from dataplane.blocks import Blocks, Body
 from dataplane.bodies import Room
 from dataplane.departures import Departures
 from dataplane.endpoints import (
@@ -138,7 +139,7 @@ class DataPlane:
             size = _body_size(scope)
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body"):
-                body = bytes(message.get("body", b""))
+                body: Body = bytes(message.get("body", b""))
             else:
                 await self._room.take(way.database_id, size)
                 room = size
@@ -241,7 +242,7 @@ def _body_size(scope: Scope) -> int:
     return MAX_BODY_BYTES
 
 
-async def _read_body(message: MutableMapping[str, Any], receive: Receive) -> bytes:
+async def _read_body(message: MutableMapping[str, Any], receive: Receive) -> Blocks:
     """Return the body that begins with `message`. Raises `HttpError` 413, or `ConnectionAbortedError` if the client is
     gone.
     """
@@ -255,5 +256,5 @@ async def _read_body(message: MutableMapping[str, Any], receive: Receive) -> byt
         if size > MAX_BODY_BYTES:
             raise too_large()
         if not message.get("more_body"):
-            return b"".join(pieces)
+            return Blocks(pieces)
         message = await receive()

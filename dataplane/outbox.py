@@ -8,6 +8,8 @@ of one call keep their order.
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
+from dataplane.wire import LongBody
+
 SHORT_BYTES = 16 << 10
 """A frame up to this size goes ahead of the bodies."""
 SHARE_BYTES = 96 << 10
@@ -20,7 +22,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._short: list[bytes] = []
-        self._long: OrderedDict[int, deque[bytes]] = OrderedDict()
+        self._long: OrderedDict[int, deque[bytes | LongBody]] = OrderedDict()
         """What is left of the bodies, by call, the one whose turn it is first. A call's later frames go here too."""
 
     def __bool__(self) -> bool:
@@ -33,10 +35,14 @@ class Outbox:
         """Return whether `take` would return anything."""
         return bool(self._short or (room and self._long))
 
-    def put(self, call: int, frames: Sequence[bytes]) -> None:
+    def put(self, call: int, frames: Sequence[bytes] | LongBody) -> None:
         """Add frames of `call`, after those that it has here."""
         waiting = self._long.get(call)
-        if waiting is not None:
+        if isinstance(frames, LongBody):
+            if waiting is None:
+                waiting = self._long[call] = deque()
+            waiting.append(frames)
+        elif waiting is not None:
             waiting.extend(frames)
         elif len(frames) > 1 or len(frames[0]) > SHORT_BYTES:
             self._long[call] = deque(frames)
@@ -53,12 +59,23 @@ class Outbox:
         if room and self._long:
             size = 0
             while self._long and size < SHARE_BYTES:
-                call, frames = next(iter(self._long.items()))
-                piece = frames.popleft()
+                call, waiting = next(iter(self._long.items()))
+                piece = _next_frame(waiting)
                 pieces.append(piece)
                 size += len(piece)
-                if frames:
+                if waiting:
                     self._long.move_to_end(call)
                 else:
                     del self._long[call]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _next_frame(waiting: deque[bytes | LongBody]) -> bytes:
+    first = waiting[0]
+    if isinstance(first, bytes):
+        waiting.popleft()
+        return first
+    frame = next(first)
+    if not first:
+        waiting.popleft()
+    return frame

@@ -52,7 +52,7 @@ class Peer:
         """`flush` has something to do before the socket has room again."""
         return not self._rest and self.outbox.has(room=self._room)
 
-    def send(self, call: int, frames: Sequence[bytes]) -> None:
+    def send(self, call: int, frames: Sequence[bytes] | wire.LongBody) -> None:
         """Queue frames of a call for `flush`; nothing once the peer is gone."""
         if not self.closed:
             self.outbox.put(call, frames)

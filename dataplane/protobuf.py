@@ -50,6 +50,11 @@ def double(field: int, number: float) -> bytes:
     return varint(field << 3 | FIXED64) + _DOUBLE.pack(number)
 
 
+def message_head(field: int, size: int) -> bytes:
+    """Return what precedes the content of a bytes or message field, of so many bytes."""
+    return varint(field << 3 | BYTES) + varint(size)
+
+
 def message(field: int, data: bytes) -> bytes:
     """Return a bytes or message field."""
     return varint(field << 3 | BYTES) + varint(len(data)) + data

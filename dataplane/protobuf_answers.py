@@ -1,14 +1,15 @@
 """Hrana answers in Protobuf, from the plain dictionaries that are encoded as JSON otherwise.
 
-Used by `dataplane.formats`. Rows are encoded one by one as they come. Field numbers are those of libSQL's
-HRANA_3_SPEC.md and, where it has none (rows_read and so on), of libsql-server.
+Used by `dataplane.formats`. Rows are encoded one by one as they come, and stay in blocks if they are many. Field
+numbers are those of libSQL's HRANA_3_SPEC.md and, where it has none (rows_read and so on), of libsql-server.
 """
 
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataplane import cells
 from dataplane import protobuf as pb
+from dataplane.blocks import FEW_BYTES, Blocks, Body, joined, of
 from dataplane.cells import Value
 from dataplane.statement import Column
 
@@ -66,6 +67,20 @@ def encode_rows(rows: list[tuple[bytes, ...]]) -> bytes:
     return b"".join([pb.message(2, b"".join(row)) for row in rows])
 
 
+def rows(blocks: list[bytes]) -> Body:
+    """Make a result's rows of its blocks; most results are one of few rows."""
+    if not blocks:
+        return b""
+    return blocks[0] if len(blocks) == 1 and len(blocks[0]) <= FEW_BYTES else Blocks(blocks)
+
+
+def _message(field: int, data: Body) -> Body:
+    """Return a message field that may be long."""
+    if isinstance(data, bytes):
+        return pb.message(field, data)
+    return joined([pb.message_head(field, len(data)), data])
+
+
 def _error(document: dict[str, Any]) -> bytes:
     return pb.string(1, document["message"]) + pb.string(2, document["code"])
 
@@ -74,25 +89,44 @@ def _column(column: Column) -> bytes:
     return pb.string(1, column.name) + (pb.string(2, column.decltype) if column.decltype is not None else b"")
 
 
-def _stmt_result(result: dict[str, Any]) -> bytes:
-    parts = [pb.message(1, _column(column)) for column in result.get("cols", ())]
+def _stmt_result(result: dict[str, Any]) -> Body:
+    parts: list[Body] = [pb.message(1, _column(column)) for column in result.get("cols", ())]
     parts.append(result.get("rows", b""))
     parts.append(pb.uint(3, result["affected_row_count"]))
     if result["last_insert_rowid"] is not None:
         parts.append(pb.sint(4, int(result["last_insert_rowid"])))
     parts += [pb.uint(6, result["rows_read"]), pb.uint(7, result["rows_written"])]
     parts.append(pb.double(8, result["query_duration_ms"]))
-    return b"".join(parts)
+    return joined(parts)
 
 
-def _batch_result(result: dict[str, Any]) -> bytes:
+class _Steps(NamedTuple):
+    """Results and errors of many steps of a batch."""
+
+    number: int
+    encoded: Blocks
+
+
+def _steps(first: int, results: list[Any], errors: list[Any]) -> Body:
     parts = []
-    for step, (done, error) in enumerate(zip(result["step_results"], result["step_errors"], strict=True)):
+    for step, (done, error) in enumerate(zip(results, errors, strict=True), first):
         if done is not None:
-            parts.append(pb.message(1, pb.uint(1, step) + pb.message(2, _stmt_result(done))))
+            parts.append(_message(1, joined([pb.uint(1, step), _message(2, _stmt_result(done))])))
         elif error is not None:
             parts.append(pb.message(2, pb.uint(1, step) + pb.message(2, _error(error))))
-    return b"".join(parts)
+    return joined(parts)
+
+
+def pack_steps(first: int, results: list[Any], errors: list[Any]) -> tuple[_Steps, None]:
+    """Make one item of the results and errors of many steps, of which the first has that number."""
+    return _Steps(len(results), Blocks(of(_steps(first, results, errors)))), None
+
+
+def _batch_result(result: dict[str, Any]) -> Body:
+    results, errors = result["step_results"], result["step_errors"]
+    packed = [item for item in results if isinstance(item, _Steps)]
+    last = _steps(sum(item.number for item in packed), results[len(packed) :], errors[len(packed) :])
+    return joined([*(item.encoded for item in packed), last]) if packed else last
 
 
 def _describe_result(result: dict[str, Any]) -> bytes:
@@ -103,13 +137,13 @@ def _describe_result(result: dict[str, Any]) -> bytes:
     return b"".join(parts)
 
 
-def _response(response: dict[str, Any]) -> bytes:
+def _response(response: dict[str, Any]) -> Body:
     """Return the content of an …Resp message."""
     kind = response["type"]
     if kind == "execute":
-        return pb.message(1, _stmt_result(response["result"]))
+        return _message(1, _stmt_result(response["result"]))
     if kind == "batch":
-        return pb.message(1, _batch_result(response["result"]))
+        return _message(1, _batch_result(response["result"]))
     if kind == "describe":
         return pb.message(1, _describe_result(response["result"]))
     if kind == "get_autocommit":
@@ -145,20 +179,31 @@ _SOCKET_FIELDS = {
 }
 
 
-def encode_pipeline(baton: str | None, results: list[dict[str, Any]]) -> bytes:
-    """Return a PipelineRespBody."""
-    parts = [pb.string(1, baton)] if baton is not None else []
+def _results(results: list[Any]) -> Body:
+    parts: list[Body] = []
     for result in results:
         if result["type"] == "ok":
             response = result["response"]
-            part = pb.message(1, pb.message(_PIPELINE_FIELDS[response["type"]], _response(response)))
+            part = _message(1, _message(_PIPELINE_FIELDS[response["type"]], _response(response)))
         else:
             part = pb.message(2, _error(result["error"]))
-        parts.append(pb.message(3, part))
-    return b"".join(parts)
+        parts.append(_message(3, part))
+    return joined(parts)
 
 
-def encode_server_message(document: dict[str, Any]) -> bytes:
+def pack(results: list[Any]) -> Blocks:
+    """Make one item of many results."""
+    return Blocks(of(_results(results)))
+
+
+def encode_pipeline(baton: str | None, results: list[Any]) -> Body:
+    """Return a PipelineRespBody. `results` may begin with items of many."""
+    packed = [item for item in results if isinstance(item, Blocks)]
+    head = pb.string(1, baton) if baton is not None else b""
+    return joined([head, *packed, _results(results[len(packed) :])])
+
+
+def encode_server_message(document: dict[str, Any]) -> Body:
     """Return a ServerMsg."""
     match document["type"]:
         case "hello_ok":
@@ -167,8 +212,8 @@ def encode_server_message(document: dict[str, Any]) -> bytes:
             return pb.message(2, pb.message(1, _error(document["error"])))
         case "response_ok":
             response = document["response"]
-            part = pb.message(_SOCKET_FIELDS[response["type"]], _response(response))
-            return pb.message(3, pb.uint(1, document["request_id"]) + part)
+            part = _message(_SOCKET_FIELDS[response["type"]], _response(response))
+            return _message(3, joined([pb.uint(1, document["request_id"]), part]))
         case _:
             return pb.message(4, pb.uint(1, document["request_id"]) + pb.message(2, _error(document["error"])))
 

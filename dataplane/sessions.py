@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dataplane import answers, hrana, wire
+from dataplane.blocks import Body
 from dataplane.calls import Call
 from dataplane.cursors import SocketCursor, check_batch
 from dataplane.errors import HttpError, SqlError, protocol_error
@@ -317,7 +318,7 @@ class Session:
 
     # To the edge
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: Body) -> None:
         """Send a message to the client."""
         if self.closed:
             return

@@ -252,7 +252,9 @@ class ClientSocket:
         return bytes(data)
 
     async def _tell(self, document: dict[str, Any]) -> None:
-        await self._write(self._format.server_message(document))
+        message = self._format.server_message(document)
+        assert isinstance(message, bytes)  # as all short ones
+        await self._write(message)
 
     async def _write(self, data: bytes) -> None:
         if self._format is JSON:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import cast
 
 from dataplane import wire
+from dataplane.blocks import Body
 from dataplane.errors import HttpError
 from dataplane.outbox import SHARE_BYTES, Outbox
 from runtime.lookout import Lookout
@@ -212,14 +213,10 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<Connection to a database worker [{len(self._calls)} calls{'' if self.usable else ', closing'}]>"
 
-    def call(self, pending: Pending, route: wire.Route, head: bytes, body: bytes, *more: bytes) -> None:
-        """Send one call. `more` are further pieces of its body, each no longer than a frame takes."""
+    def call(self, pending: Pending, route: wire.Route, head: bytes, body: Body) -> None:
+        """Send one call."""
         number = self._add(pending)
-        flags = 0 if more else wire.END
-        frames = wire.encode_body(number, wire.Type.CALL, body, flags=flags, code=route, head=head)
-        for left, piece in enumerate(more, start=1 - len(more)):
-            frames.append(wire.encode(number, wire.Type.DATA, flags=0 if left else wire.END, data=piece))
-        self.write(number, frames)
+        self.write(number, wire.encode_body(number, wire.Type.CALL, body, flags=wire.END, code=route, head=head))
 
     def open_socket(self, socket: Socket, route: wire.Route, head: bytes, version: int) -> None:
         """Begin a WebSocket."""
@@ -247,7 +244,7 @@ class Connection(asyncio.Protocol):
             transport, self._transport = self._transport, None
             transport.close()
 
-    def write(self, call: int, frames: Sequence[bytes]) -> None:
+    def write(self, call: int, frames: Sequence[bytes] | wire.LongBody) -> None:
         """Queue frames of a call; everything short that is queued in one tick of the loop leaves in one write."""
         self._outbox.put(call, frames)
         if not self._flushes:
@@ -330,19 +327,19 @@ class Upstream:
     def __repr__(self) -> str:
         return f"<Upstream {self.path} [{self._connection!r}]>"
 
-    def call(self, route: wire.Route, head: bytes, body: bytes) -> Answer:
+    def call(self, route: wire.Route, head: bytes, body: Body) -> Answer:
         """Send one call, connecting if need be. If the worker cannot be reached, the answer fails with 503."""
         answer = Answer(self._loop)
         self.begin(answer, route, head, body)
         return answer
 
-    def begin(self, pending: Pending, route: wire.Route, head: bytes, body: bytes, *more: bytes) -> None:
-        """As `call`, for a receiver of the caller's own, and with a body that may be in pieces (`Connection.call`)."""
+    def begin(self, pending: Pending, route: wire.Route, head: bytes, body: Body) -> None:
+        """As `call`, for a receiver of the caller's own."""
         connection = self._connection
         if connection is not None and connection.usable:
-            connection.call(pending, route, head, body, *more)
+            connection.call(pending, route, head, body)
         else:
-            again = partial(self.begin, pending, route, head, body, *more)
+            again = partial(self.begin, pending, route, head, body)
             self._connected().add_done_callback(lambda connecting: self._go_on(connecting, pending, again))
 
     def _go_on(self, connecting: "asyncio.Task[None]", pending: Pending, again: Callable[[], None]) -> None:

@@ -31,11 +31,15 @@ Frames of a call that the receiver no longer knows are ignored.
 """
 
 import struct
+from collections import deque
+from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
+from dataplane import blocks
+from dataplane.blocks import Body
 from dataplane.messages import DatabaseLimits
 
 HEADER = struct.Struct("<IIBBHI")
@@ -120,22 +124,65 @@ def encode(call: int, type: int, *, flags: int = 0, code: int = 0, head: bytes =
     return HEADER.pack(HEADER_BYTES + head_bytes + len(data), call, type, flags, code, head_bytes) + head + data
 
 
-def encode_body(call: int, type: int, body: bytes, *, flags: int = 0, code: int = 0, head: bytes = b"") -> list[bytes]:
+class LongBody:
+    """A body that takes several frames, of which each is made when it is taken: `next(body)`. False once all were."""
+
+    def __init__(self, call: int, type: int, body: Body, *, flags: int, code: int, head: bytes) -> None:
+        self._call = call
+        self._type = type
+        self._blocks = deque(blocks.of(body))
+        self._left = len(body)
+        self._flags = flags
+        self._code = code
+        self._head = head
+
+    def __bool__(self) -> bool:
+        return self._left > 0
+
+    def __repr__(self) -> str:
+        return f"<LongBody of {self._call} [{self._left} bytes left]>"
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        if not self._left:
+            raise StopIteration
+        size = min(self._left, MAX_DATA_BYTES)
+        self._left -= size
+        flags = self._flags & ~(END | MESSAGE) if self._left else self._flags
+        head = self._head
+        header = HEADER.pack(HEADER_BYTES + len(head) + size, self._call, self._type, flags, self._code, len(head))
+        frame = b"".join((header, head, *self._cut(size)))
+        self._type, self._code, self._head = Type.DATA, 0, b""
+        return frame
+
+    def _cut(self, size: int) -> Iterator[bytes | memoryview]:
+        """Take the next `size` bytes."""
+        while size:
+            block = self._blocks.popleft()
+            if len(block) > size:
+                view = memoryview(block)
+                self._blocks.appendleft(view[size:])
+                block = view[:size]
+            size -= len(block)
+            yield block
+
+
+def encode_body(
+    call: int, type: int, body: Body, *, flags: int = 0, code: int = 0, head: bytes = b""
+) -> list[bytes] | LongBody:
     """Return `body` as one frame of `type`, followed by DATA frames for what does not fit."""
     size = len(body)
     if size <= MAX_DATA_BYTES:
+        if not isinstance(body, bytes):
+            body = b"".join(body.blocks)
         head_bytes = len(head)
         return [HEADER.pack(HEADER_BYTES + head_bytes + size, call, type, flags, code, head_bytes) + head + body]
-    more = flags & ~(END | MESSAGE)
-    pieces = [encode(call, type, flags=more, code=code, head=head, data=body[:MAX_DATA_BYTES])]
-    for start in range(MAX_DATA_BYTES, len(body), MAX_DATA_BYTES):
-        last = start + MAX_DATA_BYTES >= len(body)
-        piece_flags = flags if last else more
-        pieces.append(encode(call, Type.DATA, flags=piece_flags, data=body[start : start + MAX_DATA_BYTES]))
-    return pieces
+    return LongBody(call, type, body, flags=flags, code=code, head=head)
 
 
-def encode_answer(call: int, body: bytes, status: int) -> list[bytes]:
+def encode_answer(call: int, body: Body, status: int) -> list[bytes] | LongBody:
     """Return the frames of an answer that is complete."""
     size = len(body)
     head = _U32.pack(size) if size > MAX_DATA_BYTES else b""

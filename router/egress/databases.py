@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from dataplane import wire
+from dataplane.blocks import Blocks, Body
 from dataplane.endpoints import CLIENT_GONE, MAX_BODY_BYTES, Endpoints, Way, Whole, answer_fields, refusal, too_large
 from dataplane.errors import HttpError
 from dataplane.upstream import GRANT_BYTES, Pending
@@ -110,7 +111,7 @@ class DatabaseExchange(Exchange):
             # Not put together, which would keep the loop from all other apps for as long as copying takes.
             pieces = self._body
             self._drop()
-            self._begin_call(*pieces)
+            self._begin_call(Blocks(pieces))
         else:
             self.consumed(len(data))
 
@@ -163,7 +164,7 @@ class DatabaseExchange(Exchange):
 
     # Own.
 
-    def _begin_call(self, body: bytes, *more: bytes) -> None:
+    def _begin_call(self, body: Body) -> None:
         assert self._way is not None
         try:
             way = self._endpoints.in_force(self._way, self.request.fields, self._host.identity.app_id)
@@ -171,9 +172,7 @@ class DatabaseExchange(Exchange):
             self.fail(error)
             return
         self._call = _Call(self)
-        if way.body is not None:
-            body, more = way.body, ()
-        way.upstream.begin(self._call, way.route, way.head, body, *more)
+        way.upstream.begin(self._call, way.route, way.head, body if way.body is None else way.body)
 
     def _pass_on(self, data: bytes, end: bool) -> None:
         if end:
