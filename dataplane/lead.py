@@ -40,9 +40,10 @@ class Lead:
     def __repr__(self) -> str:
         return f"<Lead of {self._current!r}>"
 
-    def begin(self, call: Call) -> None:
-        """The leading thread begins to run `call`."""
-        call.started = time.monotonic()
+    def begin(self, call: Call, *, anew: bool = True) -> None:
+        """The leading thread begins to run `call`; not `anew`: it goes on with it in the same slice."""
+        if anew:
+            call.started = time.monotonic()
         self._current = call
         self._begun += 1
         if self._watcher_sleeps:

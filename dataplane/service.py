@@ -239,12 +239,14 @@ class Service:
         """Make a stream for a session. Raises `HttpError`."""
         return self.admission.open(head)
 
-    def _advance(self, call: Call) -> Any:
-        """Run the call's work to its next need; return it, `StopIteration` at the end, or what went wrong."""
+    def _advance(self, call: Call, *, anew: bool = True) -> Any:
+        """Run the call's work to its next need, in a new slice if `anew`; return that need, `StopIteration` at the end,
+        or what went wrong.
+        """
         assert call.work is not None and call.stream is not None
         if call.stream.database.aside >= MAX_ASIDE_PER_DATABASE:
             return _HELD
-        self.lead.begin(call)
+        self.lead.begin(call, anew=anew)
         outcome: Any
         try:
             outcome = next(call.work)
@@ -276,7 +278,8 @@ class Service:
                 self.turns.give_back(stream)
             elif not self.turns.ask(call):
                 return True
-            outcome = self._advance(call)
+            # Nobody else was served meanwhile: its slice does not begin again.
+            outcome = self._advance(call, anew=False)
         if outcome is None:
             return False
         if outcome is _HELD:

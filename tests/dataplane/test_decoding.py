@@ -1,6 +1,5 @@
 """Large bodies: decoded in slices, to the same end as small ones."""
 
-import asyncio
 import json
 import threading
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from dataplane import hrana, paced, protobuf_requests, wire
+from dataplane import hrana, paced, protobuf_requests
 from dataplane import protobuf as pb
 from dataplane.decoding import LARGE_BYTES, Decoding
 from dataplane.protobuf import ProtobufError
+from tests.dataplane.caller import Caller
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 
 CLOSE = {"type": "close"}
@@ -196,43 +196,6 @@ async def test_the_results_of_very_many_statements_come_in_their_order(plane: Pl
         done = (await plane.requests(batch(*steps), CLOSE))["results"][0]["response"]["result"]
         assert [result and result["rows"] for result in done["step_results"]] == [row(n) for n in range(count)]
         assert [error is None for error in done["step_errors"]] == [bool(number % 7) for number in range(count)]
-
-
-class Caller:
-    """An edge worker's connection, without the edge worker."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._decoder = wire.Decoder()
-        self._last = 0
-
-    @classmethod
-    async def connect(cls, plane: Plane) -> "Caller":
-        return cls(*await asyncio.open_unix_connection(plane.worker.address))
-
-    def call(self, database_id: str, body: bytes) -> int:
-        """Send a pipeline; return the number of the call."""
-        self._last += 1
-        head = msgspec.msgpack.encode(wire.CallHead(database_id, 1))
-        route = wire.Route.PIPELINE_V3
-        frames = wire.encode_body(self._last, wire.Type.CALL, body, flags=wire.END, code=route, head=head)
-        self._writer.write(b"".join(frames))
-        return self._last
-
-    def cancel(self, number: int) -> None:
-        self._writer.write(wire.encode(number, wire.Type.CANCEL))
-
-    async def answers(self) -> list[tuple[int, int]]:
-        """Return the number and the status of calls that were answered, when there are some."""
-        async with asyncio.timeout(60):
-            while True:
-                frames = self._decoder.feed(await self._reader.read(1 << 16))
-                if answers := [(frame.call, frame.code) for frame in frames if frame.type == wire.Type.ANSWER]:
-                    return answers
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 SMALL = json.dumps({"requests": [execute("SELECT 1"), CLOSE]}).encode()

@@ -2,9 +2,16 @@
 
 from typing import Any, cast
 
+import msgspec
+
 from dataplane.calls import Call
 from dataplane.paused import QUANTUM, Paused
 from dataplane.wire import CallHead
+from tests.dataplane.caller import Caller
+from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+
+COMMITS = 10_000
+SMALL = msgspec.json.encode({"requests": [execute("SELECT 1"), {"type": "close"}]})
 
 
 def call(database_id: str, number: int) -> Call:
@@ -31,3 +38,20 @@ def test_a_call_that_ended_is_forgotten() -> None:
     paused.add(only)
     assert paused and paused.remove(only)
     assert not paused and not paused.remove(only)
+
+
+async def test_others_are_served_between_the_commits_of_a_batch(plane: Plane) -> None:
+    await plane.execute("CREATE TABLE t (a)")
+    caller = await Caller.connect(plane)
+    steps = [{"stmt": {"sql": "INSERT INTO t VALUES (1)"}}] * COMMITS
+    body = {"requests": [{"type": "batch", "batch": {"steps": steps}}, {"type": "close"}]}
+    large = caller.call(MAIN, msgspec.json.encode(body))
+    small, served = caller.call(OTHER, SMALL), 0
+    async for frame in caller.frames():
+        if frame.call == large:
+            break
+        assert (frame.call, frame.code) == (small, 200)
+        served += 1
+        small = caller.call(OTHER, SMALL)
+    assert served >= COMMITS // 50
+    caller.close()
