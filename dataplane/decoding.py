@@ -14,6 +14,8 @@ from typing import Any
 
 LARGE_BYTES = 1 << 20
 """What is longer is decoded in slices: it takes several milliseconds, where slices cost a third more."""
+LARGE_PROTOBUF_BYTES = 64 << 10
+"""The same of Protobuf, which Python decodes, and not C."""
 _current: "Decoding | None" = None
 _until = math.inf
 """Monotonic time at which the slice of `_current` ends."""

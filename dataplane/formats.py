@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dataplane import hrana, json_answers, protobuf_answers, protobuf_requests
+from dataplane import hrana, json_answers, paced, protobuf_answers, protobuf_requests
 from dataplane.blocks import Body
 from dataplane.cells import PLAIN, Form
+from dataplane.decoding import LARGE_BYTES, LARGE_PROTOBUF_BYTES
 from dataplane.protobuf import ProtobufError
 from dataplane.values import WIRE
 
@@ -23,6 +24,10 @@ class Format(NamedTuple):
     """One encoding. Decoders raise `DECODE_ERRORS`."""
 
     decode_client_message: Callable[[bytes], hrana.ClientMessage]
+    decode_large_message: Callable[[bytes], hrana.ClientMessage]
+    """The same, which `dataplane.decoding` can stop."""
+    large_bytes: int
+    """A longer message is decoded so."""
     form: Form
     """What rows are read as."""
     block: Callable[[list[Any]], bytes]
@@ -49,6 +54,8 @@ class RowEntry(msgspec.Struct, tag_field="type", tag="row", frozen=True):
 
 JSON = Format(
     decode_client_message=hrana.decode_client_message,
+    decode_large_message=paced.decode_client_message,
+    large_bytes=LARGE_BYTES,
     form=WIRE,
     block=json_answers.block,
     result_rows=json_answers.rows,
@@ -64,6 +71,8 @@ LEGACY = JSON._replace(form=PLAIN, block=json_answers.plain_block)
 
 PROTOBUF = Format(
     decode_client_message=protobuf_requests.decode_client_message,
+    decode_large_message=protobuf_requests.decode_client_message,
+    large_bytes=LARGE_PROTOBUF_BYTES,
     form=protobuf_answers.CELLS,
     block=protobuf_answers.encode_rows,
     result_rows=protobuf_answers.rows,

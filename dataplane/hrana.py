@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from dataplane.decoding import point
 from dataplane.errors import SqlError
 from dataplane.values import INT64, BlobValue, FloatValue, IntegerValue, NullValue, TextValue, WireValue
 
@@ -263,6 +264,8 @@ def with_sql(request: SocketRequest, stored: dict[int, str]) -> SocketRequest:
 
     Done when the request arrives, because the client may close a text before the request's turn comes.
     """
+    if not stored:
+        return request
     match request:
         case StreamExecute(stream_id, stmt):
             return StreamExecute(stream_id, _stmt_with_sql(stmt, stored))
@@ -281,6 +284,7 @@ def _batch_with_sql(batch: Batch, stored: dict[int, str]) -> Batch:
 
 
 def _stmt_with_sql(stmt: Stmt, stored: dict[int, str]) -> Stmt:
+    point()
     if stmt.sql is None and stmt.sql_id is not None and stmt.sql_id in stored:
         return msgspec.structs.replace(stmt, sql=stored[stmt.sql_id], sql_id=None)
     return stmt

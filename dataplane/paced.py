@@ -2,7 +2,7 @@
 
 They make what those of `dataplane.hrana` make, with the same errors: each struct is a subclass of the one there, and
 passes a point when it is made. That costs as much as making it, so small bodies are spared it. Used by
-`dataplane.requests`.
+`dataplane.requests` and `dataplane.formats`.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def _paced_struct(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
     )
 
 
-def _decoder(kind: type[T]) -> Callable[[bytes], T]:
+def _decoder(kind: Any) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(_paced(kind)).decode
 
 
@@ -59,3 +59,4 @@ decode_cursor = _decoder(hrana.Cursor)
 decode_execute_v1 = _decoder(hrana.ExecuteV1)
 decode_batch_v1 = _decoder(hrana.BatchV1)
 decode_legacy = _decoder(hrana.Legacy)
+decode_client_message = _decoder(hrana.ClientMessage)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from dataplane import answers, cursors, hrana, paced, protobuf_requests, wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
-from dataplane.decoding import Decoding
+from dataplane.decoding import LARGE_BYTES, LARGE_PROTOBUF_BYTES, Decoding
 from dataplane.dump import dump
 from dataplane.errors import HttpError
 from dataplane.execution import Work
@@ -29,6 +29,8 @@ class Plan(NamedTuple):
     """The same for a large body, which `dataplane.decoding` can stop; None: that does not take long."""
     begin: Begin
     """Makes the work of a call from its body, decoded. Raises `HttpError`."""
+    large_bytes: int = LARGE_BYTES
+    """A longer body is a large one."""
 
 
 def work_of(call: Call, body: bytes, admission: Admission) -> Work:
@@ -40,9 +42,11 @@ def work_of(call: Call, body: bytes, admission: Admission) -> Work:
 
 
 def decoding_of(call: Call, body: bytes) -> Decoding | None:
-    """Return what decodes the large body of `call` in slices, if it is one that takes long."""
+    """Return what decodes the body of `call` in slices, if it is large and takes long."""
     plan = _PLANS.get(call.route)
-    return Decoding(plan.decode_large, body) if plan is not None and plan.decode_large is not None else None
+    if plan is None or plan.decode_large is None or len(body) <= plan.large_bytes:
+        return None
+    return Decoding(plan.decode_large, body)
 
 
 def work_of_decoded(call: Call, decoded: Any, admission: Admission) -> Work:
@@ -113,11 +117,17 @@ _PLANS: dict[int, Plan] = {
     wire.Route.PIPELINE_V2: Plan(hrana.decode_pipeline, _decode_large_pipeline, _pipeline(JSON, 2)),
     wire.Route.PIPELINE_V3: Plan(hrana.decode_pipeline, _decode_large_pipeline, _pipeline(JSON, 3)),
     wire.Route.PIPELINE_PROTOBUF: Plan(
-        protobuf_requests.decode_pipeline, _bounded(protobuf_requests.decode_pipeline), _pipeline(PROTOBUF, 3)
+        protobuf_requests.decode_pipeline,
+        _bounded(protobuf_requests.decode_pipeline),
+        _pipeline(PROTOBUF, 3),
+        LARGE_PROTOBUF_BYTES,
     ),
     wire.Route.CURSOR_V3: Plan(hrana.decode_cursor, paced.decode_cursor, _cursor(JSON)),
     wire.Route.CURSOR_PROTOBUF: Plan(
-        protobuf_requests.decode_cursor, protobuf_requests.decode_cursor, _cursor(PROTOBUF)
+        protobuf_requests.decode_cursor,
+        protobuf_requests.decode_cursor,
+        _cursor(PROTOBUF),
+        LARGE_PROTOBUF_BYTES,
     ),
     wire.Route.EXECUTE_V1: Plan(hrana.decode_execute_v1, paced.decode_execute_v1, _one_shot),
     wire.Route.BATCH_V1: Plan(hrana.decode_batch_v1, _bounded(paced.decode_batch_v1), _one_shot),

@@ -16,11 +16,12 @@ import msgspec
 from dataplane import wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
-from dataplane.decoding import LARGE_BYTES, Decoding
+from dataplane.decoding import LARGE_PROTOBUF_BYTES, Decoding
 from dataplane.endings import Ending
 from dataplane.errors import HttpError
 from dataplane.execution import Need
 from dataplane.formats import DECODE_ERRORS, JSON, PROTOBUF
+from dataplane.incoming import LargeMessage
 from dataplane.lead import SLICE_SECONDS, Lead
 from dataplane.limits import Limits
 from dataplane.paused import Paused
@@ -66,7 +67,7 @@ class Service:
         """Calls whose work ran aside, and what came of it; the only thing that other threads append to."""
         self._paused = Paused()
         self._decodings: dict[Call, Decoding] = {}
-        """Of the paused calls whose bodies are large and not decoded yet; they have no stream."""
+        """Of the paused calls whose bodies, or messages, are large and not decoded yet; they have no stream."""
         self._durable: deque[tuple[Call, Any]] = deque()
         """Calls whose commits are on the disk, and what to go on with."""
         self._syncs = Syncs(on_aside_done)
@@ -205,9 +206,8 @@ class Service:
             body = body.getvalue()
         call.body = b""
         call.received = len(body)
-        if call.received > LARGE_BYTES and (decoding := decoding_of(call, body)) is not None:
-            self._decodings[call] = decoding
-            self._paused.add(call)
+        if call.received > LARGE_PROTOBUF_BYTES and (decoding := decoding_of(call, body)) is not None:
+            self.decode(call, decoding)
             return True
         try:
             call.work = work_of(call, body, self.admission)
@@ -216,13 +216,23 @@ class Service:
             return True
         return self._settle(call, self._advance(call))
 
+    def decode(self, call: Call, decoding: Decoding) -> None:
+        """Decode a large body, or a large message of a session, in slices."""
+        self.running.add(call)
+        self._decodings[call] = decoding
+        self._paused.add(call)
+
     def _decode(self, call: Call) -> bool:
-        """Decode a slice of a large body; after the last one find the stream and begin."""
+        """Decode a slice; after the last one find the stream and begin, or have the session do so."""
         decoding = self._decodings[call]
         if not decoding.go_on(SLICE_SECONDS):
             self._paused.add(call)
             return True
         del self._decodings[call]
+        if isinstance(call, LargeMessage):
+            self._end(call)
+            call.decoded(decoding)
+            return True
         try:
             call.work = work_of_decoded(call, decoding.result(), self.admission)
         except (HttpError, *DECODE_ERRORS) as error:

@@ -9,22 +9,21 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any, Protocol
 
-import msgspec
-
 from dataplane import answers, hrana, wire
 from dataplane.blocks import Body
 from dataplane.calls import Call
 from dataplane.cursors import SocketCursor, check_batch
+from dataplane.decoding import Decoding
 from dataplane.errors import HttpError, SqlError, protocol_error
 from dataplane.execution import Need, Work
-from dataplane.formats import DECODE_ERRORS, Format
+from dataplane.formats import Format
+from dataplane.incoming import Incoming
 from dataplane.peers import Peer
 from dataplane.stored_sql import StoredSql, StoredTotal
 from dataplane.streams import Stream
 
-UNDECODABLE = 1007
 VIOLATION = 1008
-"""Close codes, as libsql-server has them."""
+"""Close code, as libsql-server has it."""
 MAX_STREAMS = 500
 MAX_CURSORS = 500
 MAX_AHEAD = 32
@@ -48,6 +47,9 @@ class Streams(Protocol):
 
     def begin(self, call: Call) -> bool:
         """Run a call; False if the lead was lost."""
+
+    def decode(self, call: Call, decoding: Decoding) -> None:
+        """Decode a large message of a session in slices."""
 
     def cancel(self, call: Call) -> None: ...
 
@@ -222,7 +224,7 @@ class Session:
         self._answered = False
         self._streams: dict[int, SocketStream] = {}
         self._stored = StoredSql(stored)
-        self._partial: list[bytes] = []
+        self._incoming = Incoming(self, format, self._stored)
 
     def __repr__(self) -> str:
         return f"<Session of {self.head.database_id} [{len(self._streams)} streams, {len(self.cursors)} cursors]>"
@@ -232,11 +234,7 @@ class Session:
     def handle(self, frame: wire.Frame) -> None:
         """Take a frame of the session. Raises `wire.FrameError`."""
         if frame.type == wire.Type.DATA:
-            self._partial.append(frame.data)
-            if frame.flags & wire.MESSAGE:
-                data = self._partial[0] if len(self._partial) == 1 else b"".join(self._partial)
-                self._partial = []
-                self._receive(data)
+            self._incoming.add(frame)
         elif frame.type == wire.Type.WINDOW:
             self.credit += wire.window_bytes(frame)
             if self.credit > 0 and self.waiting:
@@ -246,20 +244,8 @@ class Session:
         elif frame.type == wire.Type.CANCEL:
             self.close()
 
-    def _receive(self, data: bytes) -> None:
-        if self.closed:
-            return
-        self.received += len(data)
-        try:
-            message = self._format.decode_client_message(data)
-        except DECODE_ERRORS as error:
-            self.fail(UNDECODABLE, f"Cannot decode the message: {error}")
-            return
-        if isinstance(message, hrana.Hello):
-            return  # the edge has checked it
-        self._dispatch(msgspec.structs.replace(message, request=hrana.with_sql(message.request, self._stored.texts)))
-
-    def _dispatch(self, message: hrana.SocketMessage) -> None:
+    def dispatch(self, message: hrana.SocketMessage) -> None:
+        """Take a message, with its texts."""
         match message.request:
             case hrana.OpenStream(number):
                 self._open_stream(message.request_id, number)
@@ -387,6 +373,7 @@ class Session:
             return
         self.closed = True
         self.peer.calls.pop(self.number, None)
+        self._incoming.close()
         self._stored.clear()
         for stream in list(self._streams.values()):
             stream.queue.clear()
