@@ -315,6 +315,7 @@ def main() -> None:
     child.raise_open_files()
     _exit_on_sigterm()
     interrupts.prepare()
+    malloc.keep_memory()
     malloc.join_at_once()
     priority.lower(0)
     # Threads that convert rows must not keep the loop waiting for the default 5 ms.
