@@ -1,9 +1,9 @@
-"""A large body that is decoded a slice at a time, so that nobody else has to wait for all of it.
+"""A large body, or message, that is decoded a slice at a time, so that nobody else has to wait for all of it.
 
 A decoder in C cannot be left half way by the thread that called it. So it has a thread of its own, which computes only
 while `go_on` waits for it: at a `point`, which decoders of large bodies pass for every object that they make, it rests
-until the next slice. Used by `dataplane.requests` and `dataplane.service`; only the leader calls in here, so one of
-them computes at a time. Knows nothing of what is decoded.
+until the next slice. Used by `dataplane.requests`, `dataplane.incoming` and `dataplane.service`; only the leader calls
+in here, so one of them computes at a time. Knows nothing of what is decoded.
 """
 
 import math
@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
+
+from dataplane.leftovers import leave
 
 LARGE_BYTES = 1 << 20
 """What is longer is decoded in slices: it takes several milliseconds, where slices cost a third more."""
@@ -32,12 +34,22 @@ def point(_: object = None) -> None:
         _current.rest()
 
 
+def keep(made: object) -> None:
+    """Keep what was made for as long as a `Decoding` goes on, if this is within one: it is one of many perhaps, and a
+    decoder that fails lets go of all at once.
+    """
+    if _current is not None:
+        _current.made.append(made)
+
+
 class Decoding:
     """What `decode` makes of `body`, in slices."""
 
     def __init__(self, decode: Callable[[bytes], Any], body: bytes) -> None:
         self._decode = decode
         self._body = body
+        self.made: list[object] = []
+        """What was kept."""
         self._go = threading.Lock()
         self._rests = threading.Lock()
         self._go.acquire()
@@ -93,5 +105,7 @@ class Decoding:
         except Exception as error:  # raised by `result`
             self._error = error.with_traceback(None)
         self._body = b""
+        made, self.made = self.made, []
+        leave(made)
         self._done = True
         self._rests.release()

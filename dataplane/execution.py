@@ -7,7 +7,7 @@ yields it runs SQL and may be on any thread, so it touches nothing but its strea
 which version of the protocol, a statement is of.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from functools import partial
 from time import monotonic, thread_time
@@ -191,13 +191,13 @@ def _arguments(statement: Statement, stmt: hrana.Stmt) -> list[Value]:
                 "ARGS_BOTH_POSITIONAL_AND_NAMED", "Positional and named arguments cannot be used in one statement"
             )
         return _named_values(statement, stmt.named_args)
-    args = stmt.args or []
+    args = stmt.args or ()
     if len(args) != len(params) and (args or not statement.is_explain):
         raise SqlError("ARGS_INVALID", f"The statement has {len(params)} parameters, but {len(args)} values were given")
     return [from_wire(value) for value in args]
 
 
-def _named_values(statement: Statement, args: list[hrana.NamedArg]) -> list[Value]:
+def _named_values(statement: Statement, args: Sequence[hrana.NamedArg]) -> list[Value]:
     """Return the same from named arguments.
 
     A name has its prefix, or stands for all parameters that are called so with any. With another prefix than the

@@ -11,6 +11,7 @@ import msgspec
 
 from dataplane.decoding import point
 from dataplane.errors import SqlError
+from dataplane.leftovers import gradual
 from dataplane.values import INT64, BlobValue, FloatValue, IntegerValue, NullValue, TextValue, WireValue
 
 
@@ -20,36 +21,38 @@ class NamedArg(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stmt(msgspec.Struct, frozen=True, gc=False):
-    """A statement with its arguments; `sql` or `sql_id`."""
+    """A statement with its arguments; `sql` or `sql_id`. These are tuples because the collector does not walk such
+    tuples again and again, as it does lists.
+    """
 
     sql: str | None = None
     sql_id: int | None = None
-    args: list[WireValue] | None = None
-    named_args: list[NamedArg] | None = None
+    args: tuple[WireValue, ...] | None = None
+    named_args: tuple[NamedArg, ...] | None = None
     want_rows: bool | None = True
 
 
-class IfOk(msgspec.Struct, tag_field="type", tag="ok", frozen=True):
+class IfOk(msgspec.Struct, tag_field="type", tag="ok", frozen=True, gc=False):
     step: int
 
 
-class IfError(msgspec.Struct, tag_field="type", tag="error", frozen=True):
+class IfError(msgspec.Struct, tag_field="type", tag="error", frozen=True, gc=False):
     step: int
 
 
-class IfNot(msgspec.Struct, tag_field="type", tag="not", frozen=True):
+class IfNot(msgspec.Struct, tag_field="type", tag="not", frozen=True, gc=False):
     cond: "Condition"
 
 
-class IfAnd(msgspec.Struct, tag_field="type", tag="and", frozen=True):
-    conds: list["Condition"]
+class IfAnd(msgspec.Struct, tag_field="type", tag="and", frozen=True, gc=False):
+    conds: tuple["Condition", ...]
 
 
-class IfOr(msgspec.Struct, tag_field="type", tag="or", frozen=True):
-    conds: list["Condition"]
+class IfOr(msgspec.Struct, tag_field="type", tag="or", frozen=True, gc=False):
+    conds: tuple["Condition", ...]
 
 
-class IfAutocommit(msgspec.Struct, tag_field="type", tag="is_autocommit", frozen=True):
+class IfAutocommit(msgspec.Struct, tag_field="type", tag="is_autocommit", frozen=True, gc=False):
     """True outside a transaction (version 3)."""
 
 
@@ -240,9 +243,9 @@ def legacy_stmt(given: str | LegacyStmt) -> Stmt:
     if isinstance(given, str):
         return Stmt(given)
     if isinstance(given.params, dict):
-        named = [NamedArg(name, _legacy_value(value)) for name, value in given.params.items()]
+        named = tuple(NamedArg(name, _legacy_value(value)) for name, value in given.params.items())
         return Stmt(given.q, named_args=named)
-    return Stmt(given.q, args=[_legacy_value(value) for value in given.params])
+    return Stmt(given.q, args=tuple(map(_legacy_value, given.params)))
 
 
 def _legacy_value(value: Any) -> WireValue:
@@ -280,7 +283,7 @@ def with_sql(request: SocketRequest, stored: dict[int, str]) -> SocketRequest:
 
 
 def _batch_with_sql(batch: Batch, stored: dict[int, str]) -> Batch:
-    return Batch([Step(_stmt_with_sql(step.stmt, stored), step.condition) for step in batch.steps])
+    return Batch(gradual([Step(_stmt_with_sql(step.stmt, stored), step.condition) for step in batch.steps]))
 
 
 def _stmt_with_sql(stmt: Stmt, stored: dict[int, str]) -> Stmt:
@@ -320,6 +323,7 @@ def statement_sql(sql: str | None, sql_id: int | None, stored: dict[int, str]) -
 MAX_CONDITION_DEPTH = 100
 """Of conditions within conditions."""
 _CHECKED_AT_ONCE = 500
+_OF_A_STEP = (IfOk, IfError)
 
 
 def check_conditions(batch: Batch, *, version: int) -> Iterator[None]:
@@ -329,8 +333,10 @@ def check_conditions(batch: Batch, *, version: int) -> Iterator[None]:
     for position, step in enumerate(batch.steps):
         if position % _CHECKED_AT_ONCE == _CHECKED_AT_ONCE - 1:
             yield
-        if step.condition is not None:
-            _check_condition(step.condition, position, version)
+        condition = step.condition
+        if condition is None or (isinstance(condition, _OF_A_STEP) and 0 <= condition.step < position):
+            continue  # as nearly all
+        _check_condition(condition, position, version)
 
 
 def _check_condition(outermost: Condition, position: int, version: int) -> None:
@@ -339,7 +345,7 @@ def _check_condition(outermost: Condition, position: int, version: int) -> None:
         condition, depth = pending.pop()
         if depth > MAX_CONDITION_DEPTH:
             raise ValueError(f"Conditions are nested more than {MAX_CONDITION_DEPTH} deep")
-        if isinstance(condition, IfOk | IfError):
+        if isinstance(condition, _OF_A_STEP):
             if not 0 <= condition.step < position:
                 raise ValueError(
                     f"The condition of step {position} refers to step {condition.step}, not an earlier one"

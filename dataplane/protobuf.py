@@ -16,6 +16,8 @@ FIXED64 = 1
 BYTES = 2
 _FIXED32 = 5
 _DOUBLE = struct.Struct("<d")
+_BETWEEN_POINTS = 64
+"""Fields of a message for one point: not all of them are made something of."""
 _MASK64 = (1 << 64) - 1
 
 
@@ -78,9 +80,12 @@ def as_int32(number: int) -> int:
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield number and value of each field: an int for a varint, bytes else. Raises `ProtobufError`."""
-    point()
     position, end = 0, len(data)
+    count = 0
     while position < end:
+        if count % _BETWEEN_POINTS == 0:
+            point()
+        count += 1
         tag, position = _read_varint(data, position)
         kind = tag & 7
         value: int | bytes

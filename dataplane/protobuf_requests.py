@@ -9,7 +9,9 @@ from typing import TypeVar, cast
 
 from dataplane import hrana
 from dataplane import protobuf as pb
+from dataplane.decoding import keep
 from dataplane.hrana import Condition, NamedArg, Stmt
+from dataplane.leftovers import gradual
 from dataplane.values import FloatValue, NullValue, PlainValue, TextValue, WireValue
 
 T = TypeVar("T")
@@ -58,11 +60,11 @@ def _stmt(data: bytes) -> Stmt:
             named.append(_named_arg(pb.to_bytes(raw)))
         elif number == 5:
             want_rows = bool(pb.to_int(raw))
-    return Stmt(sql, sql_id, args, named, want_rows)
+    return Stmt(sql, sql_id, tuple(args) or None, tuple(named) or None, want_rows)
 
 
-def _conditions(data: bytes, depth: int) -> list[Condition]:
-    return [_condition(pb.to_bytes(raw), depth) for number, raw in pb.fields(data) if number == 1]
+def _conditions(data: bytes, depth: int) -> tuple[Condition, ...]:
+    return tuple([_condition(pb.to_bytes(raw), depth) for number, raw in pb.fields(data) if number == 1])
 
 
 def _condition(data: bytes, depth: int = 0) -> Condition:
@@ -95,11 +97,13 @@ def _step(data: bytes) -> hrana.Step:
             condition = _condition(pb.to_bytes(raw))
         elif number == 2:
             stmt = pb.to_bytes(raw)
-    return hrana.Step(_stmt(stmt), condition)
+    made = hrana.Step(_stmt(stmt), condition)
+    keep(made)
+    return made
 
 
 def _batch(data: bytes) -> hrana.Batch:
-    return hrana.Batch([_step(pb.to_bytes(raw)) for number, raw in pb.fields(data) if number == 1])
+    return hrana.Batch(gradual([_step(pb.to_bytes(raw)) for number, raw in pb.fields(data) if number == 1]))
 
 
 def _last(data: bytes, wanted: int) -> bytes:
@@ -172,6 +176,7 @@ def _chosen(data: bytes, kinds: dict[int, Callable[[bytes], T]]) -> T:
             found = kinds[number](pb.to_bytes(raw))
     if found is None:
         raise pb.ProtobufError("A request is of no known type")
+    keep(found)
     return found
 
 
@@ -185,8 +190,14 @@ def _text_or_none(data: bytes, wanted: int) -> str | None:
 
 def decode_pipeline(body: bytes) -> hrana.Pipeline:
     """Return a PipelineReqBody. Raises `ProtobufError`."""
-    requests = [_chosen(pb.to_bytes(raw), _PIPELINE_REQUESTS) for number, raw in pb.fields(body) if number == 2]
-    return hrana.Pipeline(requests, _text_or_none(body, 1))
+    requests: list[hrana.Request] = []
+    baton: str | None = None
+    for number, raw in pb.fields(body):
+        if number == 1:
+            baton = pb.to_text(raw)
+        elif number == 2:
+            requests.append(_chosen(pb.to_bytes(raw), _PIPELINE_REQUESTS))
+    return hrana.Pipeline(gradual(requests), baton)
 
 
 def decode_cursor(body: bytes) -> hrana.Cursor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from dataplane import wire
+from dataplane import leftovers, wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
 from dataplane.decoding import LARGE_PROTOBUF_BYTES, Decoding
@@ -181,7 +181,9 @@ class Service:
         return self._syncs.begin(alone=len(self.running) == 1)
 
     def resume(self) -> bool:
-        """Give one paused call a slice; False if the lead was lost."""
+        """Give one paused call a slice, and another one to freeing; False if the lead was lost."""
+        if leftovers.left:
+            leftovers.free(SLICE_SECONDS)
         if not self._paused:
             return True
         call = self._paused.next()
@@ -192,7 +194,7 @@ class Service:
     @property
     def paused(self) -> bool:
         """There is something for `resume`."""
-        return bool(self._paused)
+        return bool(self._paused or leftovers.left)
 
     # Calls
 

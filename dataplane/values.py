@@ -38,7 +38,7 @@ class BlobValue(msgspec.Struct, tag_field="type", tag="blob", frozen=True, gc=Fa
 WireValue: TypeAlias = NullValue | IntegerValue | FloatValue | TextValue | BlobValue
 
 
-class PlainValue(msgspec.Struct, frozen=True):
+class PlainValue(msgspec.Struct, frozen=True, gc=False):
     """An argument that needs no decoding: integers and blobs of the other encoding. Never read from JSON."""
 
     value: int | bytes

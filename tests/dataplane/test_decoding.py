@@ -1,13 +1,16 @@
 """Large bodies: decoded in slices, to the same end as small ones."""
 
+import gc
 import json
+import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import msgspec
 import pytest
 
-from dataplane import hrana, paced, protobuf_requests
+from dataplane import hrana, leftovers, paced, protobuf_requests
 from dataplane import protobuf as pb
 from dataplane.decoding import LARGE_BYTES, Decoding
 from dataplane.protobuf import ProtobufError
@@ -58,17 +61,87 @@ def test_it_can_rest_at_every_object() -> None:
     assert many - few == 100 * len(("step", "statement", "argument"))
 
 
-def test_protobuf_can_rest_at_every_message() -> None:
-    def body(steps: int) -> bytes:
-        one = pb.message(1, pb.message(2, pb.string(1, "SELECT 1")))
-        return pb.message(2, pb.message(3, pb.message(1, one * steps)))
+def protobuf_pipeline(steps: int, last: bytes = b"") -> bytes:
+    argument = pb.message(3, pb.sint(2, 1))
+    one = pb.message(1, pb.message(2, pb.string(1, "INSERT INTO t VALUES (?)") + argument))
+    return pb.message(2, pb.message(3, pb.message(1, one * steps + last)))
 
-    few, many = (to_the_end(Decoding(protobuf_requests.decode_pipeline, body(steps))) for steps in (10, 110))
-    assert many - few == 100 * len(("step", "statement"))
+
+def test_protobuf_can_rest_at_every_message() -> None:
+    few, many = (
+        to_the_end(Decoding(protobuf_requests.decode_pipeline, protobuf_pipeline(steps))) for steps in (10, 110)
+    )
+    within_the_batch = 100 // 64 + 1
+    assert 0 <= many - few - 100 * len(("step", "statement", "argument")) <= within_the_batch
     with pytest.raises(ProtobufError, match="ends within"):
-        broken = Decoding(protobuf_requests.decode_pipeline, body(10)[:-1])
+        broken = Decoding(protobuf_requests.decode_pipeline, protobuf_pipeline(10)[:-1])
         to_the_end(broken)
         broken.result()
+
+
+def test_protobuf_can_rest_among_fields_that_nobody_knows() -> None:
+    assert to_the_end(Decoding(protobuf_requests.decode_pipeline, pb.uint(15, 1) * 10_000)) > 100
+
+
+def free_in_slices() -> int:
+    """Free what is left; return how many slices it took. None of them frees much."""
+    slices = 0
+    while leftovers.left:
+        before = sys.getallocatedblocks()
+        leftovers.free(0.0)
+        assert before - sys.getallocatedblocks() < 5_000
+        slices += 1
+    return slices
+
+
+LET_GO = 20_000
+"""Statements of a body that comes to nothing: four blocks of memory each, or more."""
+DECODERS = [(paced.decode_pipeline, pipeline), (protobuf_requests.decode_pipeline, protobuf_pipeline)]
+BROKEN = [lambda steps: pipeline(steps)[:-1], lambda steps: protobuf_pipeline(steps, pb.message(1, b"\xff"))]
+FORMATS = ["json", "protobuf"]
+Body: TypeAlias = Callable[[int], bytes]
+
+
+@pytest.mark.parametrize(
+    ("end", "decode", "body"),
+    [
+        *(("is not wanted", *decoder) for decoder in DECODERS),
+        *(("is abandoned", *decoder) for decoder in DECODERS),
+        *(("fails", decode, broken) for (decode, _), broken in zip(DECODERS, BROKEN, strict=True)),
+    ],
+    ids=[f"{end} {form}" for end in ("is not wanted", "is abandoned", "fails") for form in FORMATS],
+)
+def test_what_a_body_was_made_into_is_freed_in_slices(end: str, decode: Callable[[bytes], Any], body: Body) -> None:
+    free_in_slices()
+    before = sys.getallocatedblocks()
+    decoding = Decoding(decode, body(LET_GO))
+    if end == "is abandoned":
+        threads = set(threading.enumerate())
+        while sys.getallocatedblocks() < before + 3 * LET_GO:
+            assert not decoding.go_on(0.001)
+        decoding.abandon()
+        for thread in set(threading.enumerate()) - threads:
+            thread.join(10)
+    else:
+        to_the_end(decoding, 1.0)
+        if end == "fails":
+            with pytest.raises((msgspec.MsgspecError, ProtobufError)):
+                decoding.result()
+        else:
+            del decoding  # and with it what came of it
+    assert sys.getallocatedblocks() > before + 2 * LET_GO
+    assert free_in_slices() >= 20
+    assert sys.getallocatedblocks() < before + LET_GO
+
+
+@pytest.mark.parametrize(("decode", "body"), DECODERS, ids=FORMATS)
+def test_the_collector_does_not_walk_many_statements(decode: Callable[[bytes], Any], body: Body) -> None:
+    gc.collect()
+    before = len(gc.get_objects())
+    decoded = decode(body(1000))
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
+    assert len(decoded.requests[0].batch.steps) >= 1000
 
 
 @pytest.mark.parametrize("slices", [0, 5])
