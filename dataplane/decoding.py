@@ -35,11 +35,13 @@ def point(_: object = None) -> None:
 
 
 def keep(made: object) -> None:
-    """Keep what was made for as long as a `Decoding` goes on, if this is within one: it is one of many perhaps, and a
-    decoder that fails lets go of all at once.
+    """Pass a point, and keep what was made for as long as a `Decoding` goes on, if this is within one: it is one of
+    many perhaps, and a decoder that fails lets go of all at once.
     """
     if _current is not None:
         _current.made.append(made)
+        if monotonic() >= _until:
+            _current.rest()
 
 
 class Decoding:

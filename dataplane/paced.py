@@ -31,11 +31,6 @@ def _paced(kind: Any) -> Any:
     return Union[arguments] if origin in (Union, UnionType) else origin[arguments]  # noqa: UP007 - made here
 
 
-def _kept(made: object) -> None:
-    keep(made)
-    point()
-
-
 def _made_gradual(made: Any) -> None:
     for name in made.__struct_fields__:
         items = getattr(made, name)
@@ -52,7 +47,7 @@ def _statement(made: hrana.Stmt) -> None:
 
 
 _ONCE_MADE: dict[Any, Callable[[Any], None]] = {
-    **dict.fromkeys((*get_args(hrana.Request), hrana.Step, hrana.LegacyStmt), _kept),
+    **dict.fromkeys((*get_args(hrana.Request), hrana.Step, hrana.LegacyStmt), keep),
     **dict.fromkeys((hrana.Pipeline, hrana.Batch, hrana.Legacy), _made_gradual),
     hrana.Stmt: _statement,
 }

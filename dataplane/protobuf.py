@@ -8,14 +8,18 @@ fields, as the format asks for.
 
 import struct
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from dataplane.decoding import point
 
+Data: TypeAlias = bytes | memoryview
 VARINT = 0
 FIXED64 = 1
 BYTES = 2
 _FIXED32 = 5
 _DOUBLE = struct.Struct("<d")
+_COPIED_BYTES = 1 << 20
+"""Of a field. Messages are within others, and to copy a large one for each of these would take long."""
 _BETWEEN_POINTS = 64
 """Fields of a message for one point: not all of them are made something of."""
 _MASK64 = (1 << 64) - 1
@@ -78,8 +82,11 @@ def as_int32(number: int) -> int:
     return number - (1 << 32) if number >> 31 else number
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field: an int for a varint, bytes else. Raises `ProtobufError`."""
+def fields(data: Data) -> Iterator[tuple[int, int | Data]]:
+    """Yield number and value of each field: an int for a varint, bytes else, or a view of them if they are very many.
+    Raises `ProtobufError`.
+    """
+    viewed = isinstance(data, memoryview)
     position, end = 0, len(data)
     count = 0
     while position < end:
@@ -88,7 +95,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         count += 1
         tag, position = _read_varint(data, position)
         kind = tag & 7
-        value: int | bytes
+        value: int | Data
         if kind == VARINT:
             value, position = _read_varint(data, position)
         else:
@@ -100,12 +107,17 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
                 raise ProtobufError(f"wire type {kind} is not known")
             if position + size > end:
                 raise ProtobufError("it ends within a field")
-            value = data[position : position + size]
+            if size > _COPIED_BYTES:
+                value = memoryview(data)[position : position + size]
+            elif viewed:
+                value = bytes(data[position : position + size])
+            else:
+                value = data[position : position + size]
             position += size
         yield tag >> 3, value
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+def _read_varint(data: Data, position: int) -> tuple[int, int]:
     number = shift = 0
     try:
         while True:
@@ -121,31 +133,36 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
         raise ProtobufError("it ends within a number") from None
 
 
-def to_bytes(value: int | bytes) -> bytes:
-    """Return the value of a bytes or message field. Raises `ProtobufError` if it is a number."""
+def to_data(value: int | Data) -> Data:
+    """Return the value of a message field. Raises `ProtobufError` if it is a number."""
     if isinstance(value, int):
         raise ProtobufError("a number where bytes are expected")
     return value
 
 
-def to_int(value: int | bytes) -> int:
+def to_bytes(value: int | Data) -> bytes:
+    """Return the value of a bytes field. Raises `ProtobufError` if it is a number."""
+    return bytes(to_data(value))
+
+
+def to_int(value: int | Data) -> int:
     """Return the value of a varint field. Raises `ProtobufError` if it is none."""
     if isinstance(value, int):
         return value
     raise ProtobufError("bytes where a number is expected")
 
 
-def to_text(value: int | bytes) -> str:
+def to_text(value: int | Data) -> str:
     """Return the value of a string field. Raises `ProtobufError` if it is not UTF-8."""
     try:
-        return to_bytes(value).decode("utf-8")
+        return str(to_data(value), "utf-8")
     except UnicodeDecodeError:
         raise ProtobufError("a string is not UTF-8") from None
 
 
-def to_double(value: int | bytes) -> float:
+def to_double(value: int | Data) -> float:
     """Return the value of a double field. Raises `ProtobufError` if it is none."""
-    data = to_bytes(value)
+    data = to_data(value)
     if len(data) != _DOUBLE.size:
         raise ProtobufError("a double has 8 bytes")
     return float(_DOUBLE.unpack(data)[0])

@@ -12,12 +12,13 @@ from dataplane import protobuf as pb
 from dataplane.decoding import keep
 from dataplane.hrana import Condition, NamedArg, Stmt
 from dataplane.leftovers import gradual
+from dataplane.protobuf import Data
 from dataplane.values import FloatValue, NullValue, PlainValue, TextValue, WireValue
 
 T = TypeVar("T")
 
 
-def _value(data: bytes) -> WireValue:
+def _value(data: Data) -> WireValue:
     value: WireValue = NullValue()
     for number, raw in pb.fields(data):
         if number == 1:
@@ -33,17 +34,18 @@ def _value(data: bytes) -> WireValue:
     return value
 
 
-def _named_arg(data: bytes) -> NamedArg:
-    name, value = "", b""
+def _named_arg(data: Data) -> NamedArg:
+    name = ""
+    value: Data = b""
     for number, raw in pb.fields(data):
         if number == 1:
             name = pb.to_text(raw)
         elif number == 2:
-            value = pb.to_bytes(raw)
+            value = pb.to_data(raw)
     return NamedArg(name, _value(value))
 
 
-def _stmt(data: bytes) -> Stmt:
+def _stmt(data: Data) -> Stmt:
     sql: str | None = None
     sql_id: int | None = None
     args: list[WireValue] = []
@@ -55,19 +57,19 @@ def _stmt(data: bytes) -> Stmt:
         elif number == 2:
             sql_id = pb.as_int32(pb.to_int(raw))
         elif number == 3:
-            args.append(_value(pb.to_bytes(raw)))
+            args.append(_value(pb.to_data(raw)))
         elif number == 4:
-            named.append(_named_arg(pb.to_bytes(raw)))
+            named.append(_named_arg(pb.to_data(raw)))
         elif number == 5:
             want_rows = bool(pb.to_int(raw))
     return Stmt(sql, sql_id, tuple(args) or None, tuple(named) or None, want_rows)
 
 
-def _conditions(data: bytes, depth: int) -> tuple[Condition, ...]:
-    return tuple([_condition(pb.to_bytes(raw), depth) for number, raw in pb.fields(data) if number == 1])
+def _conditions(data: Data, depth: int) -> tuple[Condition, ...]:
+    return tuple([_condition(pb.to_data(raw), depth) for number, raw in pb.fields(data) if number == 1])
 
 
-def _condition(data: bytes, depth: int = 0) -> Condition:
+def _condition(data: Data, depth: int = 0) -> Condition:
     if depth > hrana.MAX_CONDITION_DEPTH:
         raise pb.ProtobufError(f"Conditions are nested more than {hrana.MAX_CONDITION_DEPTH} deep")
     condition: Condition | None = None
@@ -77,11 +79,11 @@ def _condition(data: bytes, depth: int = 0) -> Condition:
         elif number == 2:
             condition = hrana.IfError(pb.to_int(raw))
         elif number == 3:
-            condition = hrana.IfNot(_condition(pb.to_bytes(raw), depth + 1))
+            condition = hrana.IfNot(_condition(pb.to_data(raw), depth + 1))
         elif number == 4:
-            condition = hrana.IfAnd(_conditions(pb.to_bytes(raw), depth + 1))
+            condition = hrana.IfAnd(_conditions(pb.to_data(raw), depth + 1))
         elif number == 5:
-            condition = hrana.IfOr(_conditions(pb.to_bytes(raw), depth + 1))
+            condition = hrana.IfOr(_conditions(pb.to_data(raw), depth + 1))
         elif number == 6:
             condition = hrana.IfAutocommit()
     if condition is None:
@@ -89,33 +91,33 @@ def _condition(data: bytes, depth: int = 0) -> Condition:
     return condition
 
 
-def _step(data: bytes) -> hrana.Step:
+def _step(data: Data) -> hrana.Step:
     condition: Condition | None = None
-    stmt = b""
+    stmt: Data = b""
     for number, raw in pb.fields(data):
         if number == 1:
-            condition = _condition(pb.to_bytes(raw))
+            condition = _condition(pb.to_data(raw))
         elif number == 2:
-            stmt = pb.to_bytes(raw)
+            stmt = pb.to_data(raw)
     made = hrana.Step(_stmt(stmt), condition)
     keep(made)
     return made
 
 
-def _batch(data: bytes) -> hrana.Batch:
-    return hrana.Batch(gradual([_step(pb.to_bytes(raw)) for number, raw in pb.fields(data) if number == 1]))
+def _batch(data: Data) -> hrana.Batch:
+    return hrana.Batch(gradual([_step(pb.to_data(raw)) for number, raw in pb.fields(data) if number == 1]))
 
 
-def _last(data: bytes, wanted: int) -> bytes:
+def _last(data: Data, wanted: int) -> Data:
     """Return the last value of a message field, empty if it is missing."""
-    found = b""
+    found: Data = b""
     for number, raw in pb.fields(data):
         if number == wanted:
-            found = pb.to_bytes(raw)
+            found = pb.to_data(raw)
     return found
 
 
-def _sql_or_id(data: bytes, first: int) -> tuple[str | None, int | None]:
+def _sql_or_id(data: Data, first: int) -> tuple[str | None, int | None]:
     sql: str | None = None
     sql_id: int | None = None
     for number, raw in pb.fields(data):
@@ -126,7 +128,7 @@ def _sql_or_id(data: bytes, first: int) -> tuple[str | None, int | None]:
     return sql, sql_id
 
 
-def _number_at(data: bytes, wanted: int) -> int:
+def _number_at(data: Data, wanted: int) -> int:
     found = 0
     for number, raw in pb.fields(data):
         if number == wanted:
@@ -134,13 +136,13 @@ def _number_at(data: bytes, wanted: int) -> int:
     return found
 
 
-def _store_sql(data: bytes) -> hrana.StoreSql:
+def _store_sql(data: Data) -> hrana.StoreSql:
     sql = _last(data, 2)
     return hrana.StoreSql(_number_at(data, 1), pb.to_text(sql))
 
 
 # By field of StreamRequest (HTTP).
-_PIPELINE_REQUESTS: dict[int, Callable[[bytes], hrana.Request]] = {
+_PIPELINE_REQUESTS: dict[int, Callable[[Data], hrana.Request]] = {
     1: lambda data: hrana.Close(),
     2: lambda data: hrana.Execute(_stmt(_last(data, 1))),
     3: lambda data: hrana.RunBatch(_batch(_last(data, 1))),
@@ -152,7 +154,7 @@ _PIPELINE_REQUESTS: dict[int, Callable[[bytes], hrana.Request]] = {
 }
 
 # By field of RequestMsg (WebSocket); field 1 of those with a stream is its id.
-_SOCKET_REQUESTS: dict[int, Callable[[bytes], hrana.SocketRequest]] = {
+_SOCKET_REQUESTS: dict[int, Callable[[Data], hrana.SocketRequest]] = {
     2: lambda data: hrana.OpenStream(_number_at(data, 1)),
     3: lambda data: hrana.CloseStream(_number_at(data, 1)),
     4: lambda data: hrana.StreamExecute(_number_at(data, 1), _stmt(_last(data, 2))),
@@ -168,19 +170,19 @@ _SOCKET_REQUESTS: dict[int, Callable[[bytes], hrana.SocketRequest]] = {
 }
 
 
-def _chosen(data: bytes, kinds: dict[int, Callable[[bytes], T]]) -> T:
+def _chosen(data: Data, kinds: dict[int, Callable[[Data], T]]) -> T:
     """Return the one of several messages that is given."""
     found: T | None = None
     for number, raw in pb.fields(data):
         if number in kinds:
-            found = kinds[number](pb.to_bytes(raw))
+            found = kinds[number](pb.to_data(raw))
     if found is None:
         raise pb.ProtobufError("A request is of no known type")
     keep(found)
     return found
 
 
-def _text_or_none(data: bytes, wanted: int) -> str | None:
+def _text_or_none(data: Data, wanted: int) -> str | None:
     found: str | None = None
     for number, raw in pb.fields(data):
         if number == wanted:
@@ -188,7 +190,7 @@ def _text_or_none(data: bytes, wanted: int) -> str | None:
     return found
 
 
-def decode_pipeline(body: bytes) -> hrana.Pipeline:
+def decode_pipeline(body: Data) -> hrana.Pipeline:
     """Return a PipelineReqBody. Raises `ProtobufError`."""
     requests: list[hrana.Request] = []
     baton: str | None = None
@@ -196,20 +198,20 @@ def decode_pipeline(body: bytes) -> hrana.Pipeline:
         if number == 1:
             baton = pb.to_text(raw)
         elif number == 2:
-            requests.append(_chosen(pb.to_bytes(raw), _PIPELINE_REQUESTS))
+            requests.append(_chosen(pb.to_data(raw), _PIPELINE_REQUESTS))
     return hrana.Pipeline(gradual(requests), baton)
 
 
-def decode_cursor(body: bytes) -> hrana.Cursor:
+def decode_cursor(body: Data) -> hrana.Cursor:
     """Return a CursorReqBody. Raises `ProtobufError`."""
     return hrana.Cursor(_batch(_last(body, 2)), _text_or_none(body, 1))
 
 
-def decode_client_message(body: bytes) -> hrana.ClientMessage:
+def decode_client_message(body: Data) -> hrana.ClientMessage:
     """Return a ClientMsg. Raises `ProtobufError`."""
     message: hrana.ClientMessage | None = None
     for number, raw in pb.fields(body):
-        data = pb.to_bytes(raw)
+        data = pb.to_data(raw)
         if number == 1:
             message = hrana.Hello(_text_or_none(data, 1))
         elif number == 2:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from dataplane import answers, cursors, hrana, paced, protobuf_requests, wire
 from dataplane.admission import Admission
 from dataplane.calls import Call
-from dataplane.decoding import LARGE_BYTES, LARGE_PROTOBUF_BYTES, Decoding
+from dataplane.decoding import LARGE_BYTES, LARGE_PROTOBUF_BYTES, Decoding, point
 from dataplane.dump import dump
 from dataplane.errors import HttpError
 from dataplane.execution import Work
@@ -106,10 +106,13 @@ def _statements(decoded: hrana.Pipeline | hrana.BatchV1 | hrana.Legacy) -> int:
         return len(decoded.batch.steps)
     if isinstance(decoded, hrana.Legacy):
         return len(decoded.statements)
-    requests = decoded.requests
-    if len(requests) > MOST_STATEMENTS:
-        return len(requests)
-    return sum(len(request.batch.steps) if isinstance(request, hrana.RunBatch) else 1 for request in requests)
+    count = len(decoded.requests)
+    if count <= MOST_STATEMENTS:
+        for request in decoded.requests:
+            point()
+            if isinstance(request, hrana.RunBatch):
+                count += len(request.batch.steps) - 1
+    return count
 
 
 _decode_large_pipeline = _bounded(paced.decode_pipeline)
