@@ -17,7 +17,6 @@ from dataplane.calls import Call
 
 FAST_SECONDS = 0.0005
 """On a disk that syncs faster, the leader waits itself: another thread would cost more."""
-
 FEW_PAGES = 64
 """Of 4 KB: nor for more than these, which may take a disk long that is fast with one."""
 

@@ -70,23 +70,18 @@ def rows(blocks: list[bytes]) -> msgspec.Raw | Blocks:
     return Blocks(text)
 
 
-def _inside(array: list[Any]) -> Blocks:
-    """Return the text of what is in `array`, which has something."""
-    body = encode(array)
+def pack(results: list[Any]) -> Blocks:
+    """Make one item of many results, which stands for them in the array of all."""
+    body = encode(results)
     if isinstance(body, bytes):
         return Blocks([body[1:-1]])
     first, *between, last = body.blocks
     return Blocks([first[1:], *between, last[:-1]])
 
 
-def pack(results: list[Any]) -> Blocks:
-    """Make one item of many results, which stands for them in the array of all."""
-    return _inside(results)
-
-
 def pack_steps(_: int, results: list[Any], errors: list[Any]) -> tuple[Blocks, Blocks]:
     """The same with the results and the errors of steps."""
-    return _inside(results), _inside(errors)
+    return pack(results), pack(errors)
 
 
 def pipeline(baton: str | None, results: list[Any]) -> Body:

@@ -6,9 +6,8 @@ of one call keep their order.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
 
-from dataplane.wire import LongBody
+from dataplane.wire import Frames, LongBody
 
 SHORT_BYTES = 16 << 10
 """A frame up to this size goes ahead of the bodies."""
@@ -35,7 +34,7 @@ class Outbox:
         """Return whether `take` would return anything."""
         return bool(self._short or (room and self._long))
 
-    def put(self, call: int, frames: Sequence[bytes] | LongBody) -> None:
+    def put(self, call: int, frames: Frames) -> None:
         """Add frames of `call`, after those that it has here."""
         waiting = self._long.get(call)
         if isinstance(frames, LongBody):

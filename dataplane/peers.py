@@ -1,7 +1,6 @@
 """One connected edge worker, or egress, on a non-blocking socket: bytes in, frames out. Owned by the leader."""
 
 import socket
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dataplane import wire
@@ -52,7 +51,7 @@ class Peer:
         """`flush` has something to do before the socket has room again."""
         return not self._rest and self.outbox.has(room=self._room)
 
-    def send(self, call: int, frames: Sequence[bytes] | wire.LongBody) -> None:
+    def send(self, call: int, frames: wire.Frames) -> None:
         """Queue frames of a call for `flush`; nothing once the peer is gone."""
         if not self.closed:
             self.outbox.put(call, frames)

@@ -7,7 +7,7 @@ not known.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
             transport, self._transport = self._transport, None
             transport.close()
 
-    def write(self, call: int, frames: Sequence[bytes] | wire.LongBody) -> None:
+    def write(self, call: int, frames: wire.Frames) -> None:
         """Queue frames of a call; everything short that is queued in one tick of the loop leaves in one write."""
         self._outbox.put(call, frames)
         if not self._flushes:

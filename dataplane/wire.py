@@ -32,9 +32,9 @@ Frames of a call that the receiver no longer knows are ignored.
 
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import msgspec
 
@@ -169,9 +169,11 @@ class LongBody:
             yield block
 
 
-def encode_body(
-    call: int, type: int, body: Body, *, flags: int = 0, code: int = 0, head: bytes = b""
-) -> list[bytes] | LongBody:
+Frames: TypeAlias = Sequence[bytes] | LongBody
+"""Of one call, in their order."""
+
+
+def encode_body(call: int, type: int, body: Body, *, flags: int = 0, code: int = 0, head: bytes = b"") -> Frames:
     """Return `body` as one frame of `type`, followed by DATA frames for what does not fit."""
     size = len(body)
     if size <= MAX_DATA_BYTES:
@@ -182,7 +184,7 @@ def encode_body(
     return LongBody(call, type, body, flags=flags, code=code, head=head)
 
 
-def encode_answer(call: int, body: Body, status: int) -> list[bytes] | LongBody:
+def encode_answer(call: int, body: Body, status: int) -> Frames:
     """Return the frames of an answer that is complete."""
     size = len(body)
     head = _U32.pack(size) if size > MAX_DATA_BYTES else b""

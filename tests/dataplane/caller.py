@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from dataplane import wire
-from tests.dataplane.plane import Plane
+from tests.dataplane.plane import Plane, execute
+
+SMALL = msgspec.json.encode({"requests": [execute("SELECT 1"), {"type": "close"}]})
 
 
 class Caller:
@@ -50,6 +52,19 @@ class Caller:
             while data := await self._reader.read(1 << 16):
                 for frame in self._decoder.feed(data):
                     yield frame
+
+    async def served_beside(self, number: int, database_id: str) -> tuple[wire.Frame, int]:
+        """Make small calls to a database, one after the other, until something comes of call `number`; return that, and
+        how many were answered before.
+        """
+        small, served = self.call(database_id, SMALL), 0
+        async for frame in self.frames():
+            if frame.call == number:
+                return frame, served
+            assert (frame.call, frame.code) == (small, 200)
+            served += 1
+            small = self.call(database_id, SMALL)
+        raise AssertionError("the worker closed the connection")
 
     async def answers(self) -> list[tuple[int, int]]:
         """Return the number and the status of calls that were answered, when there are some."""

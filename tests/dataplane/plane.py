@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -210,6 +212,15 @@ class Plane:
         first = answer["results"][0]
         assert first["type"] == "ok", first
         return first["response"]["result"]
+
+    async def waits_beside(self, task: "asyncio.Task[Any]") -> list[float]:
+        """Query `OTHER` over and over until `task` is done; return how long each query took, in seconds."""
+        times = [time.monotonic()]
+        while not task.done():
+            await self.execute("SELECT 1", database_id=OTHER)
+            times.append(time.monotonic())
+        await task
+        return [after - before for before, after in pairwise(times)]
 
     async def values(self, sql: str, *args: Any, database_id: str = MAIN) -> list[list[Any]]:
         """Return the rows of a query as plain values."""

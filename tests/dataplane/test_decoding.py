@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import msgspec
 import pytest
 
-from dataplane import hrana, leftovers, paced, protobuf_requests
+from dataplane import hrana, leftovers, paced, protobuf_requests, wire
 from dataplane import protobuf as pb
 from dataplane.decoding import LARGE_BYTES, Decoding
 from dataplane.protobuf import ProtobufError
 from dataplane.values import from_wire
-from tests.dataplane.caller import Caller
+from tests.dataplane.caller import SMALL, Caller
 from tests.dataplane.plane import MAIN, OTHER, Plane, execute
 
 CLOSE = {"type": "close"}
@@ -287,23 +287,12 @@ async def test_the_results_of_very_many_statements_come_in_their_order(plane: Pl
         assert [error is None for error in done["step_errors"]] == [bool(number % 7) for number in range(count)]
 
 
-SMALL = json.dumps({"requests": [execute("SELECT 1"), CLOSE]}).encode()
-
-
 async def test_others_are_served_while_a_large_body_is_decoded(plane: Plane) -> None:
     caller = await Caller.connect(plane)
     steps = [step("SELECT 1")] * STEPS
     large = caller.call(MAIN, json.dumps({"requests": [batch(*steps, {"stmt": 1})]}).encode())
-    small, served, ended = caller.call(OTHER, SMALL), 0, False
-    while not ended:
-        for number, status in await caller.answers():
-            if number == large:
-                assert status == 400
-                ended = True
-            else:
-                assert (number, status) == (small, 200)
-                served += 1
-                small = caller.call(OTHER, SMALL)
+    frame, served = await caller.served_beside(large, OTHER)
+    assert (frame.type, frame.code) == (wire.Type.ANSWER, 400)
     assert served >= 10
     caller.close()
 

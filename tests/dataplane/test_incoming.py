@@ -9,14 +9,13 @@ from dataplane import protobuf as pb
 from dataplane import wire
 from dataplane.decoding import LARGE_BYTES
 from dataplane.incoming import UNDECODABLE
-from tests.dataplane.caller import Caller
-from tests.dataplane.plane import MAIN, OTHER, Plane, execute
+from tests.dataplane.caller import SMALL, Caller
+from tests.dataplane.plane import MAIN, OTHER, Plane
 
 PADDING = "x" * LARGE_BYTES
 """In a field that nobody knows, by which a message is large."""
 STEPS = 50_000
 """Of a batch that takes many slices."""
-SMALL = json.dumps({"requests": [execute("SELECT 1"), {"type": "close"}]}).encode()
 
 
 def request(number: int, kind: str, **fields: Any) -> bytes:
@@ -165,14 +164,8 @@ async def test_others_are_served_while_a_large_message_is_decoded(
     caller = await Caller.connect(plane)
     socket = caller.open_socket(MAIN, route)
     caller.message(socket, message)
-    small, served = caller.call(OTHER, SMALL), 0
-    async for frame in caller.frames():
-        if frame.call == socket:
-            assert (frame.flags & wire.END, frame.code) == (wire.END, UNDECODABLE)
-            break
-        assert (frame.call, frame.code) == (small, 200)
-        served += 1
-        small = caller.call(OTHER, SMALL)
+    frame, served = await caller.served_beside(socket, OTHER)
+    assert (frame.flags & wire.END, frame.code) == (wire.END, UNDECODABLE)
     assert served >= 10
     caller.close()
 

@@ -15,7 +15,7 @@ from tests.dataplane.plane import MAIN, Plane, execute, serve_plane
 LONG_BYTES = 20 << 20
 
 
-def body(call: int, size: int) -> list[bytes] | wire.LongBody:
+def body(call: int, size: int) -> wire.Frames:
     return wire.encode_body(call, wire.Type.DATA, bytes([call]) * size, flags=wire.END)
 
 
