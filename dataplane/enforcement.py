@@ -11,6 +11,7 @@ from operator import itemgetter
 from time import monotonic
 
 from dataplane import memory
+from dataplane.calls import Call
 from dataplane.database import Database
 from dataplane.engine import load
 from dataplane.errors import HttpError, amount
@@ -37,6 +38,8 @@ class Enforcement:
         self._limits = limits
         self._engine = load()
         self._growth = Growth()
+        self._unanswered: list[Call] = []
+        """Those that were given up, and not answered yet."""
         self._looked = 0.0
         """Monotonic time of the last look at the engine's memory."""
 
@@ -183,7 +186,7 @@ class Enforcement:
             self._service.turns.give_back(stream)
 
     def give_up(self, now: float) -> bool:
-        """Answer a call whose statement does not end, if there is another one; the process has to end then.
+        """Give up a call whose statement does not end, if there is another one; the process has to end then.
 
         SQLite looks at the clock between two steps of its virtual machine only, and one step may take hours: LIKE on a
         large text, for example. Until that end nobody else has less of the processor for it.
@@ -193,10 +196,12 @@ class Enforcement:
             if not call.aside or call.given_up or stream is None or stream.ending:
                 continue
             if stream.out_of_control(now):
-                seconds = self._limits.statement_seconds
-                log.error("a statement on database %s did not end after %g s", call.head.database_id, seconds)
-                message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
-                call.refuse(HttpError(503, "STATEMENT_TIMEOUT", message))
+                log.error(
+                    "a statement on database %s did not end after %g s",
+                    call.head.database_id,
+                    self._limits.statement_seconds,
+                )
+                self._unanswered.append(call)
             elif now - stream.database.closing_since > CLOSING_SECONDS:
                 # Its caller was told when that began.
                 log.error("a statement on database %s did not end when that was closed", call.head.database_id)
@@ -207,3 +212,14 @@ class Enforcement:
                 priority.abandon(call.thread)
             return True
         return False
+
+    def answer_given_up(self) -> None:
+        """Answer the calls that were given up. Not sooner than the next call would go to another process: who tries the
+        same again at once would have this one busy twice while it ends.
+        """
+        seconds = self._limits.statement_seconds
+        message = f"The statement ran over {seconds:g} s, the limit for one statement, and had to be killed"
+        for call in self._unanswered:
+            if call in self._service.running:  # and not ended after all
+                call.refuse(HttpError(503, "STATEMENT_TIMEOUT", message))
+        self._unanswered.clear()

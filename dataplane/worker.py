@@ -195,6 +195,8 @@ class Worker:
         del self._peers[peer.sock.fileno()]
         peer.sock.close()
         self.service.disconnected(peer)
+        if self._leave_at is not None and not self._peers:
+            self._next_tick = 0.0
 
     def _flush(self) -> None:
         for peer in self._peers.values():
@@ -207,6 +209,7 @@ class Worker:
     def _tick(self, now: float) -> None:
         self._next_tick = now + TICK_SECONDS
         self.enforcement.tick(now)
+        self.relay.adapt_interrupts()
         if self._leave_at is None:
             self._listen(True)
         if self.enforcement.give_up(now) and self._alone_until is None:
@@ -214,10 +217,12 @@ class Worker:
             self._tell(Stuck())
         if self._alone_until is not None and now >= self._alone_until:
             self._leave(now)
-        if self._leave_at is not None and (now >= self._leave_at or not self._peers):
-            self._flush()
-            self._report(now)
-            os._exit(EXIT_STATEMENT)
+        if self._leave_at is not None:
+            self.enforcement.answer_given_up()
+            if now >= self._leave_at or not self._peers:
+                self._flush()
+                self._report(now)
+                os._exit(EXIT_STATEMENT)
         if now >= self._next_stats:
             self._report(now)
         if self._exit_at is not None and (now >= self._exit_at or self._drained):
@@ -246,6 +251,7 @@ class Worker:
             self._leave_at = now + LEAVE_SECONDS
             self._listen(False)
             self._send_away()
+            self.enforcement.answer_given_up()
 
     def _send_away(self) -> None:
         """Have callers make no more calls on the connections that there are."""

@@ -117,6 +117,30 @@ class WorkerProcess:
     async def succeed(self) -> int:
         """What the supervisor does when a statement cannot be ended; returns the exit status of the process before."""
         await self.expect(Stuck)
+        return await self._hand_over()
+
+    @contextlib.asynccontextmanager
+    async def succeeding(self) -> AsyncIterator[list[int]]:
+        """Do so as often as it takes; yields the list of exit statuses."""
+        statuses: list[int] = []
+        handing_over = asyncio.Lock()
+
+        async def follow() -> None:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await self.expect(Stuck)
+                    async with handing_over:
+                        statuses.append(await self._hand_over())
+
+        following = asyncio.create_task(follow())
+        try:
+            yield statuses
+            async with handing_over:
+                pass
+        finally:
+            following.cancel()
+
+    async def _hand_over(self) -> int:
         old, channel, closed = self.process, self.channel, self.closed
         await self.start()
         channel.send(Leave())
