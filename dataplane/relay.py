@@ -61,7 +61,8 @@ class Relay:
             # After the new thread was started, which inherits the priority of the one that starts it.
             priority.lower(loser, nice)
             try:
-                self._interrupts[loser] = Interrupts(loser)
+                with self._guard:
+                    self._interrupts[loser] = Interrupts(loser)
             except OSError as error:  # others get the processor later, but do
                 log.warning("a slow statement cannot be interrupted: %s", error)
         return loser
@@ -77,8 +78,14 @@ class Relay:
             # The door of the room: state may be torn, so the process ends, and is restarted with its WAL recovered.
             log.exception("the database worker failed")
             os._exit(70)
-        interrupts = self._interrupts.pop(threading.get_native_id(), None)
-        if interrupts is not None:
-            interrupts.stop()
         with self._guard:
             self._threads -= 1
+            interrupts = self._interrupts.pop(threading.get_native_id(), None)
+            if interrupts is not None:
+                interrupts.stop()
+
+    def adapt_interrupts(self) -> None:
+        """Interrupt the threads that go on aside as often as others want their processors."""
+        with self._guard:
+            for interrupts in self._interrupts.values():
+                interrupts.adapt()

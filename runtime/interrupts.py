@@ -12,14 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from runtime import priority
 
 SIGNAL = signal.SIGURG
 """Harmless where nothing is prepared for it: the default is to ignore it."""
-INTERVAL_NANOSECONDS = 250_000
-"""Each interrupt costs as much as 15 to 20 microseconds on a virtual processor: 7 % of who computes. With twice the
-interval 4 %, but then who is woken up on that processor waits for twice as long."""
+OFTEN_NANOSECONDS = 150_000
+"""Between two interrupts while others want the thread's processor, too: who is woken up there waits for about as long.
+An interrupt costs 25 microseconds on a virtual processor, so this is 16 % of who computes."""
+SELDOM_NANOSECONDS = 1_000_000
+"""The same while nobody else seems to want it: 2 %."""
+SHARED_NANOSECONDS = 1_000_000
+"""A thread that has waited for its processor for longer, from one `adapt` to the next, shares it with somebody."""
 _SIGEV_THREAD_ID = 4
 _libc = c.CDLL(None, use_errno=True)
 _libc.signal.argtypes = (c.c_int, c.c_void_p)
@@ -49,15 +54,46 @@ class Interrupts:
     """Of one thread, by its native id, from now on until `stop`. The process was prepared. Raises `OSError`."""
 
     def __init__(self, thread: int) -> None:
+        self._thread = thread
+        self._schedstat = Path(f"/proc/self/task/{thread}/schedstat")
         self._timer = c.c_void_p()
         event = _SigEvent(None, SIGNAL, _SIGEV_THREAD_ID, thread)
         _check(_libc.timer_create(time.CLOCK_MONOTONIC, c.byref(event), c.byref(self._timer)))
-        every = (c.c_long * 4)(0, INTERVAL_NANOSECONDS, 0, INTERVAL_NANOSECONDS)
-        _check(_libc.timer_settime(self._timer, 0, every, None))
+        self.often = True
+        """Not seldom."""
+        self._waited = self._waited_so_far()
+        self._begin(OFTEN_NANOSECONDS)
+
+    def __repr__(self) -> str:
+        return f"<Interrupts of thread {self._thread}, {'often' if self.often else 'seldom'}>"
+
+    def adapt(self) -> None:
+        """Interrupt the thread often or seldom, by how long it has waited for a processor since the last time."""
+        waited, before = self._waited_so_far(), self._waited
+        if waited is None or before is None:
+            return
+        self._waited = waited
+        if (often := waited - before > SHARED_NANOSECONDS) != self.often:
+            self.often = often
+            self._begin(OFTEN_NANOSECONDS if often else SELDOM_NANOSECONDS)
 
     def stop(self) -> None:
         """Once, and before the thread ends."""
         _check(_libc.timer_delete(self._timer))
+
+    def _begin(self, nanoseconds: int) -> None:
+        every = (c.c_long * 4)(0, nanoseconds, 0, nanoseconds)
+        _check(_libc.timer_settime(self._timer, 0, every, None))
+
+    def _waited_so_far(self) -> int | None:
+        """Nanoseconds for which the thread could have run and did not; None: this kernel does not tell.
+
+        The second figure of `schedstat` (proc(5), Documentation/scheduler/sched-stats).
+        """
+        try:
+            return int(self._schedstat.read_text().split()[1])
+        except (OSError, IndexError, ValueError):
+            return None
 
 
 @contextmanager

@@ -1,7 +1,11 @@
 """Interrupts of one thread."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -33,6 +37,46 @@ def test_other_threads_do_not_get_it() -> None:
     finally:
         done.set()
         thread.join()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
+
+
+def interrupts_in(seconds: float) -> int:
+    """How many the calling thread, which blocks the signal, gets while it computes for so long."""
+    count, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        count += signal.sigtimedwait({SIGNAL}, 0) is not None
+    return count
+
+
+def test_they_come_seldom_while_nobody_else_wants_the_processor_and_often_again_when_somebody_does() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    competitor = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdout=subprocess.DEVNULL)
+    try:
+        interrupts = Interrupts(threading.get_native_id())
+        interrupts_in(0.2)
+        interrupts.adapt()
+        assert interrupts.often
+        competitor.send_signal(signal.SIGSTOP)
+        # Others of the machine may want the same processor, but not for ever.
+        for _ in range(200):
+            interrupts_in(0.05)
+            interrupts.adapt()
+            if not interrupts.often:
+                break
+        assert not interrupts.often
+        alone = interrupts_in(0.2)
+        competitor.send_signal(signal.SIGCONT)
+        interrupts_in(0.2)
+        interrupts.adapt()
+        assert interrupts.often
+        assert interrupts_in(1.0) > alone  # of half a processor
+        interrupts.stop()
+    finally:
+        competitor.kill()
+        competitor.wait()
+        os.sched_setaffinity(0, cores)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGNAL})
 
 
