@@ -17,12 +17,12 @@ from dataplane.connection import Connection
 from dataplane.errors import HttpError, SqlError
 from dataplane.limits import Limits
 from dataplane.messages import FILE_NAME, DatabaseLimits
+from dataplane.pool import Pool
 from dataplane.stored_sql import StoredTotal
 from dataplane.streams import SLOW_SECONDS, Stream
 from dataplane.usage import Usage
 from dataplane.writers import Writers
 
-_POOLED_CONNECTIONS = 8
 _FILES = 5
 """What the first connection opens: the database, the WAL and its index, and for commits the WAL and its folder."""
 log = logging.getLogger("brrrd.dataplane")
@@ -68,12 +68,13 @@ class Database:
         self._own: DatabaseLimits | None = None
         self._threads = threads
         self._removal: Future[None] | None = None
-        self._pool: dict[bool, list[Connection]] = {False: [], True: []}
+        self._pools = {False: Pool(), True: Pool()}
+        """By whether their connections are read-only."""
         self.usage = usage
         self.stored_sql = stored_sql
 
     def __repr__(self) -> str:
-        pooled = sum(map(len, self._pool.values()))
+        pooled = sum(map(len, self._pools.values()))
         return f"<Database {self.database_id} [{self.streams} streams, {pooled} pooled connections]>"
 
     def limit(self, own: DatabaseLimits | None) -> None:
@@ -95,12 +96,8 @@ class Database:
 
     def take(self, *, read_only: bool) -> Connection:
         """Return an idle connection or open one, and the file with it. Raises `SqlError` or `HttpError`."""
-        pool = self._pool[read_only]
-        try:
-            connection = pool.pop()
-        except IndexError:
-            pass
-        else:
+        connection = self._pools[read_only].take()
+        if connection is not None:
             if connection.limited_by is not self.limits:
                 self._limit_connection(connection)
             return connection
@@ -149,18 +146,19 @@ class Database:
 
     def put_back(self, connection: Connection, *, read_only: bool) -> None:
         """Keep a connection for the next stream, or close it."""
-        pool = self._pool[read_only]
-        kept = self.on_closed is None and len(pool) < _POOLED_CONNECTIONS and connection.limited_by is self.limits
-        if kept and connection.recycle():
-            pool.append(connection)
-        else:
+        usable = self.on_closed is None and connection.limited_by is self.limits and connection.recycle()
+        if not (usable and self._pools[read_only].put(connection)):
             connection.close()
+
+    def shrink_pools(self) -> None:
+        """Close idle connections, a few, if nobody has needed them since the last call."""
+        for pool in self._pools.values():
+            pool.shrink()
 
     def spare_memory(self) -> None:
         """Have idle connections give back what they keep only to be faster."""
-        for pool in self._pool.values():
-            for connection in pool:
-                connection.spare_memory()
+        for pool in self._pools.values():
+            pool.spare_memory()
 
     def can_close(self) -> bool:
         """Return whether `close` is short, so that it holds up nobody: to be asked again and again."""
@@ -169,9 +167,8 @@ class Database:
     def close(self, *, for_good: bool = False) -> None:
         """Close idle connections; the last one checkpoints the WAL, unless the files are to be deleted (`for_good`)."""
         self.checkpoints.close()
-        for pool in self._pool.values():
-            while pool:
-                pool.pop().close(for_good=for_good)
+        for pool in self._pools.values():
+            pool.close(for_good=for_good)
         self.commits.close()
 
     def remove(self, *, at_once: bool) -> bool:

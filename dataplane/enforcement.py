@@ -53,6 +53,7 @@ class Enforcement:
             self._check_transaction(database, now)
             if database.checkpoints.held_up(self._limits.max_held_wal_bytes):
                 self._end_oldest_cursor(database)
+            database.shrink_pools()
             if database.streams:
                 continue
             if database.on_closed is not None:
