@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -114,6 +115,33 @@ def test_other_apps_are_reached_by_name_without_leaving_the_node(
 
 def test_a_server_that_is_not_there_is_a_type_error(fetcher: Callable[..., dict[str, object]]) -> None:
     assert fetcher("http://does-not-exist.invalid/")["error"] == "TypeError"
+
+
+def test_a_queue_that_requests_share_is_not_counted_for_the_request_that_came_first(node: Node) -> None:
+    shared = """
+    const queue = [];
+    let busy = false;
+    function next() {
+      const job = queue.shift();
+      busy = job !== undefined;
+      if (busy) job().finally(next);
+    }
+    export default { async fetch(request) {
+      const url = new URL("/self", request.url);
+      if (request.url === url.href) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return new Response("self");
+      }
+      const answer = new Promise((resolve, reject) => {
+        queue.push(() => fetch(url).then((response) => response.text()).then(resolve, reject));
+      });
+      if (!busy) next();
+      return new Response(await answer);
+    } }"""
+    node.deploy({"_worker.js": shared, "brrrd.json": '{"limits": {"subrequests": 3}}'}, "shared")
+    with ThreadPoolExecutor(12) as clients:
+        answers = list(clients.map(lambda _: node.get("shared").text, range(12)))
+    assert answers == ["self"] * 12
 
 
 def test_a_request_can_make_so_many_subrequests_and_the_owner_is_told(node: Node) -> None:

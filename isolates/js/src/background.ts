@@ -40,6 +40,11 @@ export class Background {
     this.#origin = origin;
   }
 
+  /** None of it is left. */
+  get over(): boolean {
+    return this.#pending === 0 && !this.#held;
+  }
+
   add(promise: unknown): void {
     this.#pending++;
     countBackground(1);

@@ -12,6 +12,11 @@ export interface Origin {
   readonly connection: number;
   /** How many subrequests were made for it. */
   subrequests: number;
+  /**
+   * It was answered, and none of what it gave to `waitUntil` is left. What still runs in its continuation may be a queue
+   * that requests share, at work for others: that goes on in the continuation of whoever was in front.
+   */
+  readonly over: boolean;
   /** Nobody waits for its work any more: timers that it sets do not run, and its calls to fetch() never settle. */
   givenUp: boolean;
 }

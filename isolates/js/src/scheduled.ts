@@ -74,6 +74,10 @@ class Run implements Flow, Origin {
     return this;
   }
 
+  get over(): boolean {
+    return this.#ended;
+  }
+
   start(scheduledTime: number): void {
     countBackground(1);
     this.#timer = setInternalTimer(() => this.#giveUp(), wallMs);

@@ -134,6 +134,10 @@ class Exchange implements Answerable, Entry, Flow, Origin, SignalSource {
     return stringSlice(head, start, end < 0 ? head.length : end);
   }
 
+  get over(): boolean {
+    return this.closed && (this.#background === null || this.#background.over);
+  }
+
   signal(): AbortSignal {
     if (this.#signal === null) {
       this.#signal = newSignal();

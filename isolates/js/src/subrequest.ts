@@ -40,7 +40,7 @@ export function configureSubrequests(most: number): void {
 
 /** Counts a subrequest of a request. @throws TypeError when it is one too many. */
 function countSubrequest(origin: Origin): void {
-  if (maxSubrequests === 0 || ++origin.subrequests <= maxSubrequests) return;
+  if (maxSubrequests === 0 || origin.over || ++origin.subrequests <= maxSubrequests) return;
   const message = `one request may make no more subrequests than the limit subrequests = ${maxSubrequests}`;
   if (origin.subrequests === maxSubrequests + 1) limitHit('subrequests', message, origin.requestId);
   throw new TypeError(`fetch failed: ${message}`);
