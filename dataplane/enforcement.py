@@ -193,19 +193,16 @@ class Enforcement:
         large text, for example. Until that end nobody else has less of the processor for it.
         """
         for call in self._service.running:
-            stream = call.stream
+            stream, database_id = call.stream, call.head.database_id
             if not call.aside or call.given_up or stream is None or stream.ending:
                 continue
             if stream.out_of_control(now):
-                log.error(
-                    "a statement on database %s did not end after %g s",
-                    call.head.database_id,
-                    self._limits.statement_seconds,
-                )
+                seconds = self._limits.statement_seconds
+                log.error("a statement on database %s did not end after %g s", database_id, seconds)
                 self._unanswered.append(call)
             elif now - stream.database.closing_since > CLOSING_SECONDS:
                 # Its caller was told when that began.
-                log.error("a statement on database %s did not end when that was closed", call.head.database_id)
+                log.error("a statement on database %s did not end when that was closed", database_id)
             else:
                 continue
             call.given_up = True
