@@ -251,7 +251,6 @@ class Worker:
             self._leave_at = now + LEAVE_SECONDS
             self._listen(False)
             self._send_away()
-            self.enforcement.answer_given_up()
 
     def _send_away(self) -> None:
         """Have callers make no more calls on the connections that there are."""

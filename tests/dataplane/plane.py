@@ -127,16 +127,20 @@ class WorkerProcess:
 
         async def follow() -> None:
             while True:
-                with contextlib.suppress(TimeoutError):
+                try:
                     await self.expect(Stuck)
-                    async with handing_over:
-                        statuses.append(await self._hand_over())
+                except TimeoutError:
+                    continue
+                async with handing_over:
+                    statuses.append(await self._hand_over())
 
         following = asyncio.create_task(follow())
         try:
             yield statuses
             async with handing_over:
                 pass
+            if following.done():
+                following.result()  # raises what went wrong
         finally:
             following.cancel()
 

@@ -261,7 +261,7 @@ async def test_compiling_a_statement_counts_as_its_time(hasty_plane: Plane) -> N
     large = " UNION ALL ".join(f"SELECT a FROM {name}15" for name in names)
     cases = " ".join(f"WHEN {i} THEN '{i}'" for i in range(200_000))
     endless = f"SELECT CASE a {cases} END FROM (SELECT 1 AS a)"
-    async with hasty_plane.worker.succeeding():
+    async with hasty_plane.worker.succeeding() as statuses:
         for request in (execute(large), {"type": "describe", "sql": large}, {"type": "sequence", "sql": large}):
             response = await hasty_plane.post("v3/pipeline", {"requests": [request, CLOSE]})
             if response.status_code == 503:
@@ -273,6 +273,7 @@ async def test_compiling_a_statement_counts_as_its_time(hasty_plane: Plane) -> N
             assert error["message"] == ended, request["type"]
         response = await hasty_plane.post("v3/pipeline", {"requests": [execute(endless), CLOSE]})
         assert (response.status_code, response.json()["code"]) == (503, "STATEMENT_TIMEOUT")
+    assert set(statuses) == {75}
 
 
 async def test_a_worker_with_a_statement_that_cannot_be_ended_leaves_though_no_other_comes(hasty_plane: Plane) -> None:

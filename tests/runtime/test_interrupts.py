@@ -10,6 +10,7 @@ import time
 import pytest
 
 from runtime.interrupts import SIGNAL, Interrupts, interrupted
+from tests.node_server import eventually
 
 
 def test_the_thread_gets_the_signal_again_and_again_until_it_is_stopped() -> None:
@@ -48,6 +49,12 @@ def interrupts_in(seconds: float) -> int:
     return count
 
 
+def becomes_seldom(interrupts: Interrupts) -> bool:
+    interrupts_in(0.05)
+    interrupts.adapt()
+    return not interrupts.often
+
+
 def test_they_come_seldom_while_nobody_else_wants_the_processor_and_often_again_when_somebody_does() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
     cores = os.sched_getaffinity(0)
@@ -60,12 +67,7 @@ def test_they_come_seldom_while_nobody_else_wants_the_processor_and_often_again_
         assert interrupts.often
         competitor.send_signal(signal.SIGSTOP)
         # Others of the machine may want the same processor, but not for ever.
-        for _ in range(200):
-            interrupts_in(0.05)
-            interrupts.adapt()
-            if not interrupts.often:
-                break
-        assert not interrupts.often
+        eventually(10, lambda: becomes_seldom(interrupts))
         alone = interrupts_in(0.2)
         competitor.send_signal(signal.SIGCONT)
         interrupts_in(0.2)
